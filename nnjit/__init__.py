@@ -1,0 +1,11 @@
+"""nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
+from . import datasets
+from ._jit import get_threads, set_threads
+from .arrays import DataError
+from .heads import Categorical
+from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
+from .model import Sequential
+from .optimizers import SGD, Adam, AdamW
+from .training import History
+
+__version__ = "0.1.0"

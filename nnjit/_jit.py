@@ -1,0 +1,210 @@
+"""How kernels are compiled: the decorators, the floating-point flags, the disk cache and the threads.
+
+Nothing else in the package decides any of this. With ``NUMBA_DISABLE_JIT=1`` a kernel stays a Python function, which a
+debugger can step through.
+"""
+import hashlib
+import threading
+import warnings
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba.core import caching
+from numba.np.ufunc import parallel as threads
+from threadpoolctl import ThreadpoolController
+
+# May be reordered and fused, so that sums vectorise. `nnan` and `ninf` stay out: a NaN must remain visible.
+FASTMATH = {"contract", "nsz", "arcp", "reassoc"}
+# A formula whose order of rounding is its point (exp's argument reduction) may only be fused.
+FORMULA_MATH = {"contract", "nsz"}
+
+
+def kernel(function):
+    """Compile a serial kernel: arrays in, arrays out, the GIL released."""
+    return _compile(function, fastmath=FASTMATH)
+
+
+def parallel_kernel(function):
+    """Compile a kernel whose ``numba.prange`` loop is split over threads."""
+    return _compile(function, fastmath=FASTMATH, parallel=True)
+
+
+def formula(function):
+    """Compile a scalar formula, inlined where it is called and rounded in the order in which it is written."""
+    return _compile(function, fastmath=FORMULA_MATH, forceinline=True)
+
+
+def _compile(function, **options):
+    if numba.config.DISABLE_JIT:
+        return np.errstate(all="ignore")(function)    # compiled arithmetic does not warn either
+    compiled = numba.njit(function, error_model="numpy", nogil=True, **options)
+    _enable_cache(compiled)
+    return compiled
+
+
+# ---- the disk cache -------------------------------------------------------------------------------------------------
+
+def _sources_stamp():
+    """Return a hash of all that decides the machine code: this file, with its flags, and every kernel file."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in [Path(__file__), *sorted((folder / "kernels").glob("*.py"))]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+_STAMP = _sources_stamp()
+
+
+class _FreshMixin:
+    """A place for cached code. Numba keys it by a function's own file; a kernel is inlined code of others, too."""
+
+    def get_source_stamp(self):
+        return _STAMP
+
+
+class _ChosenFolder(_FreshMixin, caching.UserProvidedCacheLocator):
+    """``$NUMBA_CACHE_DIR``."""
+
+
+class _PackageFolder(_FreshMixin, caching.InTreeCacheLocator):
+    """``__pycache__`` beside the kernel."""
+
+
+class _UserFolder(_FreshMixin, caching.UserWideCacheLocator):
+    """The user's cache folder, for a package that lies where its user cannot write."""
+
+
+class _CacheFiles(caching.CompileResultCacheImpl):
+    _locator_classes = [_ChosenFolder, _PackageFolder, _UserFolder]
+
+
+class _KernelCache(caching.FunctionCache):
+    """Numba's disk cache, except that a file which cannot be read or written costs a compilation and one warning."""
+
+    _impl_class = _CacheFiles
+
+    def load_overload(self, signature, context):
+        try:
+            return super().load_overload(signature, context)
+        except Exception as error:    # a truncated file can raise anything that unpickling can
+            _warn_uncached(error)
+            return None
+
+    def save_overload(self, signature, data):
+        try:
+            super().save_overload(signature, data)
+        except Exception as error:
+            _warn_uncached(error)
+
+    def _load_overload(self, signature, context):
+        try:
+            return super()._load_overload(signature, context)
+        except Exception:
+            self._forget()
+            raise
+
+    def _forget(self):
+        """Remove a damaged index, so that the next save starts a new one."""
+        Path(self._cache_file._index_path).unlink(missing_ok=True)
+
+
+def _enable_cache(dispatcher):
+    try:
+        dispatcher._cache = _KernelCache(dispatcher.py_func)
+    except RuntimeError as error:    # no folder can be written
+        _warn_uncached(error)
+
+
+_warned = False
+
+
+def _warn_uncached(error):
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(f"nnjit: the cache of compiled kernels is unusable ({error}); compiling for this process alone. "
+                      "Set NUMBA_CACHE_DIR to a writable folder.", RuntimeWarning, stacklevel=4)
+
+
+def cache_folder():
+    """Return the folder of the compiled kernels, a Path, or None where no folder can be written."""
+    try:
+        return Path(_KernelCache(cache_folder).cache_path)
+    except RuntimeError:
+        return None
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+def set_threads(n):
+    """Use ``n`` threads for the kernels of this Python thread. The results do not depend on it.
+
+    Before the first parallel kernel has run, any ``n`` is possible; later at most the number that was started
+    (``NUMBA_NUM_THREADS``, by default the number of cores).
+
+    Raises
+    ------
+    TypeError
+        ``n`` is not an integer.
+    ValueError
+        ``n`` is below 1, or above the number of threads started.
+    """
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"threads: got {n!r}, expected an integer")
+    n = int(n)
+    limit = numba.config.NUMBA_NUM_THREADS
+    if n > limit and not threads._is_initialized:
+        numba.config.NUMBA_NUM_THREADS = threads.NUM_THREADS = limit = n
+    if not 1 <= n <= limit:
+        raise ValueError(f"threads: got {n}, expected 1 to {limit}; to allow more, set the environment variable "
+                         "NUMBA_NUM_THREADS before Python starts")
+    numba.set_num_threads(n)
+
+
+def get_threads():
+    """Return the number of threads that kernels use."""
+    return numba.get_num_threads()
+
+
+class _OneBlasThread:
+    """A context in which BLAS uses one thread, because the kernels share their rows out over threads themselves.
+
+    Models may train in several Python threads at once: the first to come sets the limit, the last to go takes it back.
+    """
+
+    def __init__(self):
+        self._lock, self._inside, self._limit, self._controller = threading.Lock(), 0, None, None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._limit = self._find().limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+    def _find(self):
+        if self._controller is None:
+            import scipy.linalg.cython_blas  # noqa: F401, PLC0415   the BLAS of the kernels; slow to load, so not before
+            self._controller = ThreadpoolController().select(user_api="blas")
+        return self._controller
+
+
+one_blas_thread = _OneBlasThread()
+
+
+# ---- how rows are shared out ----------------------------------------------------------------------------------------
+
+ROWS = 256    # rows a chunk: fixed, so that sums and BLAS products come out the same at any number of threads
+
+
+@formula
+def chunks(n):
+    """Return the number of chunks of ``ROWS`` rows that ``n`` rows make, at least 1."""
+    return max(1, (n + ROWS - 1) // ROWS)

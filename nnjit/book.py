@@ -1,0 +1,152 @@
+"""The two MNIST experiments of *Grokking Deep Learning* (Andrew W. Trask, Manning 2019), chapter 9.
+
+784-100-10 without biases, tanh or ReLU in the hidden layer with half of its units dropped, softmax at the output. The first
+1,000 training images in batches of 100, in order; all 10,000 test images after every iteration. ``book.json`` beside this
+file holds the rows that the book prints, and their spread over seeds.
+
+The book's code does not follow the gradient of its network. It writes the mask, doubled, over the hidden activation, so that
+the derivative is taken at h = 2 m a in place of a; and on the way back it multiplies by m and leaves the 2 out. That
+*literal* gradient exists here alone, as a layer of its own; the *exact* one is the library's.
+"""
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from . import datasets
+from .arrays import check_count
+from .heads import Categorical
+from .kernels import dropout
+from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
+from .model import Sequential
+from .optimizers import SGD
+
+DIFFERENCE = ("The literal gradient takes the hidden derivative at the masked and doubled activation and leaves dropout's factor "
+              "2 out of the way back, the exact one is the true gradient of the same network.")
+BATCH_SIZE, TRAIN_SIZE, DROPOUT = 100, 1000, 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The settings of one experiment. The learning rate is on the mean loss of a batch."""
+
+    name: str
+    activation: type
+    iterations: int
+    learning_rate: float
+    output_range: float    # the output weights begin uniform in ± half of it
+    key: str               # in book.json
+
+
+EXPERIMENTS = {
+    "tanh": Experiment("tanh", Tanh, 300, 0.02, 0.2, "tanh_softmax"),
+    "relu": Experiment("relu", ReLU, 100, 0.2, 0.02, "relu_dropout"),
+}
+
+
+def published():
+    """Return the rows printed in the book and the spread of both gradients over seeds: ``book.json`` as a dict."""
+    return json.loads((Path(__file__).parent / "book.json").read_text(encoding="utf-8"))
+
+
+# ---- the network ----------------------------------------------------------------------------------------------------
+
+class _DrawnDropout(Dropout):
+    """Dropout of one half whose masks are drawn as in the book: ``randint(2)`` of a ``RandomState``, batch by batch."""
+
+    def __init__(self, draws):
+        super().__init__(DROPOUT)
+        self.draws = draws
+
+    def draw(self, N, units, step):
+        kept = self.draws.randint(2, size=(N, units))
+        words = np.zeros((N, -(-units // dropout.WORD) * 8), np.uint8)
+        packed = np.packbits(kept.astype(np.uint8), axis=1, bitorder="little")
+        words[:, :packed.shape[1]] = packed
+        return words.view("<u8")
+
+
+class _LiteralDropout(_DrawnDropout):
+    """The book's way back: the mask has written over the activation (``in_place``), and the factor 2 is left out."""
+
+    in_place = True
+
+    def backward(self, x, a, delta, dx, step=None):
+        dropout.apply_mask(delta, self.mask, 1.0, dx)
+        return dx
+
+
+def network(experiment, draws, new_dropout, hidden=100, dtype="float64"):
+    """Return the experiment's model, unbuilt. The weights come from ``draws``, a ``RandomState``, in the book's order.
+
+    ``new_dropout()`` makes the dropout layer.
+    """
+    def uniform(width):
+        return lambda rng, shape: width * draws.random_sample(shape) - width / 2
+
+    layers = [Dense(hidden, bias=False, init=uniform(0.02)), experiment.activation(), new_dropout(),
+              Dense(10, bias=False, init=uniform(experiment.output_range))]
+    return Sequential(layers, head=Categorical(), dtype=dtype)
+
+
+# ---- a run ----------------------------------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Run:
+    """What `run` returns: the trained model, and an entry an iteration in each of the lists."""
+
+    experiment: Experiment
+    gradient: str
+    seed: int
+    model: Sequential
+    iteration: list
+    train_loss: list
+    train_accuracy: list
+    test_accuracy: list
+    seconds: list
+
+
+def run(name, gradient="book", seed=0, dtype="float64", iterations=None, data=None, verbose=0):
+    """Run an experiment.
+
+    Parameters
+    ----------
+    name : "tanh" or "relu"
+    gradient : "book" or "exact"
+    seed : int
+        Of the ``numpy.random.RandomState`` from which the weights and then the masks are drawn.
+    dtype : "float32" or "float64"
+    iterations : int, optional
+        Passes over the training images; the book's 300 (tanh) or 100 (ReLU) for None.
+    data : datasets.Dataset, optional
+        `datasets.load` ("auto") for None.
+    verbose : "auto", 0 or 1
+        As of `Sequential.fit`.
+
+    Returns
+    -------
+    Run
+        Test accuracy after each iteration, without dropout; train accuracy counted during it, with dropout.
+
+    Raises
+    ------
+    ValueError
+        An unknown name or gradient, a negative seed, fewer than 1 iteration.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"name: got {name!r}, expected 'tanh' or 'relu'")
+    if gradient not in ("book", "exact"):
+        raise ValueError(f"gradient: got {gradient!r}, expected 'book' or 'exact'")
+    experiment = EXPERIMENTS[name]
+    iterations = experiment.iterations if iterations is None else check_count("iterations", iterations)
+    data = datasets.load() if data is None else data
+    (x, y), test = data.rows(dtype, train_size=TRAIN_SIZE)
+    draws = np.random.RandomState(check_count("seed", seed, least=0))
+    layer = _LiteralDropout if gradient == "book" else _DrawnDropout
+    model = network(experiment, draws, lambda: layer(draws), dtype=dtype)
+    history = model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test, shuffle=False,
+                        seed=seed, verbose=verbose)
+    log = history.history
+    return Run(experiment, gradient, seed, model, history.epochs, log["loss"], log["accuracy"], log["val_accuracy"],
+               log["seconds"])

@@ -1,0 +1,188 @@
+"""Activations: exp, tanh and sigmoid as formulas that vectorise, and the kernels of tanh, ReLU, sigmoid and softmax.
+
+The C library's functions are called one element at a time. The formulas here have no branch that survives compilation,
+no table and no call, so that LLVM evaluates one in every lane of a vector register: float64 and float32 alike, within
+2 ulp of the true value, NaN and infinities included.
+
+Everything follows from one reduction [1]_: x = n ln 2 + r with n whole and |r| <= ln 2 / 2, whence e^x = 2^n e^r, where
+a short Taylor series gives e^r and 2^n is written as the bits of its exponent.
+
+.. [1] W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", Prentice-Hall, 1980, chapter 6.
+"""
+import numpy as np
+
+from .._jit import formula, kernel
+
+_LOG2_E = 1.4426950408889634
+# ln 2 in two parts: n times the first, which has 9 bits, is exact in either precision.
+_LN2_HI = 355 / 512
+_LN2_LO = -2.1219444005469058e-4
+
+# exp(x) is 0 below the first bound, half of the smallest subnormal number, and inf above the second.
+_EXP_BOUNDS_32 = (-104.0, 88.72283)
+_EXP_BOUNDS_64 = (-746.0, 709.782712893384)
+
+# tanh is 1 to the last bit long before 2x reaches this.
+_TANH_SATURATION = 40.0
+
+
+# ---- formulas -------------------------------------------------------------------------------------------------------
+#
+# `T(c)` is the constant c in the precision of the argument. `isinstance` is settled at compile time. A clamp is written
+# as a comparison that is false for NaN, which so passes through.
+
+@formula
+def exp(x):
+    """e^x."""
+    T = type(x)
+    lowest, highest = _EXP_BOUNDS_32 if isinstance(x, np.float32) else _EXP_BOUNDS_64
+    clamped = T(lowest) if x < T(lowest) else x
+    clamped = T(highest) if clamped > T(highest) else clamped
+    n, r = _split(clamped)
+    half = np.rint(n * T(0.5))
+    # 2^n may lie outside the range in which 2^n e^r still lies: hence two factors.
+    e = (T(1) + _expm1_series(r)) * _two_to(half) * _two_to(n - half)
+    return T(np.inf) if x > T(highest) else e
+
+
+@formula
+def tanh(x):
+    """tanh x = sign(x) (1 - e^-2|x|) / (1 + e^-2|x|), from e^-2|x| - 1, which is accurate where it is near 0."""
+    T = type(x)
+    y = T(-2) * abs(x)
+    y = T(-_TANH_SATURATION) if y < T(-_TANH_SATURATION) else y
+    n, r = _split(y)
+    power = _two_to(n)
+    t = power * _expm1_series(r) + (power - T(1))
+    return np.copysign(t / (t + T(2)), x)
+
+
+@formula
+def sigmoid(x):
+    """1 / (1 + e^-x), from e^-|x|, which cannot overflow."""
+    T = type(x)
+    e = exp(-abs(x))
+    return (e if x < T(0) else T(1)) / (T(1) + e)
+
+
+@formula
+def relu(x):
+    """max(x, 0); NaN stays NaN."""
+    T = type(x)
+    return np.maximum(x, T(0))
+
+
+@formula
+def _split(x):
+    """Return n, whole, and r with x = n ln 2 + r and |r| <= ln 2 / 2."""
+    T = type(x)
+    n = np.rint(x * T(_LOG2_E))
+    return n, x - n * T(_LN2_HI) - n * T(_LN2_LO)
+
+
+@formula
+def _expm1_series(r):
+    """e^r - 1 for |r| <= ln 2 / 2: the even and the odd half of its Taylor series, which a processor sums side by side."""
+    T = type(r)
+    s = r * r
+    even, odd = T(1 / 720), T(1 / 5040)    # of s^3/6! and r s^3/7!
+    if not isinstance(r, np.float32):
+        even += s * (T(1 / 40320) + s * (T(1 / 3628800) + s * T(1 / 479001600)))
+        odd += s * (T(1 / 362880) + s * (T(1 / 39916800) + s * T(1 / 6227020800)))
+    even = T(1 / 2) + s * (T(1 / 24) + s * even)
+    odd = T(1 / 6) + s * (T(1 / 120) + s * odd)
+    return r + s * (even + r * odd)
+
+
+@formula
+def _two_to(n):
+    """2^n for whole n within the exponents of normal numbers.
+
+    Beside 1.5 times 2^(bits of the mantissa), n ends up in the lowest bits; shifted, they are the exponent.
+    """
+    if isinstance(n, np.float32):
+        bits = np.float32(n + np.float32(1.5 * 2**23 + 127)).view(np.int32)
+        return np.int32(bits << 23).view(np.float32)
+    bits = np.float64(n + (1.5 * 2**52 + 1023)).view(np.int64)
+    return np.int64(bits << 52).view(np.float64)
+
+
+# ---- elementwise kernels --------------------------------------------------------------------------------------------
+#
+# Arrays are C-contiguous, of any and all of one shape. A loop works in one array: with two that may be the same, LLVM
+# would fall back to one element at a time.
+
+@kernel
+def tanh_forward(x, out):
+    """out = tanh(x). Overwrites ``out``, which may be ``x``."""
+    out = _flat_copy(x, out)
+    for i in range(out.size):
+        out[i] = tanh(out[i])
+
+
+@kernel
+def tanh_backward(a, delta, dx):
+    """dx = delta (1 - a^2), where a = tanh(x). Overwrites ``dx``, which may be ``delta``."""
+    a, dx = a.reshape(-1), _flat_copy(delta, dx)
+    for i in range(dx.size):
+        dx[i] *= _tanh_slope(a[i])
+
+
+@kernel
+def sigmoid_forward(x, out):
+    """out = 1 / (1 + e^-x). Overwrites ``out``, which may be ``x``."""
+    out = _flat_copy(x, out)
+    for i in range(out.size):
+        out[i] = sigmoid(out[i])
+
+
+@kernel
+def sigmoid_backward(a, delta, dx):
+    """dx = delta a (1 - a), where a = sigmoid(x). Overwrites ``dx``, which may be ``delta``."""
+    a, dx = a.reshape(-1), _flat_copy(delta, dx)
+    for i in range(dx.size):
+        dx[i] *= _sigmoid_slope(a[i])
+
+
+@kernel
+def relu_forward(x, out):
+    """out = max(x, 0). Overwrites ``out``, which may be ``x``."""
+    out = _flat_copy(x, out)
+    for i in range(out.size):
+        out[i] = relu(out[i])
+
+
+@kernel
+def relu_backward(a, delta, dx):
+    """dx = delta where a > 0, else 0, where a = relu(x). Overwrites ``dx``, which may be ``delta``."""
+    a, dx = a.reshape(-1), _flat_copy(delta, dx)
+    for i in range(dx.size):
+        dx[i] *= _relu_slope(a[i])
+
+
+@formula
+def _tanh_slope(a):
+    T = type(a)
+    return T(1) - a * a
+
+
+@formula
+def _sigmoid_slope(a):
+    T = type(a)
+    return a * (T(1) - a)
+
+
+@formula
+def _relu_slope(a):
+    T = type(a)
+    return T(a > T(0))
+
+
+@kernel
+def _flat_copy(x, out):
+    """Copy x into out, unless they are the same, and return out flattened."""
+    source, flat = x.reshape(-1), out.reshape(-1)
+    if out is not x:
+        for i in range(flat.size):
+            flat[i] = source[i]
+    return flat

@@ -1,0 +1,46 @@
+"""Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of one dtype."""
+import math
+
+from .._jit import kernel
+
+
+@kernel
+def sgd(W, g, learning_rate, weight_decay):
+    """W -= lr g + lr decay W."""
+    T = W.dtype.type
+    lr, shrink = T(learning_rate), T(learning_rate * weight_decay)
+    for i in range(W.size):
+        W[i] -= lr * g[i] + shrink * W[i]
+
+
+@kernel
+def sgd_momentum(W, g, velocity, learning_rate, momentum, nesterov, weight_decay):
+    """v = momentum v - lr g, then W += v, or W += momentum v - lr g (Nesterov); and W -= lr decay W.
+
+    Keras's form (Sutskever, Martens, Dahl and Hinton, ICML 2013). ``velocity`` is overwritten.
+    """
+    T = W.dtype.type
+    lr, mu, shrink = T(learning_rate), T(momentum), T(learning_rate * weight_decay)
+    for i in range(W.size):
+        step = lr * g[i]
+        v = mu * velocity[i] - step
+        velocity[i] = v
+        W[i] += (mu * v - step if nesterov else v) - shrink * W[i]
+
+
+@kernel
+def adam(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
+    """m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g², W -= lr m' / (sqrt(v') + epsilon) + lr decay W.
+
+    At step t = 1, 2, ... with the bias-corrected m' = m / (1 - b1^t) and v' = v / (1 - b2^t) (Kingma and Ba, ICLR 2015,
+    algorithm 1; the decoupled decay: Loshchilov and Hutter, ICLR 2019). ``m`` and ``v`` are overwritten.
+    """
+    T = W.dtype.type
+    b1, b2, new_1, new_2 = T(beta_1), T(beta_2), T(1 - beta_1), T(1 - beta_2)
+    rate = T(learning_rate / (1 - beta_1**t))
+    unbias = T(1 / (1 - beta_2**t))
+    eps, shrink = T(epsilon), T(learning_rate * weight_decay)
+    for i in range(W.size):
+        m[i] = b1 * m[i] + new_1 * g[i]
+        v[i] = b2 * v[i] + new_2 * (g[i] * g[i])
+        W[i] -= rate * m[i] / (math.sqrt(v[i] * unbias) + eps) + shrink * W[i]

@@ -1,0 +1,269 @@
+"""The graph: a row of layers and a head. One direction down, one direction back."""
+import numpy as np
+
+from . import training
+from ._jit import one_blas_thread
+from .arrays import check_count, check_dtype, check_inputs, check_weights
+
+
+class Sequential:
+    """A network: layers, each fed by the one before, and a head that gives the output its meaning.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`.
+    head : a head
+        `Categorical`. The last layer gives its logits.
+    dtype : str or np.dtype
+        ``"float32"`` or ``"float64"``: of parameters, activations and gradients.
+
+    Examples
+    --------
+    >>> import numpy as np, nnjit as nn
+    >>> X, y = np.eye(4), [0, 1, 2, 3]
+    >>> model = nn.Sequential([nn.Dense(16), nn.Tanh(), nn.Dense(4)], head=nn.Categorical())
+    >>> history = model.fit(X, y, optimizer=nn.Adam(0.05), epochs=100, batch_size=4, verbose=0)
+    >>> model.predict(X)
+    array([0, 1, 2, 3])
+    """
+
+    def __init__(self, layers, head, dtype="float32"):
+        self.layers, self.head, self.dtype = list(layers), head, check_dtype(dtype)
+        for layer in self.layers:
+            if not hasattr(layer, "forward"):
+                raise TypeError(f"layers: got {layer!r}, expected layers such as Dense(100)")
+        if not self.layers:
+            raise ValueError("layers: got none, expected at least one layer")
+        if not hasattr(head, "loss_and_delta"):
+            raise TypeError(f"head: got {head!r}, expected a head such as Categorical()")
+        self.input_shape = None
+        self.history = None
+
+    # ---- parameters -------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape, seed=0):
+        """Make the parameters for rows of ``input_shape`` (a tuple, or D for flat rows) and initialise them.
+
+        All parameters lie in one flat vector, ``vector``, and all gradients in another, ``gradient_vector``; the layers
+        hold views of both. Building again starts anew. Returns the model.
+        """
+        shape = input_shape if isinstance(input_shape, tuple) else (input_shape,)
+        self.input_shape = shape = tuple(check_count("input_shape", size) for size in shape)
+        self.seed(seed)
+        self.shapes = [shape := layer.build(shape) for layer in self.layers]
+        self.head.check_units(shape[0])
+        self.vector, self.gradient_vector = _lay_out(self.layers, self.dtype)
+        for index, layer in enumerate(self.layers):
+            layer.initialise(np.random.default_rng([seed, index]))
+        return self
+
+    def seed(self, seed):
+        """Let the dropout masks follow from ``seed``, a whole number from 0 on."""
+        seed = check_count("seed", seed, least=0)
+        for index, layer in enumerate(self.layers):
+            layer.seed, layer.index = seed, index
+
+    def parameters(self):
+        """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,), ...}``."""
+        self._check_built()
+        return {f"{i}.{name}": array for i, layer in enumerate(self.layers) if layer.shapes
+                for name, array in layer.parameters.items() if array.size}
+
+    def gradients(self, X, y, sample_weight=None, step=None):
+        """Return d(mean loss)/d(parameter) under the keys of `parameters`, as copies.
+
+        ``step`` is the number of a training step, whose dropout masks are applied; None applies none.
+        """
+        self._check_built()
+        data = self._examples(X, y, sample_weight)
+        step = None if step is None else check_count("step", step, least=0)
+        with one_blas_thread:
+            self.loss_and_gradient(data.x, data.y, data.w, self.tapes()[len(data)], step)
+        return {f"{i}.{name}": array.copy() for i, layer in enumerate(self.layers) if layer.shapes
+                for name, array in layer.gradients.items() if array.size}
+
+    # ---- down and back ----------------------------------------------------------------------------------------------
+
+    def tapes(self):
+        """Return the arrays to go down and back in: ``tapes[N]`` is made when N rows come for the first time."""
+        return _Tapes(self)
+
+    def forward(self, x, tape, step=None):
+        """Return the logits of the checked rows ``x``, an array of the ``tape``."""
+        tape.arrays[0] = a = x
+        for i, layer in enumerate(self.layers):
+            out = tape.outputs[i]
+            tape.arrays[i + 1] = a = layer.forward(a, a if out is None else out, step)
+        return a
+
+    def backward(self, delta, tape, step=None):
+        """Write the gradients that follow from ``delta`` = dL/dz after `forward` on this tape; ``delta`` is overwritten."""
+        for i in reversed(range(len(self.layers))):
+            layer = self.layers[i]
+            dx = delta if layer.elementwise else tape.deltas[i]
+            delta = layer.backward(tape.arrays[i], tape.arrays[i + 1], delta, dx, step)
+
+    def loss_and_delta(self, x, y, w, tape, step=None):
+        """Go down: return the head's sums (w l, w metric, w), and leave dL/dz in ``tape.delta``."""
+        return self.head.loss_and_delta(self.forward(x, tape, step), y, w, tape.delta)
+
+    def loss_and_gradient(self, x, y, w, tape, step=None):
+        """Go down and back: return the head's sums, and leave the gradient in ``gradient_vector``."""
+        sums = self.loss_and_delta(x, y, w, tape, step)
+        self.backward(tape.delta, tape, step)
+        return sums
+
+    # ---- use --------------------------------------------------------------------------------------------------------
+
+    def fit(self, X, y, optimizer, epochs=1, batch_size=32, validation_data=None, sample_weight=None, shuffle=True, seed=0,
+            callbacks=(), verbose="auto", validate_every=1):
+        """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
+
+        Parameters
+        ----------
+        X : array_like, (N, D)
+            Finite numbers; cast once to the model's dtype, never modified. Rows with many zeros are kept sparse.
+        y : array_like
+            Targets as the head takes them.
+        optimizer : SGD, Adam, AdamW
+        epochs, batch_size : int
+            At least 1. The last batch of an epoch has the rows that are left.
+        validation_data : tuple, optional
+            ``(X, y)`` or ``(X, y, sample_weight)``, evaluated without dropout.
+        sample_weight : array_like, (N,), optional
+            The loss of a batch is sum w l / sum w.
+        shuffle : bool
+            A new order in every epoch, which follows from ``seed``.
+        seed : int
+            At least 0: of the initialisation at the first call, the order and the dropout masks.
+        callbacks : sequence of callables
+            Called as ``callback(model, epoch, logs)`` after every epoch; one that returns True ends the training.
+        verbose : "auto", 0 or 1
+            A progress bar on a terminal and plain lines elsewhere, or nothing (0).
+        validate_every : int
+            Evaluate the validation data after the epochs 0, this, twice this, ... and after the last.
+
+        Returns
+        -------
+        History
+            Also ``model.history``, which holds what was done if the training is interrupted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Anything above is not as described; the message says what was got and what is expected.
+        """
+        epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
+        validate_every, seed = check_count("validate_every", validate_every), check_count("seed", seed, least=0)
+        if not hasattr(optimizer, "step"):
+            raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
+        if verbose not in ("auto", 0, 1):
+            raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
+        data = self._examples(X, y, sample_weight, seed)
+        self.seed(seed)
+        validation = None if validation_data is None else self._examples(*validation_data)
+        return training.fit(self, data, optimizer, epochs, batch_size, validation, validate_every, shuffle, seed,
+                            callbacks, verbose)
+
+    def evaluate(self, X, y, sample_weight=None):
+        """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
+        self._check_built()
+        return training.evaluate(self, self._examples(X, y, sample_weight))
+
+    def logits(self, X):
+        """Return the last layer's output (N, K), before the head."""
+        self._check_built()
+        x = self._rows(X)
+        z = np.empty((len(x), *self.shapes[-1]), self.dtype)
+        tapes = self.tapes()
+        with one_blas_thread:
+            for first in range(0, len(x), training.BLOCK):
+                block = x[first:first + training.BLOCK]
+                z[first:first + training.BLOCK] = self.forward(block, tapes[len(block)])
+        return z
+
+    def predict(self, X):
+        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64."""
+        return self.head.decide(self.logits(X))
+
+    def predict_proba(self, X):
+        """Return the head's probabilities, (N, K)."""
+        return self.head.probabilities(self.logits(X))
+
+    def summary(self):
+        """Return a table of the layers: output shape and number of parameters."""
+        self._check_built()
+        rows = [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}")
+                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
+        rows.insert(0, ("", "layer", "output", "parameters"))
+        rows.append(("", repr(self.head), "", f"{sum(a.size for a in self.parameters().values()):,}"))
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows)
+
+    # ---- checks -----------------------------------------------------------------------------------------------------
+
+    def _check_built(self):
+        if self.input_shape is None:
+            raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
+
+    def _rows(self, X):
+        return check_inputs(X, self.input_shape, self.dtype, may_be_sparse=self.layers[0].takes_sparse)
+
+    def _examples(self, X, y, sample_weight=None, seed=0):
+        x = self._rows(X)
+        if self.input_shape is None:
+            self.build(x.shape[1:], seed)
+        y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
+        return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
+
+
+class _Tapes(dict):
+    """A `_Tape` for each number of rows."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def __missing__(self, N):
+        self[N] = tape = _Tape(self.model, N)
+        return tape
+
+
+class _Tape:
+    """The arrays of N rows on their way: what every layer gets and gives, and the deltas back.
+
+    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over dL/da, or not needed.
+    """
+
+    def __init__(self, model, N):
+        self.arrays = [None] * (len(model.layers) + 1)
+        self.outputs, self.deltas = [], []
+        own_input = False    # whether the layer's input is an array of this tape, not the user's
+        for i, (layer, shape) in enumerate(zip(model.layers, model.shapes)):
+            over_input = layer.in_place and own_input
+            self.outputs.append(None if over_input else np.empty((N, *shape), model.dtype))
+            own_input = own_input or not layer.elementwise
+            new_delta = i > 0 and not layer.elementwise
+            self.deltas.append(np.empty((N, *model.shapes[i - 1]), model.dtype) if new_delta else None)
+        self.delta = np.empty((N, *model.shapes[-1]), model.dtype)
+
+
+_ALIGN = 16    # numbers: a parameter begins at a cache line
+
+
+def _lay_out(layers, dtype):
+    """Return the flat vectors of all parameters and all gradients, and give every layer its views of them."""
+    def padded(shape):
+        return -(-int(np.prod(shape)) // _ALIGN) * _ALIGN
+
+    total = sum(padded(shape) for layer in layers for shape in layer.shapes.values())
+    vectors = np.zeros(total, dtype), np.zeros(total, dtype)
+    first = 0
+    for layer in layers:
+        layer.parameters, layer.gradients = {}, {}
+        for name, shape in layer.shapes.items():
+            for views, vector in zip((layer.parameters, layer.gradients), vectors):
+                views[name] = vector[first:first + int(np.prod(shape))].reshape(shape)
+            first += padded(shape)
+    return vectors

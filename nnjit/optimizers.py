@@ -1,0 +1,136 @@
+"""The optimisers: hyperparameters, and the slots that a step carries over to the next.
+
+``step(parameters, gradient)`` changes a model's parameters, one flat vector, in place. An optimiser belongs to one model;
+given to `Sequential.fit` again, it goes on where it was.
+"""
+import numpy as np
+
+from .arrays import check_real
+from .kernels import updates
+
+
+class _Optimizer:
+    """Counts the steps, and keeps the slots: vectors like the parameters, 0 before the first step."""
+
+    slot_names = ()
+
+    def __init__(self, learning_rate, weight_decay):
+        self.learning_rate = check_real("learning_rate", learning_rate, 0.0, closed="()")
+        self.weight_decay = check_real("weight_decay", weight_decay)
+        self.iterations = 0
+        self.slots = {}
+
+    def step(self, parameters, gradient):
+        """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype."""
+        if not self.slots:
+            self.slots = {name: np.zeros_like(parameters) for name in self.slot_names}
+        self._check_model(parameters)
+        self.iterations += 1
+        self._update(parameters, gradient)
+
+    def _check_model(self, parameters):
+        for slot in self.slots.values():
+            if slot.shape != parameters.shape or slot.dtype != parameters.dtype:
+                raise ValueError(f"optimizer: got a model of {parameters.size} parameters in {parameters.dtype}, expected "
+                                 f"the {slot.size} in {slot.dtype} that it began with; use a new optimizer")
+
+
+class SGD(_Optimizer):
+    """Stochastic gradient descent, with momentum or Nesterov's, and decoupled weight decay (all as in Keras).
+
+    Parameters
+    ----------
+    learning_rate : float
+        Above 0.
+    momentum : float
+        In [0, 1).
+    nesterov : bool
+        Look ahead along the momentum.
+    weight_decay : float
+        At least 0: every step also subtracts ``learning_rate * weight_decay * W``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is not a number of its range.
+    """
+
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
+        super().__init__(learning_rate, weight_decay)
+        self.momentum = check_real("momentum", momentum, 0.0, 1.0)
+        self.nesterov = bool(nesterov)
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: got momentum 0, expected a momentum above 0")
+        self.slot_names = ("velocity",) if self.momentum else ()
+
+    def _update(self, W, g):
+        if self.momentum:
+            updates.sgd_momentum(W, g, self.slots["velocity"], self.learning_rate, self.momentum, self.nesterov,
+                                 self.weight_decay)
+        else:
+            updates.sgd(W, g, self.learning_rate, self.weight_decay)
+
+    def __repr__(self):
+        return (f"SGD(learning_rate={self.learning_rate:g}, momentum={self.momentum:g}, nesterov={self.nesterov}, "
+                f"weight_decay={self.weight_decay:g})")
+
+
+class _AdamStep(_Optimizer):
+    """What Adam and AdamW share."""
+
+    slot_names = ("m", "v")
+
+    def __init__(self, learning_rate, beta_1, beta_2, epsilon, weight_decay):
+        super().__init__(learning_rate, weight_decay)
+        self.beta_1 = check_real("beta_1", beta_1, 0.0, 1.0)
+        self.beta_2 = check_real("beta_2", beta_2, 0.0, 1.0)
+        self.epsilon = check_real("epsilon", epsilon, 0.0, closed="()")
+
+    def _update(self, W, g):
+        updates.adam(W, g, self.slots["m"], self.slots["v"], self.iterations, self.learning_rate, self.beta_1,
+                     self.beta_2, self.epsilon, self.weight_decay)
+
+    def __repr__(self):
+        decay = f", weight_decay={self.weight_decay:g}" if isinstance(self, AdamW) else ""
+        return (f"{type(self).__name__}(learning_rate={self.learning_rate:g}, beta_1={self.beta_1:g}, "
+                f"beta_2={self.beta_2:g}, epsilon={self.epsilon:g}{decay})")
+
+
+class Adam(_AdamStep):
+    """Adam (Kingma and Ba, ICLR 2015), bias-corrected; defaults as in Keras.
+
+    Parameters
+    ----------
+    learning_rate, epsilon : float
+        Above 0.
+    beta_1, beta_2 : float
+        In [0, 1): how much of the running means of g and g² a step keeps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is not a number of its range.
+    """
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay=0.0)
+
+
+class AdamW(_AdamStep):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019); defaults as in Keras.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon
+        As of `Adam`.
+    weight_decay : float
+        At least 0: every step also subtracts ``learning_rate * weight_decay * W``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is not a number of its range.
+    """
+
+    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)

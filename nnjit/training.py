@@ -1,0 +1,131 @@
+"""The epoch loop: batches, validation, history, callbacks."""
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from ._jit import one_blas_thread
+
+BLOCK = 2048    # rows evaluated at a time
+
+
+class History:
+    """What happened in `Sequential.fit`.
+
+    Attributes
+    ----------
+    history : dict of list
+        An entry an epoch: ``"loss"`` and the head's metric over the training rows, counted during the epoch, and
+        ``"seconds"`` since the beginning. An entry for every validated epoch: ``"val_loss"`` and the like.
+    epochs : list of int
+        The numbers of the epochs, from 0.
+    validated : list of int
+        Those after which the validation data was evaluated.
+    """
+
+    def __init__(self):
+        self.history, self.epochs, self.validated = {}, [], []
+
+    def add(self, epoch, logs):
+        self.epochs.append(epoch)
+        if any(name.startswith("val_") for name in logs):
+            self.validated.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+
+class Examples:
+    """Rows, targets and weights, checked, which come in batches."""
+
+    def __init__(self, x, y, w):
+        self.x, self.y, self.w = x, y, w
+
+    def __len__(self):
+        return len(self.x)
+
+    def batches(self, batch_size, order=None):
+        """Yield (x, y, w) of ``batch_size`` rows, the last of what is left; in the given order of the rows, or as they lie."""
+        for first in range(0, len(self), batch_size):
+            rows = slice(first, first + batch_size)
+            if order is not None:
+                rows = order[rows]
+            yield self.x[rows], self.y[rows], self.w[rows]
+
+
+def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, shuffle, seed, callbacks, verbose):
+    """Train ``model`` on the `Examples` ``data``; see `Sequential.fit`, which has checked everything."""
+    model.history = History()
+    tapes = model.tapes()
+    begin = time.perf_counter()
+    with one_blas_thread, _Progress(epochs, verbose) as progress:
+        for epoch in range(epochs):
+            order = np.random.default_rng([seed, optimizer.iterations]).permutation(len(data)) if shuffle else None
+            logs = _train_epoch(model, data.batches(batch_size, order), optimizer, tapes)
+            if validation is not None and (epoch % validate_every == 0 or epoch == epochs - 1):
+                logs.update({f"val_{name}": value for name, value in evaluate(model, validation, tapes).items()})
+            logs["seconds"] = time.perf_counter() - begin
+            model.history.add(epoch, logs)
+            progress.show(epoch, logs)
+            if any([callback(model, epoch, logs) for callback in callbacks]):
+                break
+    return model.history
+
+
+def _train_epoch(model, batches, optimizer, tapes):
+    sums = _Sums(model.head)
+    for x, y, w in batches:
+        sums.add(*model.loss_and_gradient(x, y, w, tapes[len(x)], step=optimizer.iterations))
+        optimizer.step(model.vector, model.gradient_vector)
+    return sums.means()
+
+
+def evaluate(model, data, tapes=None):
+    """Return the mean loss and metric over the `Examples`, without dropout, a block of rows at a time."""
+    tapes = model.tapes() if tapes is None else tapes
+    sums = _Sums(model.head)
+    with one_blas_thread:
+        for x, y, w in data.batches(BLOCK):
+            sums.add(*model.loss_and_delta(x, y, w, tapes[len(x)]))
+    return sums.means()
+
+
+class _Sums:
+    """The sums of weighted losses, of the weighted metric and of the weights over batches."""
+
+    def __init__(self, head):
+        self.head, self.loss, self.metric, self.weight = head, 0.0, 0.0, 0.0
+
+    def add(self, loss, metric, weight):
+        self.loss += loss
+        self.metric += metric
+        self.weight += weight
+
+    def means(self):
+        return {"loss": self.loss / self.weight, self.head.metric: self.metric / self.weight}
+
+
+class _Progress:
+    """A bar on a terminal, about ten plain lines elsewhere, nothing with ``verbose=0``."""
+
+    def __init__(self, epochs, verbose):
+        self.epochs, self.verbose = epochs, verbose
+        self.bar = None
+
+    def __enter__(self):
+        if self.verbose and sys.stderr.isatty():
+            self.bar = tqdm(total=self.epochs, unit="epoch", leave=True)
+        return self
+
+    def __exit__(self, *error):
+        if self.bar is not None:
+            self.bar.close()
+
+    def show(self, epoch, logs):
+        figures = {name: f"{value:.4f}" for name, value in logs.items() if name != "seconds"}
+        if self.bar is not None:
+            self.bar.set_postfix(figures, refresh=False)
+            self.bar.update()
+        elif self.verbose and (epoch % max(1, self.epochs // 10) == 0 or epoch == self.epochs - 1):
+            text = "  ".join(f"{name} {value}" for name, value in figures.items())
+            print(f"epoch {epoch + 1}/{self.epochs}  {text}  {logs['seconds']:.1f} s", file=sys.stderr)
