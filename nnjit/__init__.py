@@ -1,10 +1,10 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
-from . import datasets
+from . import book, datasets
 from ._jit import get_threads, set_threads
 from .arrays import DataError
 from .heads import Categorical
 from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
-from .model import Sequential
+from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW
 from .training import History
 

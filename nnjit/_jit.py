@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
-from numba.core import caching
+from numba.core import caching, event
 from numba.np.ufunc import parallel as threads
 from threadpoolctl import ThreadpoolController
 
@@ -41,6 +41,15 @@ def _compile(function, **options):
     compiled = numba.njit(function, error_model="numpy", nogil=True, **options)
     _enable_cache(compiled)
     return compiled
+
+
+_clock = event.TimingListener()
+event.register("numba:compile", _clock)
+
+
+def compile_seconds():
+    """Return how long this process has compiled so far."""
+    return _clock.duration if _clock.done else 0.0
 
 
 # ---- the disk cache -------------------------------------------------------------------------------------------------
@@ -194,6 +203,11 @@ class _OneBlasThread:
             import scipy.linalg.cython_blas  # noqa: F401, PLC0415   the BLAS of the kernels; slow to load, so not before
             self._controller = ThreadpoolController().select(user_api="blas")
         return self._controller
+
+
+    def libraries(self):
+        """Return what threadpoolctl knows of the BLAS libraries that are loaded, a list of dicts."""
+        return self._find().info()
 
 
 one_blas_thread = _OneBlasThread()

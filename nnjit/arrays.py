@@ -5,6 +5,9 @@ import numpy as np
 from scipy import sparse
 
 
+CACHE_LINE = 64    # bytes
+
+
 class DataError(ValueError):
     """A file that is missing, damaged, or not what its name says."""
 
@@ -42,6 +45,16 @@ def check_dtype(dtype):
     return found
 
 
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+def aligned(shape, dtype):
+    """Return an array of zeros that begins at a cache line, so that no vector of a kernel lies across two."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    return memory[first:first + size].view(dtype).reshape(shape)
+
+
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
 SPARSE_BELOW = 0.5    # density under which rows are kept without their zeros
@@ -53,7 +66,7 @@ def check_inputs(X, input_shape, dtype, may_be_sparse=True):
 
     Parameters
     ----------
-    X : array_like or scipy.sparse matrix, (N, \*input_shape)
+    X : array_like or scipy.sparse matrix, (N, ...)
         Numbers, all finite. It is not modified, and not copied where it can be used as it is.
     input_shape : tuple of int, or None
         The shape of one row; None takes what is given.

@@ -16,6 +16,7 @@ class Categorical:
     """
 
     metric = "accuracy"
+    settings = ()
 
     def check_units(self, units):
         """Raise ValueError where the last layer's width can't be a number of classes."""

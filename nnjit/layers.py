@@ -9,7 +9,8 @@ A layer knows neither its neighbours nor the batch. It is given the arrays:
     From ``delta`` = dL/da at the output ``a``, write the parameters' gradients and ``dx`` = dL/dx, and return ``dx``.
 
 An elementwise layer's output has the shape of its input; ``dx`` is then ``delta`` itself. One that also sets ``in_place``
-takes its derivative from the output, so that ``out`` is ``x`` itself.
+takes its derivative from the output, so that ``out`` is ``x`` itself. ``settings`` names the attributes that a saved layer
+is made from again.
 """
 import numpy as np
 
@@ -38,6 +39,7 @@ class Dense:
 
     elementwise = in_place = False
     takes_sparse = True
+    settings = ("units", "bias")
 
     def __init__(self, units, bias=True, init="glorot_uniform"):
         self.units = check_count("Dense units", units)
@@ -92,7 +94,7 @@ class _Elementwise:
 
     elementwise = True
     in_place = takes_sparse = False
-    shapes = {}
+    settings, shapes = (), {}
 
     def build(self, input_shape):
         return input_shape
@@ -163,6 +165,7 @@ class Dropout(_Elementwise):
         ``rate`` is not a number of that range.
     """
 
+    settings = ("rate",)
     seed = index = 0    # the model sets both
 
     def __init__(self, rate):

@@ -1,9 +1,9 @@
 """The graph: a row of layers and a head. One direction down, one direction back."""
 import numpy as np
 
-from . import training
+from . import checkpoint, heads, layers, training
 from ._jit import one_blas_thread
-from .arrays import check_count, check_dtype, check_inputs, check_weights
+from .arrays import CACHE_LINE, DataError, aligned, check_count, check_dtype, check_inputs, check_weights
 
 
 class Sequential:
@@ -201,6 +201,24 @@ class Sequential:
         widths = [max(map(len, column)) for column in zip(*rows)]
         return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows)
 
+    def save(self, path):
+        """Write the network and its parameters to the file ``path``, which `load` reads.
+
+        A file that was there is replaced only when the new one is complete.
+
+        Raises
+        ------
+        ValueError
+            The model is not built, or has a layer or a head of the user's own.
+        OSError
+            The file cannot be written.
+        """
+        parameters = self.parameters()
+        description = {"format": FORMAT, "dtype": self.dtype.name, "input_shape": self.input_shape,
+                       "layers": [_describe(layer, layers) for layer in self.layers],
+                       "head": _describe(self.head, heads)}
+        checkpoint.write(path, description, parameters)
+
     # ---- checks -----------------------------------------------------------------------------------------------------
 
     def _check_built(self):
@@ -217,6 +235,56 @@ class Sequential:
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
         return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
 
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+FORMAT = 1    # of the description in a saved model
+
+
+def load(path):
+    """Return the `Sequential` that `Sequential.save` wrote to ``path``.
+
+    Raises
+    ------
+    DataError
+        There is no such file, or it is damaged, or not a saved model of this format.
+    """
+    description, arrays = checkpoint.read(path)
+    try:
+        return _restore(description, arrays)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a saved model of format {FORMAT}, or damaged: {error}") from error
+
+
+def _describe(part, module):
+    """Return a layer or a head as plain values: its class and what it was made with."""
+    if getattr(module, type(part).__name__, None) is not type(part):
+        raise ValueError(f"save: got {part!r}, expected one of nnjit.{module.__name__.rpartition('.')[2]}")
+    return {"kind": type(part).__name__, **{name: getattr(part, name) for name in part.settings}}
+
+
+def _remake(description, module):
+    settings = dict(description)
+    return getattr(module, settings.pop("kind"))(**settings)
+
+
+def _restore(description, arrays):
+    if description["format"] != FORMAT:
+        raise ValueError(f"got format {description['format']}")
+    model = Sequential([_remake(layer, layers) for layer in description["layers"]],
+                       head=_remake(description["head"], heads), dtype=description["dtype"])
+    model.build(tuple(description["input_shape"]))
+    parameters = model.parameters()
+    if parameters.keys() != arrays.keys():
+        raise ValueError(f"got the parameters {sorted(arrays)}, expected {sorted(parameters)}")
+    for name, array in parameters.items():
+        if (arrays[name].shape, arrays[name].dtype) != (array.shape, array.dtype):
+            raise ValueError(f"{name}: got {arrays[name].dtype} {arrays[name].shape}, expected {array.dtype} {array.shape}")
+        array[:] = arrays[name]
+    return model
+
+
+# ---- the way of a batch ---------------------------------------------------------------------------------------------
 
 class _Tapes(dict):
     """A `_Tape` for each number of rows."""
@@ -242,23 +310,22 @@ class _Tape:
         own_input = False    # whether the layer's input is an array of this tape, not the user's
         for i, (layer, shape) in enumerate(zip(model.layers, model.shapes)):
             over_input = layer.in_place and own_input
-            self.outputs.append(None if over_input else np.empty((N, *shape), model.dtype))
+            self.outputs.append(None if over_input else aligned((N, *shape), model.dtype))
             own_input = own_input or not layer.elementwise
             new_delta = i > 0 and not layer.elementwise
-            self.deltas.append(np.empty((N, *model.shapes[i - 1]), model.dtype) if new_delta else None)
-        self.delta = np.empty((N, *model.shapes[-1]), model.dtype)
-
-
-_ALIGN = 16    # numbers: a parameter begins at a cache line
+            self.deltas.append(aligned((N, *model.shapes[i - 1]), model.dtype) if new_delta else None)
+        self.delta = aligned((N, *model.shapes[-1]), model.dtype)
 
 
 def _lay_out(layers, dtype):
     """Return the flat vectors of all parameters and all gradients, and give every layer its views of them."""
-    def padded(shape):
-        return -(-int(np.prod(shape)) // _ALIGN) * _ALIGN
+    line = CACHE_LINE // dtype.itemsize
+
+    def padded(shape):    # so that every parameter begins at a cache line
+        return -(-int(np.prod(shape)) // line) * line
 
     total = sum(padded(shape) for layer in layers for shape in layer.shapes.values())
-    vectors = np.zeros(total, dtype), np.zeros(total, dtype)
+    vectors = aligned(total, dtype), aligned(total, dtype)
     first = 0
     for layer in layers:
         layer.parameters, layer.gradients = {}, {}

@@ -2,7 +2,7 @@
 
 The C library's functions are called one element at a time. The formulas here have no branch that survives compilation,
 no table and no call, so that LLVM evaluates one in every lane of a vector register: float64 and float32 alike, within
-2 ulp of the true value, NaN and infinities included.
+3 ulp of the true value, NaN and infinities included.
 
 Everything follows from one reduction [1]_: x = n ln 2 + r with n whole and |r| <= ln 2 / 2, whence e^x = 2^n e^r, where
 a short Taylor series gives e^r and 2^n is written as the bits of its exponent.
@@ -28,17 +28,15 @@ _TANH_SATURATION = 40.0
 
 # ---- formulas -------------------------------------------------------------------------------------------------------
 #
-# `T(c)` is the constant c in the precision of the argument. `isinstance` is settled at compile time. A clamp is written
-# as a comparison that is false for NaN, which so passes through.
+# `T(c)` is the constant c in the precision of the argument. `isinstance` is settled at compile time. `min` and `max`
+# return their first argument where it is NaN, which so passes through.
 
 @formula
 def exp(x):
     """e^x."""
     T = type(x)
     lowest, highest = _EXP_BOUNDS_32 if isinstance(x, np.float32) else _EXP_BOUNDS_64
-    clamped = T(lowest) if x < T(lowest) else x
-    clamped = T(highest) if clamped > T(highest) else clamped
-    n, r = _split(clamped)
+    n, r = _split(min(max(x, T(lowest)), T(highest)))
     half = np.rint(n * T(0.5))
     # 2^n may lie outside the range in which 2^n e^r still lies: hence two factors.
     e = (T(1) + _expm1_series(r)) * _two_to(half) * _two_to(n - half)
@@ -49,9 +47,7 @@ def exp(x):
 def tanh(x):
     """tanh x = sign(x) (1 - e^-2|x|) / (1 + e^-2|x|), from e^-2|x| - 1, which is accurate where it is near 0."""
     T = type(x)
-    y = T(-2) * abs(x)
-    y = T(-_TANH_SATURATION) if y < T(-_TANH_SATURATION) else y
-    n, r = _split(y)
+    n, r = _split(max(T(-2) * abs(x), T(-_TANH_SATURATION)))
     power = _two_to(n)
     t = power * _expm1_series(r) + (power - T(1))
     return np.copysign(t / (t + T(2)), x)
@@ -69,7 +65,8 @@ def sigmoid(x):
 def relu(x):
     """max(x, 0); NaN stays NaN."""
     T = type(x)
-    return np.maximum(x, T(0))
+    # Without abs, LLVM stores the negative elements alone, through a mask, at many times the cost.
+    return abs(max(x, T(0)))
 
 
 @formula
@@ -186,3 +183,53 @@ def _flat_copy(x, out):
         for i in range(flat.size):
             flat[i] = source[i]
     return flat
+
+
+# ---- softmax --------------------------------------------------------------------------------------------------------
+
+@kernel
+def softmax(z, out):
+    """out[n, k] = e^z[n, k] / sum_j e^z[n, j], from z less its row's maximum. Overwrites ``out``, which may be ``z``.
+
+    Both are (N, K). A NaN makes its whole row NaN.
+    """
+    _shift_rows(z, out)
+    flat = out.reshape(-1)    # in one loop, for a short row would fill no vector
+    for i in range(flat.size):
+        flat[i] = exp(flat[i])
+    N, K = out.shape
+    for n in range(N):
+        total = out[n, 0]
+        for k in range(1, K):
+            total += out[n, k]
+        for k in range(K):
+            out[n, k] /= total
+
+
+@kernel
+def log_softmax(z, out):
+    """out[n, k] = z[n, k] - log(sum_j e^z[n, j]), from z less its row's maximum. Overwrites ``out``, which may be ``z``.
+
+    Both are (N, K). A NaN makes its whole row NaN.
+    """
+    _shift_rows(z, out)
+    N, K = out.shape
+    for n in range(N):
+        total = exp(out[n, 0])
+        for k in range(1, K):
+            total += exp(out[n, k])
+        log_total = np.log(total)
+        for k in range(K):
+            out[n, k] -= log_total
+
+
+@kernel
+def _shift_rows(z, out):
+    """out[n, k] = z[n, k] - max_j z[n, j], so that the largest of a row is 0."""
+    N, K = z.shape
+    for n in range(N):
+        largest = z[n, 0]
+        for k in range(1, K):
+            largest = max(largest, z[n, k])
+        for k in range(K):
+            out[n, k] = z[n, k] - largest

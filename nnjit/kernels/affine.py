@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import ROWS, chunks, kernel, parallel_kernel
+from .._simd import BYTES, fma, load, splat, store
 
 # ---- dense rows -----------------------------------------------------------------------------------------------------
 
@@ -68,21 +69,47 @@ _ROWS_A_TASK = 16    # small, so that a batch of 100 is shared evenly
 
 
 @kernel
-def _add_rows(indices, values, first, last, W, out):
-    """out += sum over first <= p < last of values[p] W[indices[p]], four rows of W for one pass over ``out``."""
-    H = out.size
-    p = first
-    while p + 4 <= last:
-        w0, w1, w2, w3 = W[indices[p]], W[indices[p + 1]], W[indices[p + 2]], W[indices[p + 3]]
-        v0, v1, v2, v3 = values[p], values[p + 1], values[p + 2], values[p + 3]
-        for k in range(H):
-            out[k] += (v0 * w0[k] + v1 * w1[k]) + (v2 * w2[k] + v3 * w3[k])
-        p += 4
-    while p < last:
-        w0, v0 = W[indices[p]], values[p]
-        for k in range(H):
-            out[k] += v0 * w0[k]
-        p += 1
+def _strip_of_6(indices, values, first, last, M, k, out, i):
+    """out[i, k:k + 6 vectors] += the same strip of sum_p values[p] M[indices[p]], in registers over all p."""
+    L = BYTES // M.itemsize
+    k1, k2, k3, k4, k5 = k + L, k + 2 * L, k + 3 * L, k + 4 * L, k + 5 * L
+    s0, s1, s2 = load(out, i, k), load(out, i, k1), load(out, i, k2)
+    s3, s4, s5 = load(out, i, k3), load(out, i, k4), load(out, i, k5)
+    for p in range(first, last):
+        v, row = splat(values[p]), indices[p]
+        s0, s1, s2 = fma(v, load(M, row, k), s0), fma(v, load(M, row, k1), s1), fma(v, load(M, row, k2), s2)
+        s3, s4, s5 = fma(v, load(M, row, k3), s3), fma(v, load(M, row, k4), s4), fma(v, load(M, row, k5), s5)
+    store(out, i, k, s0), store(out, i, k1, s1), store(out, i, k2, s2)
+    store(out, i, k3, s3), store(out, i, k4, s4), store(out, i, k5, s5)
+
+
+@kernel
+def _strip_of_2(indices, values, first, last, M, k, out, i):
+    """As `_strip_of_6`, for 2 vectors."""
+    L = BYTES // M.itemsize
+    s0, s1 = load(out, i, k), load(out, i, k + L)
+    for p in range(first, last):
+        v, row = splat(values[p]), indices[p]
+        s0, s1 = fma(v, load(M, row, k), s0), fma(v, load(M, row, k + L), s1)
+    store(out, i, k, s0), store(out, i, k + L, s1)
+
+
+@kernel
+def _add_rows(indices, values, first, last, M, out, i):
+    """out[i] += sum over first <= p < last of values[p] M[indices[p]]."""
+    H, L = out.shape[1], BYTES // M.itemsize
+    k = 0
+    while k + 6 * L <= H:
+        _strip_of_6(indices, values, first, last, M, k, out, i)
+        k += 6 * L
+    while k + 2 * L <= H:
+        _strip_of_2(indices, values, first, last, M, k, out, i)
+        k += 2 * L
+    if k < H:
+        for p in range(first, last):
+            v, row = values[p], indices[p]
+            for j in range(k, H):
+                out[i, j] += v * M[row, j]
 
 
 @parallel_kernel
@@ -93,7 +120,7 @@ def sparse_forward(cuts, indices, values, rows, W, b, z):
         for i in range(task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK)):
             for k in range(z.shape[1]):
                 z[i, k] = b[k] if b.size else 0
-            _add_rows(indices, values, cuts[rows[i], 0], cuts[rows[i], -1], W, z[i])
+            _add_rows(indices, values, cuts[rows[i], 0], cuts[rows[i], -1], W, z, i)
 
 
 @kernel
@@ -141,5 +168,5 @@ def sparse_weight_gradient(cuts, indices, values, rows, delta, ends, row_of, val
         for column in range(first, min(D, first + width)):
             for k in range(dW.shape[1]):
                 dW[column, k] = 0
-            _add_rows(row_of, value_of, start, ends[column], delta, dW[column])
+            _add_rows(row_of, value_of, start, ends[column], delta, dW, column)
             start = ends[column]

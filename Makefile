@@ -1,0 +1,31 @@
+# Every target sets up .venv first; `make mnist` and `make test` are all that a fresh machine needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: mnist test bench lint clean
+
+mnist: .venv/plots
+	$(BIN)/nnjit book $(ARGS)
+
+test: .venv/test
+	$(BIN)/python -m pytest $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/bench
+	$(BIN)/python scripts/bench.py $(ARGS)
+
+lint: .venv/lint
+	$(BIN)/ruff check nnjit scripts tests
+
+clean:
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache
+	find nnjit scripts tests -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "nnjit: Python 3.10 or later is needed, got " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+
+# one set of optional packages each; pip is quick where nothing is missing
+.venv/plots .venv/test .venv/bench .venv/lint: .venv/%: setup.cfg | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	touch $@

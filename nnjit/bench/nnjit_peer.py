@@ -1,0 +1,62 @@
+"""nnjit itself, as its users would write it."""
+import numpy as np
+
+import nnjit as nn
+
+
+def _model(task, seed, activation=nn.ReLU, bias=True, dropout=()):
+    layers = []
+    for units in task.sizes[1:]:
+        layers += [nn.Dense(units, bias=bias), activation(), *dropout]
+    model = nn.Sequential(layers[:-1 - len(dropout)], head=nn.Categorical(), dtype=task.x.dtype)
+    model.build(task.sizes[0], seed)
+    matrices = (array for name, array in model.parameters().items() if name.endswith(".W"))
+    for own, given in zip(matrices, task.weights(seed)):
+        own[...] = given
+    return model
+
+
+def experiment(task, clock, seed):
+    model = _model(task, seed, nn.Tanh, bias=False, dropout=[nn.Dropout(task.dropout)])
+    with clock:
+        history = model.fit(task.x, task.y, optimizer=nn.SGD(task.learning_rate), epochs=task.epochs,
+                            batch_size=task.batch, validation_data=(task.x_test, task.y_test), shuffle=False, seed=seed,
+                            verbose=0).history
+    return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1],
+            "train_accuracy": history["accuracy"][-1]}
+
+
+def epoch(task, clock, seed):
+    model = _model(task, seed)
+    with clock:
+        history = model.fit(task.x, task.y, optimizer=nn.Adam(task.learning_rate), epochs=task.epochs,
+                            batch_size=task.batch, seed=seed, verbose=0).history
+    return {"loss": history["loss"][-1], "accuracy": model.evaluate(task.x_test, task.y_test)["accuracy"]}
+
+
+def race(task, clock, seed):
+    model = _model(task, seed)
+
+    def reached(model, epoch, logs):
+        return logs["val_accuracy"] >= task.target
+
+    with clock:
+        history = model.fit(task.x, task.y, optimizer=nn.Adam(task.learning_rate), epochs=task.epochs,
+                            batch_size=task.batch, validation_data=(task.x_test, task.y_test), seed=seed,
+                            callbacks=[reached], verbose=0).history
+    return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1], "epochs": len(history["loss"])}
+
+
+def predict_one(task, clock, seed):
+    model = _model(task, 0)
+    clock.scale = 1 / len(task.x)
+    with clock:
+        predicted = [int(model.predict(task.x[i:i + 1])[0]) for i in range(len(task.x))]
+    return {"accuracy": np.mean(predicted == task.y)}
+
+
+def predict_all(task, clock, seed):
+    model = _model(task, 0)
+    with clock:
+        predicted = model.predict(task.x)
+    return {"accuracy": np.mean(predicted == task.y)}

@@ -1,0 +1,128 @@
+"""A contender in a process of its own, and both ends of the pipe to it.
+
+Thread pools (OpenMP, OpenBLAS, XLA) do not meet when every contender lives alone, and each begins with the number of
+threads that it is told: XLA cannot change its own later.
+"""
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .works import WORKS
+
+# XLA's thread pool follows NPROC.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
+
+
+class ContenderError(RuntimeError):
+    """A contender could not do its work."""
+
+
+class Contender:
+    """A peer's function for a work, ready to be run in its process.
+
+    Attributes
+    ----------
+    label : what the tables call it
+    peer, threads : whose it is, and how many threads it may use
+    """
+
+    def __init__(self, work, dtype, label, threads):
+        self.label, self.threads = label, threads
+        self.peer, function = WORKS[work].contenders[label]
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
+        limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"from {__name__} import main; main()", work, dtype, self.peer, function], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, **limits, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
+
+    def run(self, seed):
+        """Do the work once; return ``seconds``, ``wall`` (unscaled) and what the function returned.
+
+        Raises
+        ------
+        ContenderError
+            It failed, with the reason in one line.
+        """
+        try:
+            print(seed, file=self._process.stdin, flush=True)
+            answer = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            raise ContenderError(f"the process ended with code {self._process.wait()}") from None
+        if "error" in answer:
+            raise ContenderError(answer["error"])
+        return answer
+
+    def pools(self):
+        """Return the thread pools in use, as a list of short texts."""
+        return self.run("pools")["pools"]
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+class Clock:
+    """Times what happens within ``with clock:``; ``scale`` turns that into the seconds of the work."""
+
+    def __init__(self):
+        self.scale = 1.0
+
+    def __enter__(self):
+        self._begin = time.perf_counter()
+        return self
+
+    def __exit__(self, *error):
+        self.wall = time.perf_counter() - self._begin
+
+
+def measure(function, task, seed):
+    """Return the seconds and the outcome of one run of a peer's function, as plain numbers and texts."""
+    clock = Clock()
+    outcome = function(task, clock, seed)
+    plain = {name: value if isinstance(value, str) else float(value) for name, value in outcome.items()}
+    return {"seconds": clock.wall * clock.scale, "wall": clock.wall, **plain}
+
+
+def _pools():
+    from threadpoolctl import threadpool_info
+    found = {f"{pool['internal_api']} {pool['version'] or ''}".strip() + f" ({pool['num_threads']})"
+             for pool in threadpool_info()}
+    numba = sys.modules.get("numba")
+    if numba is not None:
+        try:
+            found.add(f"numba {numba.threading_layer()} ({numba.get_num_threads()})")
+        except ValueError:    # no parallel kernel has run
+            pass
+    return sorted(found)
+
+
+def main():
+    """Do the work that the command line names once for every seed on the standard input, until it ends.
+
+    A line is answered by a line of JSON; ``pools`` asks for the thread pools.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)    # whoever started this process ends it
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)    # whatever a library prints goes elsewhere
+    prepared = None
+    for line in sys.stdin:
+        try:
+            if line.strip() == "pools":
+                answer = {"pools": _pools()}
+            else:
+                prepared = prepared or _prepare(*sys.argv[1:])
+                answer = measure(*prepared, seed=int(line))
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}".partition("\n")[0]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _prepare(work, dtype, peer, function):
+    module = importlib.import_module(f".{peer}_peer", __package__)
+    return getattr(module, function), WORKS[work].task(dtype)

@@ -1,0 +1,137 @@
+"""The works: what is measured, on which data, with which network, and who takes part.
+
+A work's contenders are functions of the ``<peer>_peer.py``; each gets the same `Task`, and the same initial weights.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Task:
+    """The data, the network and how it is trained.
+
+    Attributes
+    ----------
+    x, x_test : (N, D), (M, D) float array or scipy.sparse.csr_matrix
+    y, y_test : (N,), (M,) int64 class numbers, 0 … K - 1
+    sizes : units of the layers, from D to K
+    spans : the initial weights of layer i are uniform in ±spans[i]; by default Glorot's √(6 / (in + out))
+    target : test accuracy at which a race to it ends
+    """
+
+    x: Any
+    y: np.ndarray
+    x_test: Any
+    y_test: np.ndarray
+    sizes: tuple
+    batch: int = 200
+    epochs: int = 1
+    learning_rate: float = 0.001
+    dropout: float = 0.0
+    spans: tuple | None = None
+    target: float = 1.0
+
+    def weights(self, seed):
+        """Return the initial (in, out) weights of every layer; biases start at 0."""
+        random = np.random.RandomState(seed)
+        shapes = list(zip(self.sizes, self.sizes[1:]))
+        spans = self.spans or [(6 / (n + m)) ** 0.5 for n, m in shapes]
+        return [(span * (2 * random.random_sample(shape) - 1)).astype(self.x.dtype)
+                for span, shape in zip(spans, shapes)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done, by whom, and how far the results may lie from one another.
+
+    Attributes
+    ----------
+    task : ``task(dtype)`` loads the data
+    contenders : {label: (peer, name of the function in its file)}
+    tolerance : greatest accepted differences of the final training loss (relative) and accuracy from the reference's;
+        where shuffling and dropout are random, four standard deviations over seeds
+    """
+
+    title: str
+    task: Callable
+    contenders: dict
+    tolerance: dict
+    dtypes: tuple = ("float32",)
+
+
+# ---- data -----------------------------------------------------------------------------------------------------------
+
+def _mnist(dtype, rows=60000, **settings):
+    from nnjit.datasets import load_mnist
+    (x, y), (x_test, y_test) = load_mnist().rows(dtype)
+    return Task(x[:rows], y[:rows], x_test, y_test, **settings)
+
+
+def _to_predict(dtype, rows, sizes=(784, 100, 10), seed=0):
+    """Return MNIST images whose labels are what plain NumPy predicts for them: the accuracy to reach is 1."""
+    from nnjit.datasets import load_mnist
+    x = load_mnist().rows(dtype)[0][0][:rows]
+    first, last = Task(x, None, x, None, sizes).weights(seed)
+    labels = (np.maximum(x @ first, 0) @ last).argmax(axis=1)
+    return Task(x, labels, x, labels, sizes)
+
+
+def text_like(dtype, rows=10000, test_rows=2000, features=20000, classes=20, words=200, seed=0):
+    """Return rows of at most ``words`` features each; an eighth come from the vocabulary of the row's class."""
+    from scipy.sparse import csr_matrix
+    random = np.random.default_rng(seed)
+    n = rows + test_rows
+    y = random.integers(classes, size=n)
+    column = random.integers(features, size=(n, words))
+    topical = words // 8
+    column[:, :topical] = random.integers(features // classes, size=(n, topical)) * classes + y[:, None]
+    value = random.uniform(0.5, 1.5, size=(n, words)).astype(dtype)
+    x = csr_matrix((value.ravel(), column.ravel(), np.arange(0, n * words + 1, words)), shape=(n, features))
+    x.sum_duplicates()
+    return Task(x[:rows], y[:rows], x[rows:], y[rows:], (features, 100, classes))
+
+
+# ---- the list -------------------------------------------------------------------------------------------------------
+
+def _each(function, *peers):
+    return {peer: (peer, function) for peer in peers}
+
+
+WORKS = {
+    "book-tanh": Work(
+        "tanh experiment: 784-100-10, first 1,000 MNIST images, batch 100, dropout 0.5, 300 iterations, "
+        "all 10,000 test images at each",
+        partial(_mnist, rows=1000, sizes=(784, 100, 10), batch=100, epochs=300, learning_rate=0.02, dropout=0.5,
+                spans=(0.01, 0.1)),
+        {**_each("experiment", "nnjit", "numpy", "torch", "jax"),
+         "numpy, literal loop": ("numpy", "experiment_literally"),
+         "jax, one scan": ("jax", "experiment_in_one_scan")},
+        {"loss": 0.1, "accuracy": 0.01}, ("float64", "float32")),
+    "mnist-adam": Work(
+        "full MNIST, 784-100-10 ReLU, Adam, batch 200, shuffled: one epoch",
+        partial(_mnist, sizes=(784, 100, 10)),
+        _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}),
+    "wide": Work(
+        "full MNIST, 784-1024-1024-10 ReLU, Adam, batch 200, shuffled: one epoch",
+        partial(_mnist, sizes=(784, 1024, 1024, 10)),
+        _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}),
+    "predict-one": Work(
+        "predict of one image, 784-100-10 ReLU, from NumPy to NumPy",
+        partial(_to_predict, rows=1000),
+        _each("predict_one", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001}),
+    "predict-all": Work(
+        "predict of 60,000 images, 784-100-10 ReLU, from NumPy to NumPy",
+        partial(_to_predict, rows=60000),
+        _each("predict_all", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001}),
+    "text": Work(
+        "10,000 sparse rows, 20,000 features, 1 % non-zero, 100 hidden ReLU, 20 classes, Adam, batch 200: one epoch",
+        text_like, _each("epoch", "nnjit", "sklearn"), {"loss": 0.1, "accuracy": 0.02}),
+    "time-to-98": Work(
+        "full MNIST to 98 % test accuracy, 784-256-10 ReLU, Adam, batch 100, evaluated after every epoch",
+        partial(_mnist, sizes=(784, 256, 10), batch=100, epochs=20, target=0.98),
+        _each("race", "nnjit", "sklearn", "torch", "jax"), {"accuracy": 0.01}),
+}

@@ -1,0 +1,48 @@
+"""What the tests share: marks, real data, Python processes of their own."""
+import json
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from nnjit import datasets
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "compiled: about compiled code; skipped where NUMBA_DISABLE_JIT is set")
+
+
+def pytest_runtest_setup(item):
+    if numba.config.DISABLE_JIT and item.get_closest_marker("compiled"):
+        pytest.skip("about compiled code, and NUMBA_DISABLE_JIT is set")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST, as a Dataset."""
+    if "NNJIT_DATA" not in os.environ:
+        pytest.skip("needs MNIST: set NNJIT_DATA to the parent of its folder mnist")
+    return datasets.load_mnist(download=False)
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Return a function that runs code in a new process, in a folder of its own, and returns the JSON it prints.
+
+    Warnings are errors there unless the code says otherwise.
+    """
+    def run(code, **environment):
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, text=True, capture_output=True,
+                              timeout=120, env={**os.environ, **environment})
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run

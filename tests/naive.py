@@ -1,0 +1,174 @@
+"""The naive twins: each kernel's result in plain NumPy, written from the definition and not from the kernel.
+
+A twin takes arrays and returns a new one; nothing in it is fast, fused or in place. They are grouped by kernel file.
+"""
+import numpy as np
+from scipy import special
+
+# ---- activations ----------------------------------------------------------------------------------------------------
+
+
+def tanh(x):
+    return np.tanh(x)
+
+
+def tanh_backward(a, delta):
+    return delta / np.cosh(np.arctanh(a)) ** 2
+
+
+def sigmoid(x):
+    return (1 + np.tanh(x / 2)) / 2
+
+
+def sigmoid_backward(a, delta):
+    return delta * (a - a**2)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def relu_backward(a, delta):
+    return np.where(a > 0, delta, 0)
+
+
+def softmax(z):
+    """From odds: 1 / p_k is the sum over j of e^(z_j - z_k)."""
+    return 1 / np.exp(z[:, None, :] - z[:, :, None]).sum(axis=2)
+
+
+def log_softmax(z):
+    return np.log(softmax(z))
+
+
+# ---- affine ---------------------------------------------------------------------------------------------------------
+
+
+def affine(x, W, b):
+    z = np.einsum("nd,dh->nh", x.astype(float), W.astype(float))
+    return z + b if b.size else z
+
+
+def weight_gradient(x, delta):
+    """The sum of each row's outer product."""
+    dW = np.zeros((x.shape[1], delta.shape[1]))
+    for x_row, delta_row in zip(x, delta):
+        dW += np.outer(x_row, delta_row)
+    return dW
+
+
+def input_gradient(delta, W):
+    return np.einsum("nh,dh->nd", delta.astype(float), W.astype(float))
+
+
+def bias_gradient(delta):
+    return np.ones(len(delta)) @ delta.astype(float)
+
+
+# ---- dropout --------------------------------------------------------------------------------------------------------
+
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+def mix(z):
+    """SplitMix64's finaliser in Python's unbounded integers."""
+    z %= 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+def dropout_mask(seed, layer, step, threshold, digits, shape):
+    """Unit by unit: kept where a number of ``digits`` fair binary digits is below ``threshold``."""
+    key = 0
+    for number in (seed, layer, step):
+        key = mix((key ^ number) + GOLDEN)
+    N, H = shape
+    words = -(-H // 64)
+    kept = np.zeros(shape, bool)
+    for row in range(N):
+        for unit in range(H):
+            counter = 32 * (row * words + unit // 64)
+            hashes = [mix(key + (counter + d + 1) * GOLDEN) for d in range(digits)]
+            number = sum((1 - (h >> unit % 64 & 1)) << d for d, h in enumerate(hashes))
+            kept[row, unit] = number < threshold
+    return kept
+
+
+# ---- likelihoods ----------------------------------------------------------------------------------------------------
+
+
+def one_hot(labels, K):
+    return np.eye(K)[labels]
+
+
+def categorical(z, y, w):
+    """Return (L, accuracy, dL/dz) for rows ``y`` of probabilities, a row at a time."""
+    loss, hits, delta = 0.0, 0.0, np.zeros(z.shape)
+    for i in np.flatnonzero(w):
+        log_p = special.log_softmax(z[i].astype(float))
+        loss -= w[i] * y[i] @ log_p
+        hits += w[i] * (log_p.argmax() == y[i].argmax())
+        delta[i] = w[i] * (np.exp(log_p) - y[i])
+    return loss / w.sum(), hits / w.sum(), delta / w.sum()
+
+
+# ---- updates --------------------------------------------------------------------------------------------------------
+#
+# A twin takes the gradients of all steps, (T, P), and returns W after the last: running means are written as the sums that
+# they stand for.
+
+
+def sgd(W, gradients, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):
+    for t in range(len(gradients)):
+        past = momentum ** np.arange(t, -1.0, -1.0) @ gradients[:t + 1]
+        step = momentum * past + gradients[t] if nesterov else past
+        W = (1 - learning_rate * weight_decay) * W - learning_rate * step
+    return W
+
+
+def adam(W, gradients, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0):
+    for t in range(len(gradients)):
+        age, past = np.arange(t, -1.0, -1.0), gradients[:t + 1]
+        mean = np.average(past, axis=0, weights=beta_1**age)
+        mean_square = np.average(past**2, axis=0, weights=beta_2**age)
+        W = (1 - learning_rate * weight_decay) * W - learning_rate * mean / (np.sqrt(mean_square) + epsilon)
+    return W
+
+
+# ---- the book's experiments -----------------------------------------------------------------------------------------
+
+
+def book(name, literal, data, seed, iterations, batch=100, alpha=2):
+    """Run the algorithm as it was published (``literal``), or with the true gradient of the same network.
+
+    ``data`` is (x, y, x_test, y_test), in float64 and class numbers. Returns the weights (W1, W2), the train accuracy of every
+    iteration, and a dict of the test accuracy after every tenth iteration and the last.
+    """
+    x, y, x_test, y_test = data
+    tanh_experiment = name == "tanh"
+    c, divisor = (0.2, batch**2) if tanh_experiment else (0.02, batch * 10)
+    activate = np.tanh if tanh_experiment else lambda z: np.maximum(z, 0)
+    slope = (lambda a: 1 - a**2) if tanh_experiment else lambda a: a > 0
+    rs = np.random.RandomState(seed)
+    W1 = 0.02 * rs.random_sample((x.shape[1], 100)) - 0.01
+    W2 = c * rs.random_sample((100, 10)) - c / 2
+    train, test = [], {}
+    for iteration in range(iterations):
+        hits = 0
+        for first in range(0, len(x), batch):
+            rows = slice(first, first + batch)
+            m = rs.randint(2, size=(batch, 100))
+            a = activate(x[rows] @ W1)
+            h = 2 * m * a
+            e = np.exp(h @ W2)
+            p = e / e.sum(axis=1, keepdims=True)
+            hits += (p.argmax(axis=1) == y[rows]).sum()
+            delta_2 = (p - one_hot(y[rows], 10)) / divisor
+            delta_1 = (delta_2 @ W2.T) * (slope(h) * m if literal else slope(a) * 2 * m)
+            W2 = W2 - alpha * (h.T @ delta_2)
+            W1 = W1 - alpha * (x[rows].T @ delta_1)
+        train.append(hits / len(x))
+        if iteration % 10 == 0 or iteration == iterations - 1:
+            test[iteration] = ((activate(x_test @ W1) @ W2).argmax(axis=1) == y_test).mean()
+    return (W1, W2), train, test

@@ -1,0 +1,308 @@
+"""Activations: units in the last place against wider types and mpmath, kernels against naive twins, derivatives."""
+import re
+
+import mpmath
+import naive
+import numba
+import numpy as np
+import pytest
+
+from nnjit._jit import FASTMATH
+from nnjit.kernels import activations
+
+COMPILED = not numba.config.DISABLE_JIT
+POINTS = 1_200_000 if COMPILED else 6_000
+NOTHING_WIDER = np.finfo(np.longdouble).nmant < 63    # than float64: so it is with some compilers
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+# ---- the formulas ---------------------------------------------------------------------------------------------------
+
+@numba.njit(error_model="numpy", fastmath=FASTMATH)
+def each_exp(x, out):
+    for i in range(x.size):
+        out[i] = activations.exp(x[i])
+
+
+KERNELS = {"exp": each_exp, "tanh": activations.tanh_forward, "sigmoid": activations.sigmoid_forward}
+functions = pytest.mark.parametrize("name", KERNELS)
+# Where results cease to be finite, normal, or above zero, and where they come to their limit 1.
+EDGES = {
+    ("exp", np.float32): [-103.98, -103.972084, -87.33655, 88.72283, 88.72284],
+    ("exp", np.float64): [-745.2, -745.1332191019412, -708.3964185322641, 709.782712893384, 709.7827128933841],
+    ("tanh", np.float32): [-20, -9.01, 9.01, 20],
+    ("tanh", np.float64): [-20, -19.06, 19.06, 20],
+    ("sigmoid", np.float32): [-103.98, -103.972084, -88.72284, -87.33655, 17.33],
+    ("sigmoid", np.float64): [-745.2, -745.1332191019412, -709.7827128933841, -708.3964185322641, 37.43],
+}
+
+
+def call(name, x):
+    out = np.empty_like(x)
+    KERNELS[name](x, out)
+    return out
+
+
+def sample(name, dtype, n):
+    """Return n arguments and some: finite bit patterns, the range of change, the range around 0, all scales, edges."""
+    rng = np.random.default_rng(7)
+    limits = np.finfo(dtype)
+    edges = np.array(EDGES[name, dtype], dtype)
+    reach, steps = 1.1 * abs(edges).max(), np.arange(-50, 51, dtype=dtype)
+    bits = rng.integers(0, 2**limits.bits, n // 4, dtype=f"u{limits.bits // 8}").view(dtype)
+    return np.concatenate([
+        bits[np.isfinite(bits)],
+        rng.uniform(-reach, reach, n // 4 + n // 100).astype(dtype),
+        rng.uniform(-1.5, 1.5, n // 4).astype(dtype),
+        (rng.choice([-1, 1], n // 4) * 10 ** rng.uniform(-12, 3, n // 4)).astype(dtype),
+        (np.arange(-200, 200) * np.log(2) / 4).astype(dtype),    # where exp and tanh turn to the next power of 2
+        (edges[:, None] + np.spacing(edges)[:, None] * steps).ravel(),
+        limits.smallest_subnormal * steps,
+        limits.smallest_normal + limits.smallest_subnormal * steps,
+        np.array([limits.max, limits.min])])
+
+
+def wider(name, x):
+    """Return the function evaluated in the next wider type."""
+    wide = x.astype(np.float64 if x.dtype == np.float32 else np.longdouble)
+    with np.errstate(over="ignore"):
+        return {"exp": np.exp, "tanh": np.tanh, "sigmoid": lambda v: 1 / (1 + np.exp(-v))}[name](wide)
+
+
+def exact(name, v):
+    """Return the function of one number, evaluated with mpmath."""
+    v = mpmath.mpmathify(v)
+    return {"exp": mpmath.exp, "tanh": mpmath.tanh, "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v))}[name](v)
+
+
+def ulp(value, dtype):
+    """Return the distance of neighbouring numbers of dtype at value; beyond the largest number, the distance there."""
+    last_step = np.ldexp(1.0, np.finfo(dtype).maxexp - 1)
+    return np.spacing(np.minimum(abs(value), last_step).astype(dtype))
+
+
+def largest_error(got, wanted):
+    """Return the largest error in ulps of got's type. Instead of inf stands the number that would follow the largest."""
+    following = np.ldexp(wanted.dtype.type(1), np.finfo(got.dtype).maxexp)
+    return (abs(np.minimum(got, following) - np.minimum(wanted, following)) / ulp(wanted, got.dtype)).max()
+
+
+@functions
+@dtypes
+def test_within_four_ulp(name, dtype):
+    if NOTHING_WIDER and dtype is np.float64:
+        pytest.skip("no type is wider than float64 here")
+    x = sample(name, dtype, POINTS)
+    assert x.size >= POINTS
+    assert largest_error(call(name, x), wider(name, x)) < 4
+
+
+@functions
+@dtypes
+def test_within_four_ulp_of_mpmath_and_the_wider_type_within_a_hundredth(name, dtype):
+    x = sample(name, dtype, 800)
+    got, wide = call(name, x), wider(name, x)
+    usable = np.isfinite(got) & (abs(x) < 1e4)
+    assert usable.sum() > 500
+    with mpmath.workdps(50):
+        for v, g, w in zip(x[usable], got[usable], wide[usable], strict=True):
+            true = exact(name, v)
+            unit = mpmath.mpmathify(ulp(np.float64(true), dtype))
+            assert abs(mpmath.mpmathify(g) - true) < 4 * unit
+            assert NOTHING_WIDER and dtype is np.float64 or abs(mpmath.mpmathify(w) - true) < 0.01 * unit
+
+
+@functions
+@dtypes
+def test_nan_infinities_and_zero(name, dtype):
+    got = call(name, np.array([np.nan, -np.inf, np.inf, 0], dtype))
+    wanted = {"exp": [np.nan, 0, np.inf, 1], "tanh": [np.nan, -1, 1, 0], "sigmoid": [np.nan, 0, 1, 0.5]}[name]
+    np.testing.assert_array_equal(got, wanted)
+
+
+@dtypes
+def test_tanh_is_odd_to_the_last_bit(dtype):
+    x = sample("tanh", dtype, 1000)
+    np.testing.assert_array_equal(call("tanh", -x), -call("tanh", x))
+
+
+@functions
+@dtypes
+def test_an_element_does_not_depend_on_its_neighbours(name, dtype):
+    x = sample(name, dtype, 400)
+    alone = np.concatenate([call(name, x[i:i + 1]) for i in range(x.size)])
+    np.testing.assert_array_equal(call(name, x), alone)
+
+
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
+@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "relu"])
+@dtypes
+def test_it_vectorises(name, dtype):
+    formula = getattr(activations, name)
+
+    @numba.njit(error_model="numpy", fastmath=FASTMATH)
+    def loop(x):
+        for i in range(x.size):
+            x[i] = formula(x[i])
+
+    loop(np.ones(3, dtype))
+    code, = loop.inspect_llvm().values()
+    scalar = {np.float32: "float", np.float64: "double"}[dtype]
+    assert re.search(rf"store <\d+ x {scalar}>", code)
+    assert not re.search(r"masked\.store|call .*@(exp|tanh|floor|rint)f?\(", code)
+
+
+@pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid", "relu"])
+@dtypes
+def test_a_formula_keeps_the_precision(name, dtype):
+    formula = getattr(activations, name)
+    result = formula(dtype(0.5))
+    if COMPILED:
+        assert formula.overloads[numba.from_dtype(dtype),].signature.return_type == numba.from_dtype(dtype)
+    else:
+        assert type(result) is dtype
+
+
+# ---- elementwise kernels --------------------------------------------------------------------------------------------
+
+elementwise = pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu"])
+arrays = pytest.mark.parametrize("shape, dtype", [
+    ((1, 1), np.float32), ((3, 10), np.float32), ((1, 1), np.float64), ((3, 10), np.float64), ((2, 3, 5, 4), np.float64)])
+
+
+def normal(shape, dtype, seed=0):
+    return np.random.default_rng(seed).normal(size=shape, scale=3).astype(dtype)
+
+
+def forward(name, x):
+    out = np.full_like(x, np.nan)
+    getattr(activations, f"{name}_forward")(x, out)
+    return out
+
+
+def backward(name, a, delta):
+    dx = np.full_like(delta, np.nan)
+    getattr(activations, f"{name}_backward")(a, delta, dx)
+    return dx
+
+
+def assert_close(got, wanted, ulps=16):
+    """Compare with a twin that was given float64 arrays."""
+    eps = np.finfo(got.dtype).eps
+    np.testing.assert_allclose(got, wanted, rtol=ulps * eps, atol=ulps * eps)
+
+
+@elementwise
+@arrays
+def test_forward(name, shape, dtype):
+    x = normal(shape, dtype)
+    before = x.copy()
+    out = forward(name, x)
+    assert_close(out, getattr(naive, name)(x.astype(np.float64)))
+    np.testing.assert_array_equal(x, before)
+    getattr(activations, f"{name}_forward")(x, x)
+    np.testing.assert_array_equal(x, out)
+
+
+@elementwise
+@arrays
+def test_backward(name, shape, dtype):
+    a, delta = forward(name, normal(shape, dtype)), normal(shape, dtype, seed=1)
+    before = a.copy(), delta.copy()
+    dx = backward(name, a, delta)
+    assert_close(dx, getattr(naive, f"{name}_backward")(a.astype(np.float64), delta.astype(np.float64)))
+    np.testing.assert_array_equal((a, delta), before)
+    getattr(activations, f"{name}_backward")(a, delta, delta)
+    np.testing.assert_array_equal(delta, dx)
+
+
+@elementwise
+def test_backward_is_the_derivative_of_forward(name):
+    x, h = normal((5, 7), np.float64), 1e-5
+    assert abs(x).min() > h    # relu has a corner at 0
+    wanted = (forward(name, x + h) - forward(name, x - h)) / (2 * h)
+    np.testing.assert_allclose(backward(name, forward(name, x), np.ones_like(x)), wanted, rtol=1e-6, atol=1e-9)
+
+
+@dtypes
+def test_relu_at_and_beyond_the_finite_numbers(dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    a = forward("relu", np.array([[np.nan, -np.inf, np.inf, 0, -tiny, tiny]], dtype))
+    np.testing.assert_array_equal(a, [[np.nan, 0, np.inf, 0, 0, tiny]])
+    dx = backward("relu", a[:, 1:], np.full((1, 5), 3, dtype))
+    np.testing.assert_array_equal(dx, [[0, 3, 0, 0, 3]])
+
+
+@elementwise
+@dtypes
+def test_a_nan_delta_stays(name, dtype):
+    a, delta = np.full((2, 3), 0, dtype), np.zeros((2, 3), dtype)
+    delta[1, 2] = np.nan
+    np.testing.assert_array_equal(backward(name, a, delta), delta)
+
+
+# ---- softmax --------------------------------------------------------------------------------------------------------
+
+softmaxes = pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+
+
+def over_rows(name, z):
+    out = np.full_like(z, np.nan)
+    getattr(activations, name)(z, out)
+    return out
+
+
+@softmaxes
+@dtypes
+@pytest.mark.parametrize("shape", [(1, 1), (3, 10), (2, 1000)])
+def test_softmax_against_its_twin(name, dtype, shape):
+    z = normal(shape, dtype)
+    before = z.copy()
+    out = over_rows(name, z)
+    assert_close(out, getattr(naive, name)(z.astype(np.float64)))
+    np.testing.assert_array_equal(z, before)
+    getattr(activations, name)(z, z)
+    np.testing.assert_array_equal(z, out)
+
+
+@dtypes
+def test_softmax_and_log_softmax_agree(dtype):
+    z = normal((20, 30), dtype)
+    p = over_rows("softmax", z)
+    assert_close(p.sum(axis=1, dtype=np.float64), np.ones(20), ulps=32 if dtype is np.float64 else 2**31)
+    assert_close(p, np.exp(over_rows("log_softmax", z).astype(np.float64)))
+
+
+@softmaxes
+@dtypes
+def test_a_shift_of_whole_logits_changes_nothing(name, dtype):
+    z = np.random.default_rng(2).integers(-8, 9, (6, 11)).astype(dtype)    # so that the shifted ones are exact
+    np.testing.assert_array_equal(over_rows(name, z), over_rows(name, z + dtype(1000)))
+
+
+@softmaxes
+@dtypes
+def test_rows_do_not_see_each_other(name, dtype):
+    z = normal((7, 10), dtype)
+    rows = np.concatenate([over_rows(name, z[i:i + 1]) for i in range(7)])
+    np.testing.assert_array_equal(over_rows(name, z), rows)
+
+
+@dtypes
+def test_huge_logits(dtype):
+    z = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -2e4], [1e4, 1e4, 1e4]], dtype)
+    half, third = np.log(dtype(2)), np.log(dtype(3))
+    np.testing.assert_array_equal(over_rows("softmax", z), np.array([[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3], dtype))
+    np.testing.assert_array_equal(over_rows("log_softmax", z), np.array([
+        [0, -2e4, -1e4], [-half, -half, dtype(-1e4) - half], [-third] * 3], dtype))
+
+
+@softmaxes
+@dtypes
+@pytest.mark.parametrize("column", [0, 4, 9])
+def test_a_nan_stays_in_its_row(name, dtype, column):
+    z = normal((3, 10), dtype)
+    z[1, column] = np.nan
+    out = over_rows(name, z)
+    assert np.isnan(out[1]).all()
+    assert np.isfinite(out[[0, 2]]).all()

@@ -1,0 +1,145 @@
+"""The book's experiments: the runs follow the published algorithm, and its spread over seeds."""
+import functools
+from dataclasses import replace
+
+import naive
+import numba
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from nnjit import book, datasets
+from nnjit.model import Sequential
+
+COMPILED = not numba.config.DISABLE_JIT
+GRADIENTS = {"book": "literal", "exact": "exact"}    # and their keys in book.json
+EXPERIMENTS = pytest.mark.parametrize("name, gradient", [(n, g) for n in ("tanh", "relu") for g in GRADIENTS])
+
+
+def follow(name, gradient, data, seed, iterations):
+    """Return what the naive algorithm comes to, see `naive.book`."""
+    (x, y), (x_test, y_test) = data.rows("float64", book.TRAIN_SIZE)
+    with threadpool_limits(1):
+        return naive.book(name, gradient == "book", (x, y, x_test, y_test), seed, iterations)
+
+
+def check_accuracies(run, train, test, images):
+    """At every row that `naive.book` reports: within 1 of 1,000 training images and 2 of 10,000 test images."""
+    for iteration, accuracy in test.items():
+        assert abs(run.train_accuracy[iteration] - train[iteration]) < 1.5 / book.TRAIN_SIZE, iteration
+        assert abs(run.test_accuracy[iteration] - accuracy) < 2.5 / images, iteration
+
+
+def check_weights(run, weights):
+    for name, expected in zip(("0.W", "3.W"), weights):
+        np.testing.assert_allclose(run.model.parameters()[name], expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+# ---- without MNIST --------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def small(monkeypatch):
+    """The embedded digits; where kernels are Python, a few of their pixels, and one batch of images."""
+    data = datasets.load_digits()
+    if COMPILED:
+        return data
+    monkeypatch.setattr(book, "TRAIN_SIZE", book.BATCH_SIZE)
+    return replace(data, x_train=data.x_train[:100, 10:14, 10:15], x_test=data.x_test[:20, 10:14, 10:15])
+
+
+@EXPERIMENTS
+def test_follows_the_algorithm_on_the_digits(small, name, gradient):
+    iterations = 12 if COMPILED else 2
+    run = book.run(name, gradient, seed=3, data=small, iterations=iterations)
+    weights, train, test = follow(name, gradient, small, 3, iterations)
+    assert run.iteration == list(range(iterations))
+    assert len(run.train_loss) == len(run.train_accuracy) == len(run.test_accuracy) == len(run.seconds) == iterations
+    check_accuracies(run, train, test, len(small.x_test))
+    check_weights(run, weights)
+
+
+def test_the_gradients_differ(small):
+    literal, exact = (book.run("tanh", gradient, data=small, iterations=1).model.parameters() for gradient in GRADIENTS)
+    assert not np.allclose(literal["0.W"], exact["0.W"], rtol=1e-3)
+
+
+def test_float32_stays_near_float64(small):
+    runs = [book.run("relu", seed=1, dtype=dtype, data=small, iterations=2) for dtype in ("float32", "float64")]
+    for name in ("0.W", "3.W"):
+        first, second = (run.model.parameters()[name] for run in runs)
+        assert (first.dtype, second.dtype) == (np.float32, np.float64)
+        np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+@pytest.mark.parametrize("bad, expected", [
+    ({"name": "gelu"}, "name: got 'gelu', expected 'tanh' or 'relu'"),
+    ({"gradient": "true"}, "gradient: got 'true', expected 'book' or 'exact'"),
+    ({"iterations": 0}, "iterations: got 0, expected at least 1"),
+    ({"seed": -1}, "seed: got -1, expected at least 0"),
+    ({"seed": 2**32}, "seed: got 4294967296, expected"),
+    ({"dtype": "float16"}, "dtype: got 'float16', expected 'float32' or 'float64'"),
+])
+def test_bad_options(small, bad, expected):
+    with pytest.raises(ValueError, match=expected) as caught:
+        book.run(**{"name": "tanh", "data": small, **bad})
+    assert "\n" not in str(caught.value)
+
+
+def test_published_rows():
+    published = book.published()
+    for experiment in book.EXPERIMENTS.values():
+        table = published[experiment.key]
+        last = experiment.iterations
+        assert [row["iteration"] for row in table["printed"]] == list(range(0, last, 10))
+        for gradient in GRADIENTS.values():
+            assert [row["iteration"] for row in table[gradient]["rows"]] == [*range(0, last, 10), last - 1]
+    assert published["tanh_softmax"]["printed"][0] == {"iteration": 0, "test": 0.4141, "train": 0.159}
+
+
+# ---- on MNIST -------------------------------------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=None)
+def full_run(name, gradient):
+    """Return the whole run in float64 with seed 0, evaluated after every iteration."""
+    return book.run(name, gradient, seed=0, data=datasets.load_mnist(download=False))
+
+
+@pytest.mark.compiled
+@EXPERIMENTS
+def test_weights_after_ten_iterations(mnist, name, gradient):
+    run = book.run(name, gradient, seed=0, iterations=10, data=mnist)
+    check_weights(run, follow(name, gradient, mnist, 0, 10)[0])
+
+
+@pytest.mark.compiled
+@EXPERIMENTS
+def test_follows_the_algorithm_to_the_end(mnist, name, gradient):
+    run = full_run(name, gradient)
+    iterations = book.EXPERIMENTS[name].iterations
+    assert run.iteration == list(range(iterations))
+    _, train, test = follow(name, gradient, mnist, 0, iterations)
+    check_accuracies(run, train, test, 10_000)
+
+
+def evaluated_in_rows_only(monkeypatch):
+    monkeypatch.setattr(book.Sequential, "fit", functools.partialmethod(Sequential.fit, validate_every=10))
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("seed", range(5))
+@EXPERIMENTS
+def test_stays_within_the_spread_over_seeds(mnist, monkeypatch, name, gradient, seed):
+    """Within 4 standard deviations at every row; seeds from 1 on in float32, and evaluated at the rows alone."""
+    rows = book.published()[book.EXPERIMENTS[name].key][GRADIENTS[gradient]]["rows"]
+    iterations = [row["iteration"] for row in rows]
+    if seed == 0:
+        run = full_run(name, gradient)
+        test = [run.test_accuracy[i] for i in iterations]
+    else:
+        monkeypatch.setattr(Sequential, "fit", functools.partialmethod(Sequential.fit, validate_every=10))
+        run = book.run(name, gradient, seed, "float32", data=mnist)
+        test = run.test_accuracy
+    assert len(test) == len(rows)
+    for row, accuracy in zip(rows, test):
+        assert abs(accuracy - row["test_mean"]) <= 4 * row["test_sd"], row
+        assert abs(run.train_accuracy[row["iteration"]] - row["train_mean"]) <= 4 * row["train_sd"], row

@@ -1,0 +1,553 @@
+"""Data sets: IDX files, whole and damaged; the places searched; downloads from a server on loopback; the digits."""
+import contextlib
+import gzip
+import hashlib
+import os
+import socket
+import struct
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pooch
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nnjit import datasets
+from nnjit.arrays import DataError
+
+RNG = np.random.default_rng(3)
+ARRAYS = {
+    "train-images-idx3-ubyte": RNG.integers(0, 256, (12, 28, 28), dtype=np.uint8),
+    "train-labels-idx1-ubyte": np.arange(12, dtype=np.uint8) % 10,
+    "t10k-images-idx3-ubyte": RNG.integers(0, 256, (5, 28, 28), dtype=np.uint8),
+    "t10k-labels-idx1-ubyte": np.array([9, 0, 3, 3, 7], dtype=np.uint8),
+}
+NAMES = list(ARRAYS)
+
+
+def idx(array):
+    """Return the bytes of an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+RAW = {name: idx(array) for name, array in ARRAYS.items()}
+GZ = {name: gzip.compress(content, mtime=0) for name, content in RAW.items()}
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def put(folder, names=NAMES, zipped=True, **contents):
+    """Write the small files into a folder; ``contents`` replaces some, their names with "_" for "-"."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        content = contents.get(name.replace("-", "_"), RAW[name])
+        (folder / (name + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A machine of its own: an empty default folder, no NNJIT_DATA, no network; the small files are "the published"."""
+    files = {name: (sha256(GZ[name]), sha256(RAW[name])) for name in NAMES}
+    monkeypatch.setattr(datasets, "MNIST", replace(datasets.MNIST, sources=(), files=files))
+    monkeypatch.setattr(datasets, "default_folder", lambda name="mnist": tmp_path / "default" / name)
+    monkeypatch.delenv("NNJIT_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path
+
+
+def check_small(data):
+    train_images, train_labels, test_images, test_labels = ARRAYS.values()
+    for got, expected in [(data.x_train, train_images), (data.x_test, test_images)]:
+        assert got.dtype == np.uint8 and np.array_equal(got, expected)
+    for got, expected in [(data.y_train, train_labels), (data.y_test, test_labels)]:
+        assert got.dtype == np.int64 and np.array_equal(got, expected)
+
+
+# ---- IDX ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (4, 2, 3), (2, 3, 4, 3)])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_read_idx_returns_what_was_written(tmp_path, shape, pack):
+    array = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    path = tmp_path / "file"    # no suffix: whether it is gzipped is in the content
+    path.write_bytes(pack(idx(array)))
+    got = datasets.read_idx(path)
+    assert got.dtype == np.uint8 and got.shape == shape and np.array_equal(got, array)
+    assert got.flags.writeable
+    assert np.array_equal(datasets.read_idx(str(path)), array)
+
+
+LABELS = RAW["train-labels-idx1-ubyte"]
+
+
+@pytest.mark.parametrize("content, fault", [
+    (b"", "starts with nothing"),
+    (b"\0\0\x08", "not an IDX file"),
+    (b"P5 28 28", "starts with 50 35 20 32"),
+    (b"\0\0\x0d\x01" + LABELS[4:], "expected 00 00 08"),
+    (b"\0\0\x08\x00\x07", "number of dimensions"),
+    (b"\0\0\x08\x05" + bytes(20), "number of dimensions"),
+    (b"\0\0\x08\x03" + bytes(11), "truncated: got 15 bytes, expected a header of 16"),
+    (LABELS[:-1], "truncated: got 19 bytes, expected 20"),
+    (LABELS + b"\n", "trailing bytes: got 21 bytes, expected 20"),
+    (b"\0\0\x08\x03" + b"\xff" * 12, "truncated"),
+    (b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8, "empty array"),
+])
+def test_read_idx_refuses_a_damaged_file(tmp_path, content, fault):
+    for path, stored in [(tmp_path / "raw-file", content), (tmp_path / "zipped-file.gz", gzip.compress(content))]:
+        path.write_bytes(stored)
+        with pytest.raises(DataError, match=fault) as caught:
+            datasets.read_idx(path)
+        assert str(path) in str(caught.value)
+
+
+def test_read_idx_refuses_what_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match="absent: cannot be read"):
+        datasets.read_idx(tmp_path / "absent")
+    with pytest.raises(DataError, match="cannot be read"):
+        datasets.read_idx(tmp_path)
+
+
+@given(st.integers(2, len(GZ["t10k-labels-idx1-ubyte"]) - 1))
+def test_read_idx_refuses_a_truncated_gzip_stream(tmp_path_factory, length):
+    path = tmp_path_factory.mktemp("cut") / "labels.gz"
+    path.write_bytes(GZ["t10k-labels-idx1-ubyte"][:length])
+    with pytest.raises(DataError, match="labels.gz: damaged gzip file"):
+        datasets.read_idx(path)
+
+
+@given(st.data())
+def test_a_changed_byte_in_a_gzip_file_never_changes_the_array(tmp_path_factory, data):
+    content = bytearray(GZ["t10k-labels-idx1-ubyte"])
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("changed") / "labels.gz"
+    path.write_bytes(content)
+    with contextlib.suppress(DataError):    # the time of packing, for one, may change
+        assert np.array_equal(datasets.read_idx(path), ARRAYS["t10k-labels-idx1-ubyte"])
+
+
+def test_read_idx_refuses_bytes_after_a_gzip_stream(tmp_path):
+    path = tmp_path / "labels.gz"
+    path.write_bytes(GZ["t10k-labels-idx1-ubyte"] + b"more")
+    with pytest.raises(DataError, match="labels.gz: damaged gzip file"):
+        datasets.read_idx(path)
+
+
+# ---- files that do not fit each other -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("contents, fault", [
+    ({"train_labels_idx1_ubyte": idx(np.zeros(11, np.uint8))},
+     r"train-labels-idx1-ubyte.gz: got an array of shape \(11,\), expected one label for each of the 12 images"),
+    ({"t10k_labels_idx1_ubyte": idx(np.zeros((5, 1), np.uint8))}, "t10k-labels-idx1-ubyte.gz: got an array of shape"),
+    ({"t10k_labels_idx1_ubyte": idx(np.array([1, 2, 10, 3, 3], np.uint8))},
+     "t10k-labels-idx1-ubyte.gz: got the label 10 at index 2, expected 0 to 9"),
+    ({"train_images_idx3_ubyte": idx(np.zeros((12, 32, 28), np.uint8))},
+     r"train-images-idx3-ubyte.gz: got an array of shape \(12, 32, 28\), expected images, \(N, 28, 28\)"),
+    ({"train_images_idx3_ubyte": RAW["train-labels-idx1-ubyte"]}, "train-images-idx3-ubyte.gz: got an array of shape"),
+    ({"t10k_images_idx3_ubyte": RAW["t10k-images-idx3-ubyte"][:-1]}, "t10k-images-idx3-ubyte.gz: truncated"),
+])
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+@pytest.mark.parametrize("place", ["data_dir", "NNJIT_DATA", "default"])
+def test_wrong_files_are_an_error_wherever_they_lie(home, monkeypatch, contents, fault, name, place):
+    put(home / place / "mnist", **contents)
+    if place == "NNJIT_DATA":
+        monkeypatch.setenv("NNJIT_DATA", str(home / place))
+    with pytest.raises(DataError, match=fault):
+        datasets.load(name, data_dir=home / place if place == "data_dir" else None, announce=pytest.fail)
+
+
+# ---- the places -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("subfolder", ["", "mnist"])
+def test_data_dir_holds_the_files_or_their_folder(home, zipped, subfolder):
+    folder = put(home / "given" / subfolder, zipped=zipped)
+    data = datasets.load("mnist", data_dir=str(home / "given"))
+    check_small(data)
+    assert data.name == "MNIST" and data.source == str(folder)
+    assert data.checksums == {name: sha256(content) for name, content in RAW.items()}
+
+
+def test_raw_and_gzipped_files_may_be_mixed(home):
+    put(home, NAMES[:2], zipped=True)
+    put(home, NAMES[2:], zipped=False)
+    check_small(datasets.load_mnist(home))
+
+
+def test_data_dir_may_start_with_a_tilde(home, monkeypatch):
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    put(home / "mine")
+    check_small(datasets.load_mnist("~/mine"))
+
+
+def test_places_are_searched_in_order(home, monkeypatch):
+    monkeypatch.setenv("NNJIT_DATA", str(home / "env"))
+    default = put(home / "default" / "mnist")
+    assert datasets.load("auto", announce=pytest.fail).source == str(default)
+    put(home / "env" / "mnist", NAMES[:3])    # a folder that lacks a file is passed by
+    assert datasets.load("auto", announce=pytest.fail).source == str(default)
+    chosen = put(home / "env" / "mnist")
+    assert datasets.load("auto", announce=pytest.fail).source == str(chosen)
+    given_folder = put(home / "given")
+    assert datasets.load("auto", home / "given", announce=pytest.fail).source == str(given_folder)
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_data_dir_without_the_files_is_an_error(home, name):
+    put(home / "default" / "mnist")    # never taken in place of the folder that was asked for
+    (home / "file").write_text("not a folder")
+    put(home / "part", NAMES[:3])
+    for folder, fault in [("absent", "absent: No such file"), ("file", "file: Not a directory"),
+                          ("part", "part: lacks t10k-labels-idx1-ubyte\n")]:
+        with pytest.raises(DataError, match=fault) as caught:
+            datasets.load(name, home / folder, announce=pytest.fail)
+        assert not isinstance(caught.value, datasets.NotFoundError)
+        assert "--data-dir" in str(caught.value)
+
+
+def test_an_unreadable_data_dir_is_an_error_and_elsewhere_is_passed_by(home, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(datasets.os, "listdir", refuse)
+    with pytest.raises(DataError, match=f"{home}: Permission denied"):
+        datasets.load("auto", home, announce=pytest.fail)
+    assert datasets.load("auto", announce=lambda line: None).name == "UCI digits"
+
+
+def test_mnist_names_every_place_tried(home, monkeypatch):
+    monkeypatch.setenv("NNJIT_DATA", str(home / "env"))
+    put(home / "default" / "mnist", NAMES[1:])
+    with pytest.raises(datasets.NotFoundError) as caught:
+        datasets.load("mnist")
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert f"{home / 'env' / 'mnist'}: No such file or directory" in lines
+    assert f"{home / 'default' / 'mnist'}: lacks train-images-idx3-ubyte" in lines
+    assert all(name in lines[-1] for name in NAMES) and "NNJIT_DATA" in lines[-1]
+
+
+def test_auto_falls_back_to_the_digits_and_says_so_in_one_line(home, capsys):
+    lines = []
+    data = datasets.load("auto", announce=lines.append)
+    assert data.name == "UCI digits"
+    assert len(lines) == 1 and "\n" not in lines[0]
+    assert "UCI digits" in lines[0] and "book's table does not apply" in lines[0]
+    datasets.load()
+    assert capsys.readouterr().out == lines[0] + "\n"
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="got 'emnist', expected 'auto', 'mnist' or 'digits'"):
+        datasets.load("emnist")
+
+
+def test_other_content_is_accepted_and_named(home):
+    labels = idx(np.array([1, 2, 3, 4, 5], np.uint8))
+    put(home, t10k_labels_idx1_ubyte=labels)
+    data = datasets.load_mnist(home)
+    assert data.y_test.tolist() == [1, 2, 3, 4, 5]
+    assert data.source == f"{home} (not the published MNIST: t10k-labels-idx1-ubyte)"
+    assert data.checksums["t10k-labels-idx1-ubyte"] == sha256(labels)
+
+
+def test_default_folder_is_the_checkouts_or_the_users(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "_PACKAGE", tmp_path / "nnjit")
+    assert datasets.default_folder() == pooch.os_cache("nnjit") / "mnist"
+    (tmp_path / "setup.cfg").touch()
+    assert datasets.default_folder() == tmp_path / "data" / "mnist"
+
+
+# ---- downloads ------------------------------------------------------------------------------------------------------
+
+class Server:
+    """An HTTP server on loopback: ``answer(method, name)`` returns the status, the length announced and the body."""
+
+    def __init__(self, answer):
+        self.requests = requests = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = self.path.rsplit("/", 1)[-1].removesuffix(".gz")
+                requests.append((self.command, name))
+                status, length, body = answer(self.command, name)
+                self.send_response(status)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *args):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/mnist/"
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    def close(self):
+        self.http.shutdown()
+        self.thread.join()
+        self.http.server_close()
+
+
+def good(method, name):
+    return 200, len(GZ[name]), GZ[name]
+
+
+def truncated(method, name):
+    return 200, len(GZ[name]), GZ[name][:-5]
+
+
+def wrong(method, name):
+    content = gzip.compress(idx(np.ones(3, np.uint8)))
+    return 200, len(content), content
+
+
+def failing(method, name):
+    return 500, 0, b""
+
+
+def failing_at_get(method, name):
+    return failing(method, name) if method == "GET" else good(method, name)
+
+
+@pytest.fixture
+def serve(home, monkeypatch):
+    """Return a function that makes these servers, or URLs, MNIST's sources, in order."""
+    servers = []
+
+    def start(*sources):
+        started = [Server(source) if callable(source) else source for source in sources]
+        servers.extend(s for s in started if isinstance(s, Server))
+        urls = tuple(s.url if isinstance(s, Server) else s for s in started)
+        monkeypatch.setattr(datasets, "MNIST", replace(datasets.MNIST, sources=urls))
+        return started
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def refused_url():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{s.getsockname()[1]}/mnist/"
+
+
+def test_mnist_is_downloaded_verified_and_kept(home, serve, capsys, caplog):
+    server, = serve(good)
+    folder, logger = home / "default" / "mnist", pooch.get_logger()
+    level = logger.level
+    logger.addHandler(caplog.handler)
+    data = datasets.load("auto", announce=pytest.fail)
+    check_small(data)
+    assert data.source == f"{server.url}, kept in {folder}"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {f"{name}.gz": GZ[name] for name in NAMES}
+    logger.removeHandler(caplog.handler)
+    assert not caplog.records and logger.level == level    # pooch is quiet, and again as it was
+    assert capsys.readouterr() == ("", "")    # not a terminal: no bar
+    count = len(server.requests)
+    assert datasets.load_mnist().source == str(folder)
+    assert len(server.requests) == count
+
+
+def test_only_missing_files_are_downloaded(home, serve):
+    server, = serve(good)
+    put(home / "default" / "mnist", NAMES[:3], zipped=False)
+    check_small(datasets.load_mnist())
+    assert server.requests == [("HEAD", NAMES[3]), ("GET", NAMES[3])]
+
+
+def test_nothing_is_downloaded_unasked(home, serve):
+    server, = serve(good)
+    with pytest.raises(datasets.NotFoundError):
+        datasets.load_mnist(download=False)
+    with pytest.raises(DataError):
+        datasets.load_mnist(home / "absent")
+    assert datasets.load("digits").name == "UCI digits"
+    assert server.requests == []
+
+
+def test_published_files_are_not_mixed_with_others(home, serve):
+    server, = serve(good)
+    put(home / "default" / "mnist", NAMES[:2], train_labels_idx1_ubyte=idx(np.zeros(12, np.uint8)))
+    with pytest.raises(DataError, match="train-labels-idx1-ubyte.gz: not the published MNIST"):
+        datasets.load("auto", announce=pytest.fail)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("bad, reason", [
+    (truncated, "IncompleteRead|SHA256"),
+    (wrong, "SHA256 hash of downloaded file"),
+    (failing, "does not offer http://"),
+    (failing_at_get, "500 Server Error"),
+])
+def test_a_failing_source_is_asked_once_and_leaves_nothing(home, serve, bad, reason):
+    server, = serve(bad)
+    with pytest.raises(datasets.NotFoundError, match=f"{server.url}: .*({reason})"):
+        datasets.load("mnist")
+    assert {name for _, name in server.requests} == {NAMES[0]} and len(server.requests) <= 2
+    folder = home / "default" / "mnist"
+    assert not folder.exists() or list(folder.iterdir()) == []
+    assert datasets.load("auto", announce=lambda line: None).name == "UCI digits"
+
+
+@pytest.mark.parametrize("bad", [truncated, wrong, failing, failing_at_get])
+def test_the_second_source_steps_in(home, serve, bad):
+    _, second = serve(bad, good)
+    data = datasets.load_mnist()
+    check_small(data)
+    assert data.source.startswith(second.url)
+
+
+def test_the_second_source_continues_where_the_first_broke_off(home, serve):
+    first, second = serve(lambda method, name: (good if name in NAMES[:2] else failing)(method, name), good)
+    check_small(datasets.load_mnist())
+    assert [name for method, name in first.requests if method == "GET"] == NAMES[:3]
+    assert [name for method, name in second.requests if method == "GET"] == NAMES[2:]
+
+
+def test_a_refused_connection_is_named(home, serve):
+    url, second = serve(refused_url(), failing)
+    with pytest.raises(datasets.NotFoundError, match=f"{url}: .*refused") as caught:
+        datasets.load("mnist")
+    assert second.url in str(caught.value)
+
+
+def test_a_silent_source_is_given_up(home, serve, monkeypatch):
+    monkeypatch.setattr(datasets, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:    # connections are made, and never answered
+        url, = serve(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        with pytest.raises(datasets.NotFoundError, match=f"{url}: (no answer within 0.2 s|.*timed out)"):
+            datasets.load("mnist")
+
+
+def test_a_host_whose_name_is_never_found_is_given_up(home, serve, monkeypatch):
+    monkeypatch.setattr(datasets, "ANSWER_SECONDS", 0.1)
+    release = threading.Event()
+
+    def stuck(*args, **kwargs):
+        release.wait(30)
+        raise OSError("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", stuck)
+    serve("http://nnjit.invalid/")
+    try:
+        with pytest.raises(datasets.NotFoundError, match="no answer within 0.1 s"):
+            datasets.load("mnist")
+    finally:
+        release.set()
+
+
+def test_a_folder_that_cannot_be_written_is_named(home, serve):
+    serve(good)
+    (home / "default").write_text("a file where the folder should be")
+    with pytest.raises(datasets.NotFoundError, match="default"):
+        datasets.load("mnist")
+    assert datasets.load("auto", announce=lambda line: None).name == "UCI digits"
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_are_the_pixels_divided_by_255(dtype):
+    data = datasets.load_digits()
+    (x, y), (x_test, y_test) = data.rows(dtype)
+    assert x.dtype == x_test.dtype == dtype
+    assert x.shape == (1000, 784) and x_test.shape == (797, 784)
+    for rows, images in [(x, data.x_train), (x_test, data.x_test)]:
+        scalar = np.dtype(dtype).type
+        table = np.array([scalar(value) / scalar(255) for value in range(256)])
+        assert np.array_equal(rows, table[images].reshape(len(images), 784))
+    assert np.array_equal(y, data.y_train) and np.array_equal(y_test, data.y_test)
+    if dtype == "float64":
+        assert np.array_equal(x.reshape(-1, 28, 28), data.x_train / 255)
+
+
+def test_rows_can_be_fewer():
+    data = datasets.load_digits()
+    (all_x, all_y), _ = data.rows()
+    for train_size in (1, 137, np.int64(1000)):
+        (x, y), (x_test, _) = data.rows(train_size=train_size)
+        assert np.array_equal(x, all_x[:train_size]) and np.array_equal(y, all_y[:train_size])
+        assert len(x_test) == 797
+
+
+@pytest.mark.parametrize("train_size", [0, -1, 1001])
+def test_rows_refuse_a_size_out_of_range(train_size):
+    with pytest.raises(ValueError, match=f"train_size: got {train_size}, expected 1 to 1000"):
+        datasets.load_digits().rows(train_size=train_size)
+
+
+def test_rows_refuse_what_is_no_size_and_no_dtype():
+    for train_size in (10.0, "10", True):
+        with pytest.raises(TypeError, match="train_size: got .*, expected an integer"):
+            datasets.load_digits().rows(train_size=train_size)
+    with pytest.raises(ValueError, match="dtype: got uint8, expected float32 or float64"):
+        datasets.load_digits().rows("uint8")
+
+
+# ---- the digits -----------------------------------------------------------------------------------------------------
+
+def test_digits_are_the_uci_digits_in_the_shape_of_mnist():
+    data = datasets.load("digits")
+    assert (data.name, data.source) == ("UCI digits", "embedded in the package")
+    assert data.x_train.shape == (1000, 28, 28) and data.x_test.shape == (797, 28, 28)
+    assert data.x_train.dtype == data.x_test.dtype == np.uint8
+    assert data.y_train.dtype == data.y_test.dtype == np.int64
+    path = datasets._PACKAGE / "digits.npz"
+    assert data.checksums == {"digits.npz": sha256(path.read_bytes())}
+    sklearn_datasets = pytest.importorskip("sklearn.datasets")
+    source = sklearn_datasets.load_digits()
+    with np.load(path, allow_pickle=False) as file:
+        assert file["images"].dtype == np.uint8 and np.array_equal(file["images"], source.images)
+        assert "Alpaydin" in str(file["attribution"]) and "CC BY 4.0" in str(file["attribution"])
+    assert np.array_equal(np.concatenate([data.y_train, data.y_test]), source.target)
+
+
+def test_digits_are_enlarged_bilinearly_into_the_middle():
+    with np.load(datasets._PACKAGE / "digits.npz") as file:
+        small = file["images"][:50].astype(float)
+    large = datasets.load_digits().x_train[:50]
+    margin = np.ones((28, 28), bool)
+    margin[4:24, 4:24] = False
+    assert not large[:, margin].any()
+    assert large[:, 4, :].any() and large[:, 23, :].any() and large.max() == 255
+    for i in range(20):
+        for j in range(20):
+            row, column = 7 * i / 19, 7 * j / 19
+            r, c = min(int(row), 6), min(int(column), 6)
+            u, v = row - r, column - c
+            exact = ((1 - u) * (1 - v) * small[:, r, c] + (1 - u) * v * small[:, r, c + 1]
+                     + u * (1 - v) * small[:, r + 1, c] + u * v * small[:, r + 1, c + 1]) * 255 / 16
+            assert np.abs(large[:, 4 + i, 4 + j] - exact).max() <= 0.5 + 1e-9
+
+
+def test_digits_can_be_told_apart():
+    """The nearest of the ten class means tells most of the test digits."""
+    (x, y), (x_test, y_test) = datasets.load_digits().rows("float64")
+    centres = np.array([x[y == k].mean(axis=0) for k in range(10)])
+    nearest = ((x_test[:, None, :] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest == y_test).mean() > 0.85
+
+
+# ---- the real thing -------------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif("NNJIT_DATA" not in os.environ, reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
+def test_real_mnist_is_the_published_one():
+    data = datasets.load("auto", announce=pytest.fail)
+    assert "not the published" not in data.source
+    assert data.checksums == {name: unpacked for name, (_, unpacked) in datasets.MNIST.files.items()}
+    assert data.x_train.shape == (60000, 28, 28) and data.x_test.shape == (10000, 28, 28)
+    assert np.bincount(data.y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert data.y_test[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

@@ -1,0 +1,386 @@
+"""The kernels of affine maps, dropout, likelihoods and updates against their naive twins and published values."""
+import naive
+import numpy as np
+import pytest
+from scipy import sparse, stats
+
+from nnjit._jit import ROWS
+from nnjit.arrays import SparseRows
+from nnjit.kernels import affine, dropout, likelihoods, updates
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+# N, D, H: single entries, odd sizes, fewer columns than blocks of them, more rows than a chunk
+SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 30, 17), (2 * ROWS + 3, 9, 4)])
+
+
+def close(got, expected, terms):
+    """Whether sums of so many terms of order 1 agree to within their rounding."""
+    np.testing.assert_allclose(got, expected, rtol=0, atol=4 * (terms + 4) * np.finfo(got.dtype).eps)
+
+
+# ---- affine, dense rows ---------------------------------------------------------------------------------------------
+
+@DTYPES
+@SHAPES
+@pytest.mark.parametrize("biased", [True, False])
+def test_dense_forward(rng, dtype, shape, biased):
+    N, D, H = shape
+    x, W = rng.normal(size=(N, D)).astype(dtype), rng.normal(size=(D, H)).astype(dtype)
+    b = rng.normal(size=H * biased).astype(dtype)
+    z = np.full((N, H), np.nan, dtype)
+    affine.dense_forward(x, W, b, z)
+    close(z, naive.affine(x, W, b), D)
+
+
+@DTYPES
+@SHAPES
+def test_dense_gradients(rng, dtype, shape):
+    N, D, H = shape
+    x, W, delta = (rng.normal(size=size).astype(dtype) for size in [(N, D), (D, H), (N, H)])
+    dW, db, dx = np.full_like(W, np.nan), np.full(H, np.nan, dtype), np.full_like(x, np.nan)
+    affine.dense_weight_gradient(x, delta, dW)
+    affine.bias_gradient(delta, db)
+    affine.input_gradient(delta, W, dx)
+    close(dW, naive.weight_gradient(x, delta), N)
+    close(db, naive.bias_gradient(delta), N)
+    close(dx, naive.input_gradient(delta, W), H)
+
+
+# ---- affine, sparse rows --------------------------------------------------------------------------------------------
+
+def rows_with_zeros(rng, N, D, dtype):
+    """Return a matrix of which a third is not zero, with rows that are all zeros."""
+    x = rng.normal(size=(N, D)) * (rng.random((N, D)) < 1 / 3)
+    x[::5] = 0
+    return x.astype(dtype)
+
+
+BATCHES = {
+    "all": lambda rng, N: slice(None),
+    "some": lambda rng, N: slice(N // 3, N // 3 + 3),
+    "shuffled": lambda rng, N: rng.permutation(N),
+    "one": lambda rng, N: np.array([N - 1]),
+    "repeated": lambda rng, N: np.sort(rng.integers(N, size=N)),
+    "the fullest": lambda rng, N: np.full(N, N - 1),
+}
+
+
+@DTYPES
+@SHAPES
+@pytest.mark.parametrize("batch", BATCHES)
+def test_sparse_rows(rng, dtype, shape, batch):
+    N, D, H = shape
+    x = rows_with_zeros(rng, N, D, dtype)
+    x[-1] = rng.normal(size=D)
+    chosen = BATCHES[batch](rng, N)
+    x, rows = x[chosen], SparseRows(x)[chosen]
+    W, b, delta = (rng.normal(size=size).astype(dtype) for size in [(D, H), (H,), (len(x), H)])
+    z, dW = np.full((len(x), H), np.nan, dtype), np.full((D, H), np.nan, dtype)
+    arrays = rows.cuts, rows.indices, rows.values, rows.rows
+    for bias in (b, b[:0]):
+        affine.sparse_forward(*arrays, W, bias, z)
+        close(z, naive.affine(x, W, bias), D)
+    entries = np.count_nonzero(x)
+    scratch = np.empty(D, np.int64), np.empty(entries, np.int32), np.empty(entries, dtype)
+    affine.sparse_weight_gradient(*arrays, delta, *scratch, dW)
+    close(dW, naive.weight_gradient(x, delta), N)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_scratch_has_room_for_any_batch(rng, batch):
+    """The kernel writes into it unchecked. One matrix has the same scratch for all batches of a size."""
+    x = rows_with_zeros(rng, 19, 13, np.float64)
+    x[-1] = 1
+    matrix = SparseRows(x)
+    rows = BATCHES[batch](rng, 19)
+    matrix[::-1].scratch()
+    ends, row_of, value_of = matrix[rows].scratch()
+    entries = np.count_nonzero(x[rows])
+    assert (ends.shape, ends.dtype) == ((13,), np.int64)
+    assert len(row_of) >= entries and len(value_of) >= entries
+    assert (row_of.dtype, value_of.dtype) == (np.int32, np.float64)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
+def test_sparse_rows_hold_the_matrix(rng, form):
+    """Of any SciPy format; entries given twice are added, zeros are no harm."""
+    x = rows_with_zeros(rng, 11, 13, np.float64)
+    rows = SparseRows(sparse.coo_array(x).asformat(form))
+    assert len(rows) == 11 and rows.shape == (11, 13)
+    for i, row in enumerate(x):
+        entries = slice(rows.cuts[i, 0], rows.cuts[i, -1])
+        assert np.array_equal(rows.indices[entries], np.flatnonzero(row))
+        assert np.array_equal(rows.values[entries], row[row != 0])
+
+
+def test_sparse_rows_add_up_repeated_entries():
+    matrix = sparse.csr_array((np.array([1.0, 2.0, 0.0, 4.0]), ([0, 0, 1, 1], [2, 2, 0, 1])), shape=(2, 3))
+    twice = sparse.csr_array((np.array([1.0, 2.0]), np.array([2, 2]), np.array([0, 2])), shape=(1, 3))
+    z = np.empty((2, 3))
+    rows = SparseRows(matrix)
+    affine.sparse_forward(rows.cuts, rows.indices, rows.values, rows.rows, np.eye(3), np.empty(0), z)
+    assert np.array_equal(z, [[0, 0, 3], [0, 4, 0]])
+    assert SparseRows(twice).values.tolist() == [3.0]
+    assert twice.data.tolist() == [1.0, 2.0]
+
+
+# ---- dropout --------------------------------------------------------------------------------------------------------
+
+def drawn(seed, layer, step, rate, N, units):
+    """Return the mask (N, units) of bool, drawn as `Dropout` does."""
+    words = np.empty((N, -(-units // dropout.WORD)), np.uint64)
+    dropout.draw_mask(seed, layer, step, *dropout.keep_digits(rate), words)
+    return np.unpackbits(words.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, :units].astype(bool)
+
+
+@pytest.mark.parametrize("seed, outputs", [
+    # rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64
+    (1234567, [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431,
+               16408922859458223821]),
+    # S. Vigna, prng.di.unimi.it/splitmix64.c, from state 0
+    (0, [16294208416658607535, 7960286522194355700, 487617019471545679]),
+])
+def test_mix_is_splitmix64(seed, outputs):
+    with np.errstate(over="ignore"):
+        states = [np.uint64(seed) + np.uint64(n + 1) * dropout.GOLDEN for n in range(len(outputs))]
+    assert [int(dropout.mix(state)) for state in states] == outputs
+    assert [naive.mix(seed + (n + 1) * naive.GOLDEN) for n in range(len(outputs))] == outputs
+
+
+@pytest.mark.parametrize("rate, threshold, digits", [
+    (0.0, 1, 0), (0.5, 1, 1), (0.25, 3, 2), (0.75, 1, 2), (0.875, 1, 3), (2**-40, 1, 0), (1 - 2**-40, 1, 32),
+    (1 / 3, 2863311531, 32), (0.1, 1932735283, 31)])
+def test_keep_digits(rate, threshold, digits):
+    assert dropout.keep_digits(rate) == (threshold, digits)
+    assert abs(threshold / 2**digits - (1 - rate)) <= 2**-32
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 1 / 3])
+@pytest.mark.parametrize("units", [1, 64, 70])
+def test_mask(rate, units):
+    expected = naive.dropout_mask(3, 1, 12, *dropout.keep_digits(rate), (4, units))
+    assert np.array_equal(drawn(3, 1, 12, rate, 4, units), expected)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 0.9, 1 / 3])
+def test_mask_has_its_rate(rate):
+    """Of all units, of each column, of each row, and of the units that lie next to a dropped one."""
+    N, H = 200, 130
+    dropped = ~drawn(11, 0, 5, rate, N, H)
+    low, high = stats.binom.interval(1 - 1e-6, N * H, rate)
+    assert low <= dropped.sum() <= high
+    for axis, n in [(0, N), (1, H)]:
+        low, high = stats.binom.interval(1 - 1e-8, n, rate)
+        assert low <= dropped.sum(axis).min() and dropped.sum(axis).max() <= high
+    for first, second in [(dropped[:, 1:], dropped[:, :-1]), (dropped[1:], dropped[:-1])]:
+        low, high = stats.binom.interval(1 - 1e-6, first.sum(), rate)
+        assert low <= (first & second).sum() <= high
+
+
+def test_mask_without_dropout_keeps_all():
+    assert drawn(0, 0, 0, 0.0, 3, 70).all()
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.1])
+def test_mask_is_of_seed_layer_and_step_and_of_no_other_row(rate):
+    masks = [drawn(*numbers, rate, 10, 100) for numbers in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (7, 2, 30)]]
+    for i, mask in enumerate(masks):
+        assert all(np.mean(mask == other) < 0.95 for other in masks[:i])
+    assert np.array_equal(masks[-1], drawn(7, 2, 30, rate, 10, 100))
+    assert np.array_equal(masks[-1], drawn(7, 2, 30, rate, 25, 100)[:10])
+
+
+@DTYPES
+def test_apply_mask(rng, dtype):
+    x = rng.normal(size=(3, 70)).astype(dtype)
+    kept = rng.random((3, 70)) < 0.5
+    words = np.zeros((3, 128), bool)
+    words[:, :70] = kept
+    words = np.packbits(words, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+    out = np.empty_like(x)
+    x[0, 0], kept[0, 0] = np.nan, False
+    words[0, 0] &= ~np.uint64(1)
+    dropout.apply_mask(x, words, 1.25, out)
+    assert np.array_equal(out, np.where(kept, x * dtype(1.25), 0))
+    dropout.apply_mask(x, words, 1.25, x)
+    assert np.array_equal(x, out)
+
+
+# ---- likelihoods ----------------------------------------------------------------------------------------------------
+
+def categorical_case(rng, N, dtype, soft=False, K=5):
+    """Return z, y and the weights, some of them 0; y as the kernel takes it and as rows of probabilities."""
+    z = (3 * rng.normal(size=(N, K))).astype(dtype)
+    w = (rng.random(N) * (rng.random(N) < 0.8) + np.eye(N)[0]).astype(dtype)
+    if soft:
+        y = rng.dirichlet(np.ones(K), size=N).astype(dtype)
+        return z, y, w, y
+    y = rng.integers(K, size=N)
+    return z, y, w, naive.one_hot(y, K)
+
+
+@DTYPES
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("N", [1, 7, ROWS + 1])
+def test_categorical(rng, dtype, soft, N):
+    z, y, w, rows = categorical_case(rng, N, dtype, soft)
+    delta = np.full_like(z, np.nan)
+    loss, hits, weight = likelihoods.categorical(z, y, w, delta)
+    mean_loss, accuracy, expected = naive.categorical(z, rows, w)
+    eps = float(np.finfo(dtype).eps)
+    assert weight == pytest.approx(w.sum(dtype=float), rel=20 * eps)
+    assert loss / weight == pytest.approx(mean_loss, rel=20 * eps)
+    assert hits / weight == pytest.approx(accuracy, rel=20 * eps)
+    np.testing.assert_allclose(delta, expected, rtol=0, atol=10 * eps * np.abs(expected).max())
+    in_place = z.copy()
+    assert likelihoods.categorical(in_place, y, w, in_place) == (loss, hits, weight)
+    assert np.array_equal(in_place, delta)
+
+
+@pytest.mark.compiled
+def test_categorical_sums_float32_in_float64():
+    N = 4 * ROWS + 1
+    w = np.full(N, 0.1, np.float32)
+    loss, hits, weight = likelihoods.categorical(np.zeros((N, 2), np.float32), np.zeros(N, np.int64), w,
+                                                 np.empty((N, 2), np.float32))
+    assert (hits, weight) == pytest.approx(2 * (N * float(w[0]),), rel=1e-12)
+    assert loss == pytest.approx(N * float(w[0] * np.log(np.float32(2))), rel=1e-12)
+
+
+@DTYPES
+def test_categorical_takes_soft_one_hot_rows_as_labels(rng, dtype):
+    """To rounding; `Categorical.targets` gives one-hot rows to the kernel as labels, which are then the same bits."""
+    z, y, w, rows = categorical_case(rng, 9, dtype)
+    by_label, by_row = np.empty_like(z), np.empty_like(z)
+    sums = likelihoods.categorical(z, y, w, by_label)
+    assert likelihoods.categorical(z, rows.astype(dtype), w, by_row) == pytest.approx(sums, rel=1e-5)
+    np.testing.assert_allclose(by_row, by_label, rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
+@DTYPES
+@pytest.mark.parametrize("as_rows", [False, True])
+@pytest.mark.parametrize("z, label, loss, delta", [
+    ([1e4, -1e4, 0], 0, 0, [0, 0, 0]),
+    ([1e4, -1e4, 0], 1, 2e4, [1, -1, 0]),
+    ([1e4, -1e4, 0], 2, 1e4, [1, 0, -1]),
+    ([-1e4, -1e4, -1e4], 2, np.log(3), [1 / 3, 1 / 3, -2 / 3]),
+    ([1e4, 1e4, -1e4], 0, np.log(2), [-1 / 2, 1 / 2, 0]),
+])
+def test_categorical_at_large_logits(dtype, as_rows, z, label, loss, delta):
+    z, w, got = np.array([z], dtype), np.ones(1, dtype), np.empty((1, 3), dtype)
+    y = naive.one_hot([label], 3).astype(dtype) if as_rows else np.array([label])
+    total, _, _ = likelihoods.categorical(z, y, w, got)
+    assert total == pytest.approx(loss, rel=float(np.finfo(dtype).eps), abs=0)
+    np.testing.assert_allclose(got[0], delta, rtol=2 * np.finfo(dtype).eps, atol=0)
+
+
+@DTYPES
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_categorical_shows_nan(rng, dtype, soft, place):
+    z, y, w, rows = categorical_case(rng, 4, dtype, soft)
+    w[:] = 1
+    z[1, place] = np.nan
+    delta = np.empty_like(z)
+    loss, _, _ = likelihoods.categorical(z, y, w, delta)
+    assert np.isnan(loss)
+    assert np.isnan(delta[1]).all() and np.isfinite(delta[[0, 2, 3]]).all()
+
+
+@DTYPES
+@pytest.mark.parametrize("soft", [False, True])
+def test_categorical_passes_over_rows_of_weight_zero(rng, dtype, soft):
+    z, y, w, _ = categorical_case(rng, 6, dtype, soft)
+    w[:] = [1, 0, 2, 0, 0, 1]
+    z[1], z[3, 0] = np.nan, np.inf
+    delta, kept = np.full_like(z, np.nan), np.flatnonzero(w)
+    delta_kept = np.empty_like(z[kept])
+    assert likelihoods.categorical(z, y, w, delta) == likelihoods.categorical(z[kept], y[kept], w[kept], delta_kept)
+    assert np.array_equal(delta[kept], delta_kept)
+    assert not delta[[1, 3, 4]].any()
+
+
+def test_categorical_of_no_weight_at_all_is_zero(rng):
+    z, y, w, _ = categorical_case(rng, 3, np.float64)
+    delta = np.full_like(z, np.nan)
+    assert likelihoods.categorical(z, y, 0 * w, delta) == (0, 0, 0)
+    assert not delta.any()
+
+
+@DTYPES
+def test_argmax_takes_the_first_of_equals(rng, dtype):
+    z = rng.integers(4, size=(50, 6)).astype(dtype)
+    out = np.full(50, -1)
+    likelihoods.argmax(z, out)
+    assert np.array_equal(out, z.argmax(axis=1))
+
+
+# ---- updates --------------------------------------------------------------------------------------------------------
+
+def steps(rng, dtype, count=5):
+    """Return W and the gradients of some steps."""
+    return rng.normal(size=37).astype(dtype), rng.normal(size=(count, 37)).astype(dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_sgd(rng, dtype, weight_decay):
+    W, gradients = steps(rng, dtype)
+    expected = naive.sgd(W.astype(float), gradients.astype(float), 0.1, weight_decay=weight_decay)
+    for g in gradients:
+        updates.sgd(W, g, 0.1, weight_decay)
+    close(W, expected, len(gradients))
+
+
+@DTYPES
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_sgd_momentum(rng, dtype, nesterov, weight_decay):
+    W, gradients = steps(rng, dtype)
+    expected = naive.sgd(W.astype(float), gradients.astype(float), 0.1, 0.9, nesterov, weight_decay)
+    velocity = np.zeros_like(W)
+    for g in gradients:
+        updates.sgd_momentum(W, g, velocity, 0.1, 0.9, nesterov, weight_decay)
+    close(W, expected, len(gradients))
+
+
+@DTYPES
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.5)])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_adam(rng, dtype, betas, weight_decay):
+    W, gradients = steps(rng, dtype)
+    expected = naive.adam(W.astype(float), gradients.astype(float), 0.1, *betas, 1e-3, weight_decay)
+    m, v = np.zeros_like(W), np.zeros_like(W)
+    for t, g in enumerate(gradients, 1):
+        updates.adam(W, g, m, v, t, 0.1, *betas, 1e-3, weight_decay)
+    close(W, expected, 4 * len(gradients))
+
+
+# One parameter, W = 1, under the gradients 1, -2, 3; learning rate 1/2, b1 = 1/2, b2 = 3/4, epsilon 1, by hand:
+#
+#   t   g   m = m/2 + g/2         v = 3v/4 + g²/4           m' = m / (1 - 1/2^t)     v' = v / (1 - (3/4)^t)
+#   1   1   0 + 1/2 = 1/2         0 + 1/4 = 1/4             (1/2) / (1/2) = 1        (1/4) / (1/4) = 1
+#   2  -2   1/4 - 1 = -3/4        3/16 + 1 = 19/16          (-3/4) / (3/4) = -1      (19/16) / (7/16) = 19/7
+#   3   3   -3/8 + 3/2 = 9/8      57/64 + 9/4 = 201/64      (9/8) / (7/8) = 9/7      (201/64) / (37/64) = 201/37
+#
+#   t   W = W - (1/2) m' / (sqrt(v') + 1)
+#   1   1 - (1/2) 1 / 2                              = 0.75
+#   2   0.75 + (1/2) / (1.647508942 + 1)             = 0.75 + 0.188856775        = 0.938856775
+#   3   0.938856775 - (1/2) 1.285714286 / (2.330757909 + 1)
+#                                                    = 0.938856775 - 0.193006265 = 0.745850510
+ADAM_BY_HAND = [0.75, 0.938856775, 0.745850510]
+# AdamW, with a decay of 1/5, first takes (1/2) (1/5) W = W / 10 from W:
+#   1   0.9 - 0.25                = 0.65
+#   2   0.585 + 0.188856775       = 0.773856775
+#   3   0.696471098 - 0.193006265 = 0.503464833
+ADAMW_BY_HAND = [0.65, 0.773856775, 0.503464833]
+
+
+@DTYPES
+@pytest.mark.parametrize("weight_decay, table", [(0.0, ADAM_BY_HAND), (0.2, ADAMW_BY_HAND)])
+def test_adam_follows_the_table_worked_by_hand(dtype, weight_decay, table):
+    W, m, v = np.ones(1, dtype), np.zeros(1, dtype), np.zeros(1, dtype)
+    for t, (g, expected) in enumerate(zip([1, -2, 3], table), 1):
+        updates.adam(W, np.array([g], dtype), m, v, t, 0.5, 0.5, 0.75, 1.0, weight_decay)
+        assert W[0] == pytest.approx(expected, abs=1e-6 if dtype == np.float32 else 1e-9)
+    assert (m[0], v[0]) == pytest.approx((9 / 8, 201 / 64), rel=1e-6)
