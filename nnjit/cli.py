@@ -228,8 +228,8 @@ def _run_and_save(args, name, gradient, dataset, folder, say):
     report.write_run(folder, {"experiment": name, "gradient": gradient, "seed": args.seed, "dtype": args.dtype}, dataset,
                      {"test_accuracy": run.test_accuracy[-1], "train_accuracy": run.train_accuracy[-1],
                       "seconds": run.seconds[-1]})
-    rows = published[experiment.key]
-    compared = {"printed": rows["printed"], "spread": rows["literal" if gradient == "book" else "exact"]["rows"]}
+    over_seeds = published[experiment.key]["literal" if gradient == "book" else "exact"]
+    compared = {"printed": published[experiment.key]["printed"], "spread": over_seeds["rows"], "seeds": over_seeds["seeds"]}
     report.write_pictures(folder, run.model, run.model.history, f"{name}, {gradient} gradient, seed {args.seed}",
                           **(compared if dataset.name == "MNIST" else {}))
     return run

@@ -60,21 +60,21 @@ def learning_curves(path, iteration, train_accuracy, test_accuracy, title, print
     return _write(path, ax, title)
 
 
-def _draw_curve(ax, name, iteration, values, printed, spread, seeds):
+def _draw_curve(ax, name, iteration, y, printed, spread, seeds):
     """Draw all that belongs to the curve "train" or "test", and return {text of the legend: artist}."""
-    if not 0 < len(values) == len(iteration):
-        raise ValueError(f"{name}_accuracy: got {len(values)} for {len(iteration)} iterations, expected as many, at least 1")
-    if not all(0 <= value <= 1 for value in values):
-        raise ValueError(f"{name}_accuracy: got {min(values)} to {max(values)}, expected fractions from 0 to 1")
+    if not 0 < len(y) == len(iteration):
+        raise ValueError(f"{name}_accuracy: got {len(y)} for {len(iteration)} iterations, expected as many, at least 1")
+    if not all(0 <= value <= 1 for value in y):
+        raise ValueError(f"{name}_accuracy: got {min(y):g} to {max(y):g}, expected fractions from 0 to 1")
     colour, marker = STYLES[name]
-    artists = {"this run": ax.plot(iteration, values, color=colour)[0]}
+    artists = {"this run": ax.plot(iteration, y, color=colour, marker="." if len(y) == 1 else None)[0]}
     if printed:
         artists["printed in the book"] = ax.plot(*_columns("printed", printed, "iteration", name), marker, color=colour,
                                                  markersize=5.5, markerfacecolor="white", markeredgewidth=1.5)[0]
     if spread:
         x, low, high = _columns("spread", spread, "iteration", f"{name}_min", f"{name}_max")
         # The climb from the first row to the second is too steep for a straight edge: the first stands alone.
-        ax.vlines(x[:1], low[:1], high[:1], color=colour, alpha=0.25, linewidth=6)
+        ax.vlines(x[:1], low[:1], high[:1], color=colour, alpha=0.25, linewidth=6, zorder=1)
         label = f"min to max over {seeds} seeds" if seeds else "min to max over seeds"
         artists[label] = ax.fill_between(x[1:], low[1:], high[1:], color=colour, alpha=0.25, linewidth=0)
     return artists
@@ -106,8 +106,7 @@ def first_layer(path, W, title, image_shape=(28, 28), units=100):
     if W.ndim != 2 or len(W) != h * w or not (W.size and np.isfinite(W).all()):
         raise ValueError(f"W: got shape {W.shape}, expected ({h * w}, H) for images of {h} by {w}, all finite")
     W, gap = W[:, :check_count("units", units)], max(1, w // 14)
-    empty = -W.shape[1] % COLUMNS    # places in the last row
-    tiles = np.pad(W.T.reshape(-1, h, w), ((0, empty), (0, gap), (0, gap)), constant_values=np.nan)
+    tiles = np.pad(W.T.reshape(-1, h, w), ((0, -W.shape[1] % COLUMNS), (0, gap), (0, gap)), constant_values=np.nan)
     tiles = tiles.reshape(-1, COLUMNS, h + gap, w + gap).swapaxes(1, 2)
     mosaic = tiles.reshape(-1, COLUMNS * (w + gap))[:-gap, :-gap]
     # Whole pixels for a weight, or some would come out larger than others.

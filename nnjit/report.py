@@ -60,7 +60,7 @@ def write_run(folder, configuration, dataset, results):
     (Path(folder) / "run.json").write_text(text + "\n", encoding="utf-8")
 
 
-def write_pictures(folder, model, history, title, printed=None, spread=None):
+def write_pictures(folder, model, history, title, printed=None, spread=None, seeds=None):
     """Draw ``curves.png`` and ``weights.png``; without matplotlib, nothing. Return the names of the files."""
     if importlib.util.find_spec("matplotlib") is None:
         return []
@@ -68,6 +68,6 @@ def write_pictures(folder, model, history, title, printed=None, spread=None):
     log = history.history
     train_accuracy = [log["accuracy"][history.epochs.index(epoch)] for epoch in history.validated]
     plots.learning_curves(Path(folder) / "curves.png", history.validated, train_accuracy, log["val_accuracy"], title,
-                          printed, spread)
+                          printed, spread, seeds)
     plots.first_layer(Path(folder) / "weights.png", model.parameters()["0.W"], f"{title}: first-layer weights")
     return ["curves.png", "weights.png"]

@@ -89,7 +89,7 @@ def _layers(task, seed):
     return [(jnp.array(W), jnp.zeros(W.shape[1], W.dtype)) for W in task.weights(seed)]
 
 
-@partial(jax.jit, static_argnames=("batch", "learning_rate"), donate_argnums=0)
+@partial(jax.jit, static_argnames="batch", donate_argnums=0)
 def _train_epoch(state, key, x, y, batch, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
     """One shuffled epoch of Adam: state = (layers, first moments, second moments, steps) and the mean loss."""
     def step(state, rows):

@@ -18,7 +18,7 @@ _LOG2_E = 1.4426950408889634
 _LN2_HI = 355 / 512
 _LN2_LO = -2.1219444005469058e-4
 
-# exp(x) is 0 below the first bound, half of the smallest subnormal number, and inf above the second.
+# Below the first bound e^x rounds to 0; the second is the last number at which it is finite.
 _EXP_BOUNDS_32 = (-104.0, 88.72283)
 _EXP_BOUNDS_64 = (-746.0, 709.782712893384)
 
@@ -79,7 +79,7 @@ def _split(x):
 
 @formula
 def _expm1_series(r):
-    """e^r - 1 for |r| <= ln 2 / 2: the even and the odd half of its Taylor series, which a processor sums side by side."""
+    """e^r - 1 for |r| <= ln 2 / 2: the even and odd parts of its Taylor series, which a processor sums side by side."""
     T = type(r)
     s = r * r
     even, odd = T(1 / 720), T(1 / 5040)    # of s^3/6! and r s^3/7!
@@ -95,7 +95,8 @@ def _expm1_series(r):
 def _two_to(n):
     """2^n for whole n within the exponents of normal numbers.
 
-    Beside 1.5 times 2^(bits of the mantissa), n ends up in the lowest bits; shifted, they are the exponent.
+    Added to 1.5 times 2^(bits of the mantissa), n and the exponent's offset stand in the lowest bits; shifted, they are
+    the exponent.
     """
     if isinstance(n, np.float32):
         bits = np.float32(n + np.float32(1.5 * 2**23 + 127)).view(np.int32)
@@ -189,9 +190,9 @@ def _flat_copy(x, out):
 
 @kernel
 def softmax(z, out):
-    """out[n, k] = e^z[n, k] / sum_j e^z[n, j], from z less its row's maximum. Overwrites ``out``, which may be ``z``.
+    """out[n, k] = e^z[n, k] / sum_j e^z[n, j], from z less its row's maximum.
 
-    Both are (N, K). A NaN makes its whole row NaN.
+    Both are (N, K). Overwrites ``out``, which may be ``z``. A NaN makes its whole row NaN.
     """
     _shift_rows(z, out)
     flat = out.reshape(-1)    # in one loop, for a short row would fill no vector
@@ -208,9 +209,9 @@ def softmax(z, out):
 
 @kernel
 def log_softmax(z, out):
-    """out[n, k] = z[n, k] - log(sum_j e^z[n, j]), from z less its row's maximum. Overwrites ``out``, which may be ``z``.
+    """out[n, k] = z[n, k] - log(sum_j e^z[n, j]), from z less its row's maximum.
 
-    Both are (N, K). A NaN makes its whole row NaN.
+    Both are (N, K). Overwrites ``out``, which may be ``z``. A NaN makes its whole row NaN.
     """
     _shift_rows(z, out)
     N, K = out.shape

@@ -98,18 +98,17 @@ def _strip_of_2(indices, values, first, last, M, k, out, i):
 def _add_rows(indices, values, first, last, M, out, i):
     """out[i] += sum over first <= p < last of values[p] M[indices[p]]."""
     H, L = out.shape[1], BYTES // M.itemsize
-    k = 0
-    while k + 6 * L <= H:
+    by_6 = H // (6 * L) * 6 * L
+    by_2 = by_6 + (H - by_6) // (2 * L) * 2 * L
+    for k in range(0, by_6, 6 * L):
         _strip_of_6(indices, values, first, last, M, k, out, i)
-        k += 6 * L
-    while k + 2 * L <= H:
+    for k in range(by_6, by_2, 2 * L):
         _strip_of_2(indices, values, first, last, M, k, out, i)
-        k += 2 * L
-    if k < H:
+    if by_2 < H:
         for p in range(first, last):
             v, row = values[p], indices[p]
-            for j in range(k, H):
-                out[i, j] += v * M[row, j]
+            for k in range(by_2, H):
+                out[i, k] += v * M[row, k]
 
 
 @parallel_kernel
@@ -152,7 +151,8 @@ def sparse_weight_gradient(cuts, indices, values, rows, delta, ends, row_of, val
     """
     D, blocks = dW.shape[0], cuts.shape[1] - 1
     width = (D + blocks - 1) // blocks
-    for block in prange(blocks):
+    for task in prange(blocks):
+        block = np.int64(task)
         for column in range(block * width, min(D, (block + 1) * width)):
             ends[column] = 0
         _count(cuts, indices, rows, block, ends)
@@ -161,7 +161,8 @@ def sparse_weight_gradient(cuts, indices, values, rows, delta, ends, row_of, val
         count = ends[column]
         ends[column] = place
         place += count
-    for block in prange(blocks):
+    for task in prange(blocks):
+        block = np.int64(task)
         first = block * width
         start = ends[first] if first < D else 0
         _transpose(cuts, indices, values, rows, block, ends, row_of, value_of)
