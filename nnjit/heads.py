@@ -16,13 +16,18 @@ class Categorical:
     """
 
     metric = "accuracy"
-    settings = ()
+    settings, shapes = (), {}
 
-    def check_units(self, units):
-        """Raise ValueError where the last layer's width can't be a number of classes."""
-        if units < 2:
+    def build(self, output_shape):
+        """Take the shape of the last layer's output; ValueError where it can't be one logit for each class."""
+        if len(output_shape) != 1:
+            raise ValueError(f"Categorical: got rows of logits of shape {output_shape}, expected (K,)")
+        if output_shape[0] < 2:
             raise ValueError("Categorical: got 1 unit in the last layer, expected one for each class, at least 2; the "
                              "softmax of a single unit is always 1")
+
+    def initialise(self, rng):
+        """Fill the head's own parameters; it has none."""
 
     def targets(self, y, N, units, dtype):
         """Return ``y`` checked and cast: (N,) int64 for class numbers and one-hot rows, (N, K) of ``dtype`` for soft ones.

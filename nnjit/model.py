@@ -52,10 +52,11 @@ class Sequential:
         self.input_shape = shape = tuple(check_count("input_shape", size) for size in shape)
         self.seed(seed)
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
-        self.head.check_units(shape[0])
-        self.vector, self.gradient_vector = _lay_out(self.layers, self.dtype)
-        for index, layer in enumerate(self.layers):
-            layer.initialise(np.random.default_rng([seed, index]))
+        self.head.build(shape)
+        parts = [*self.layers, self.head]
+        self.vector, self.gradient_vector = _lay_out(parts, self.dtype)
+        for index, part in enumerate(parts):
+            part.initialise(np.random.default_rng([seed, index]))
         return self
 
     def seed(self, seed):
@@ -65,10 +66,12 @@ class Sequential:
             layer.seed, layer.index = seed, index
 
     def parameters(self):
-        """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,), ...}``."""
+        """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,), ...}``; a head's own are ``"head.…"``."""
         self._check_built()
-        return {f"{i}.{name}": array for i, layer in enumerate(self.layers) if layer.shapes
-                for name, array in layer.parameters.items() if array.size}
+        return {f"{key}.{name}": array for key, part in self._parts() for name, array in part.parameters.items() if array.size}
+
+    def _parts(self):
+        return [*enumerate(self.layers), ("head", self.head)]
 
     def gradients(self, X, y, sample_weight=None, step=None):
         """Return d(mean loss)/d(parameter) under the keys of `parameters`, as copies.
@@ -80,8 +83,8 @@ class Sequential:
         step = None if step is None else check_count("step", step, least=0)
         with one_blas_thread:
             self.loss_and_gradient(data.x, data.y, data.w, self.tapes()[len(data)], step)
-        return {f"{i}.{name}": array.copy() for i, layer in enumerate(self.layers) if layer.shapes
-                for name, array in layer.gradients.items() if array.size}
+        return {f"{key}.{name}": array.copy() for key, part in self._parts() for name, array in part.gradients.items()
+                if array.size}
 
     # ---- down and back ----------------------------------------------------------------------------------------------
 
@@ -317,20 +320,20 @@ class _Tape:
         self.delta = aligned((N, *model.shapes[-1]), model.dtype)
 
 
-def _lay_out(layers, dtype):
-    """Return the flat vectors of all parameters and all gradients, and give every layer its views of them."""
+def _lay_out(parts, dtype):
+    """Return the flat vectors of all parameters and all gradients, and give every layer and the head its views of them."""
     line = CACHE_LINE // dtype.itemsize
 
     def padded(shape):    # so that every parameter begins at a cache line
         return -(-int(np.prod(shape)) // line) * line
 
-    total = sum(padded(shape) for layer in layers for shape in layer.shapes.values())
+    total = sum(padded(shape) for part in parts for shape in part.shapes.values())
     vectors = aligned(total, dtype), aligned(total, dtype)
     first = 0
-    for layer in layers:
-        layer.parameters, layer.gradients = {}, {}
-        for name, shape in layer.shapes.items():
-            for views, vector in zip((layer.parameters, layer.gradients), vectors):
+    for part in parts:
+        part.parameters, part.gradients = {}, {}
+        for name, shape in part.shapes.items():
+            for views, vector in zip((part.parameters, part.gradients), vectors):
                 views[name] = vector[first:first + int(np.prod(shape))].reshape(shape)
             first += padded(shape)
     return vectors
