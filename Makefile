@@ -1,6 +1,11 @@
 # Every target sets up .venv first; `make mnist` and `make test` are all that a fresh machine needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# what the linter looks for, here and in no configuration file
+LINT := --isolated --target-version py310 --line-length 120 \
+	--select E,F,W,I,B,UP,C4,SIM,PIE,NPY,PLC0415,PLE,RUF \
+	--ignore B905,RUF001,RUF002,RUF003,RUF012,RUF043,SIM108,SIM905 \
+	--per-file-ignores nnjit/__init__.py:F401
 
 .PHONY: mnist test bench lint clean
 
@@ -15,7 +20,7 @@ bench: .venv/bench
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 lint: .venv/lint
-	$(BIN)/ruff check nnjit scripts tests
+	$(BIN)/ruff check $(LINT) nnjit scripts tests
 
 clean:
 	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache

@@ -4,7 +4,6 @@ Nothing else in the package decides any of this. With ``NUMBA_DISABLE_JIT=1`` a 
 debugger can step through.
 """
 import hashlib
-import threading
 import warnings
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numba
 import numpy as np
 from numba.core import caching, event
 from numba.np.ufunc import parallel as threads
-from threadpoolctl import ThreadpoolController
 
 # May be reordered and fused, so that sums vectorise. `nnan` and `ninf` stay out: a NaN must remain visible.
 FASTMATH = {"contract", "nsz", "arcp", "reassoc"}
@@ -175,42 +173,6 @@ def set_threads(n):
 def get_threads():
     """Return the number of threads that kernels use."""
     return numba.get_num_threads()
-
-
-class _OneBlasThread:
-    """A context in which BLAS uses one thread, because the kernels share their rows out over threads themselves.
-
-    Models may train in several Python threads at once: the first to come sets the limit, the last to go takes it back.
-    """
-
-    def __init__(self):
-        self._lock, self._inside, self._limit, self._controller = threading.Lock(), 0, None, None
-
-    def __enter__(self):
-        with self._lock:
-            if self._inside == 0:
-                self._limit = self._find().limit(limits=1)
-            self._inside += 1
-
-    def __exit__(self, *error):
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
-
-    def _find(self):
-        if self._controller is None:
-            import scipy.linalg.cython_blas  # noqa: F401, PLC0415   the BLAS of the kernels; slow to load, so not before
-            self._controller = ThreadpoolController().select(user_api="blas")
-        return self._controller
-
-
-    def libraries(self):
-        """Return what threadpoolctl knows of the BLAS libraries that are loaded, a list of dicts."""
-        return self._find().info()
-
-
-one_blas_thread = _OneBlasThread()
 
 
 # ---- how rows are shared out ----------------------------------------------------------------------------------------

@@ -79,7 +79,47 @@ def fma(typing, a, b, c):
     return c(a, b, c), generate
 
 
+@intrinsic
+def nonzero(typing, M, i, k):
+    """Return, as a uint64, a bit for each number of the vector M[i, k:k + lanes]: whether it is not 0. M: of any dtype."""
+    def generate(context, builder, signature, args):
+        address, align = _address(context, builder, signature, args)
+        vector = builder.load(address, align=align)
+        zero = ir.Constant(vector.type, None)
+        number = signature.args[0].dtype
+        bits = (builder.fcmp_unordered("!=", vector, zero) if isinstance(number, types.Float)
+                else builder.icmp_unsigned("!=", vector, zero))
+        mask = builder.bitcast(bits, ir.IntType(vector.type.count))
+        return builder.zext(mask, ir.IntType(64)) if vector.type.count < 64 else mask
+    return types.uint64(M, i, k), generate
+
+
+@intrinsic
+def lowest_bit(typing, bits):
+    """Return the number of the lowest bit of a uint64 that is 1."""
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def count_bits(typing, bits):
+    """Return how many bits of a uint64 are 1."""
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+    return types.int64(types.uint64), generate
+
+
 if numba.config.DISABLE_JIT:    # the same in NumPy
+    def nonzero(M, i, k):
+        return sum(1 << lane for lane, number in enumerate(M[i, k:k + BYTES // M.itemsize]) if number != 0)
+
+    def lowest_bit(bits):
+        return (bits & -bits).bit_length() - 1
+
+    def count_bits(bits):
+        return bits.bit_count()
+
     def load(M, i, k):
         return M[i, k:k + BYTES // M.itemsize].copy()
 

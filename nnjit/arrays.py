@@ -2,7 +2,9 @@
 import numbers
 
 import numpy as np
-from scipy import sparse
+import scipy.sparse
+
+from .kernels import sparse as kernel
 
 
 CACHE_LINE = 64    # bytes
@@ -34,6 +36,15 @@ def check_real(name, value, low=0.0, high=np.inf, closed="[)"):
     return float(value)
 
 
+def check_sparse(sparse, possible=True):
+    """Return ``sparse``: "auto", True or False; ValueError for others, or for True where it is not ``possible``."""
+    if not any(sparse is choice for choice in (True, False)) and sparse != "auto":
+        raise ValueError(f"sparse: got {sparse!r}, expected 'auto', True or False")
+    if sparse is True and not possible:
+        raise ValueError("sparse: got True, expected 'auto' or False, because the first layer is not Dense")
+    return sparse if possible else False
+
+
 def check_dtype(dtype):
     """Return ``dtype`` as np.float32 or np.float64's dtype; ValueError otherwise."""
     try:
@@ -57,12 +68,14 @@ def aligned(shape, dtype):
 
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
-SPARSE_BELOW = 0.5    # density under which rows are kept without their zeros
+SPARSE_BELOW = 0.5    # density under which the zeros are left out
 _SAMPLE = 1000        # rows looked at to find the density
+_FEW = 8              # rows for which nothing is looked at
+_UNKNOWN = (np.bool_, np.float16, np.longdouble)    # dtypes that no kernel knows
 
 
-def check_inputs(X, input_shape, dtype, may_be_sparse=True):
-    """Return ``X`` as rows to train on or to predict from: C-contiguous and of ``dtype``, checked.
+def check_inputs(X, input_shape, dtype, sparse="auto"):
+    """Return ``X`` as rows to train on: checked, and cast once.
 
     Parameters
     ----------
@@ -71,8 +84,8 @@ def check_inputs(X, input_shape, dtype, may_be_sparse=True):
     input_shape : tuple of int, or None
         The shape of one row; None takes what is given.
     dtype : np.dtype
-    may_be_sparse : bool
-        Whether rows of numbers with many zeros come back as `SparseRows`.
+    sparse : "auto", True or False
+        Whether zeros are left out; "auto" does so where most numbers are 0.
 
     Returns
     -------
@@ -85,52 +98,82 @@ def check_inputs(X, input_shape, dtype, may_be_sparse=True):
     ValueError
         Wrong rank or width, no rows, NaN or infinity, or a number too large for ``dtype``.
     """
-    given = _as_array(X)
-    if given.dtype.kind not in "buif":
-        raise TypeError(f"X: got {type(X).__name__} of {given.dtype}, expected an array of real numbers")
-    _check_shape(given, input_shape)
+    given = check_array(X, input_shape)
+    if scipy.sparse.issparse(given) and sparse is False:
+        given = given.toarray()
+    if _leave_out_zeros(given, sparse):
+        rows = SparseRows(given, dtype)
+        _check_finite(rows.values, given)
+        return rows
     with np.errstate(over="ignore"):
-        cast = given.astype(dtype) if sparse.issparse(given) else np.ascontiguousarray(given, dtype)
-    _check_finite(cast.data if sparse.issparse(cast) else cast, given)
-    if sparse.issparse(cast):
-        return SparseRows(cast) if may_be_sparse else cast.toarray()
-    if may_be_sparse and cast.ndim == 2 and _density(cast) < SPARSE_BELOW:
-        return SparseRows(cast)
-    return cast
+        rows = np.ascontiguousarray(given, dtype)
+    _check_finite(rows, given)
+    return rows
 
 
-def _as_array(X):
-    if sparse.issparse(X):
-        return X
-    try:
-        return np.asarray(X)
-    except ValueError:
-        raise ValueError("X: got rows of different lengths, expected a rectangular array") from None
+def check_passing(X, input_shape, dtype, sparse="auto"):
+    """Return ``X`` as rows to go down once: as `check_inputs`, but zeros are left out on the way (`PassingRows`)."""
+    given = check_array(X, input_shape)
+    if scipy.sparse.issparse(given) or not _leave_out_zeros(given, sparse):
+        return check_inputs(given, input_shape, dtype, sparse)
+    return PassingRows(given)
 
 
-def _check_shape(X, input_shape):
-    expected = "(N, D)" if input_shape is None else f"(N, {', '.join(map(str, input_shape))})"
-    wrong = X.ndim < 2 if input_shape is None else X.shape[1:] != tuple(input_shape)
+def check_array(X, input_shape):
+    """Return X as a scipy.sparse matrix or a C-contiguous array of real numbers and of the right shape."""
+    if not scipy.sparse.issparse(X):
+        try:
+            X = np.asarray(X, order="C")
+        except ValueError:
+            raise ValueError("X: got rows of different lengths, expected a rectangular array") from None
+    if X.dtype.kind not in "buif":
+        raise TypeError(f"X: got {X.dtype}, expected an array of real numbers")
+    wrong = X.ndim < 2 if input_shape is None else X.shape[1:] != input_shape
     if wrong or X.ndim == 0:
+        expected = "(N, D)" if input_shape is None else f"(N, {', '.join(map(str, input_shape))})"
         hint = "; give one row as X[None]" if X.ndim == 1 else ""
         raise ValueError(f"X: got shape {X.shape}, expected {expected}{hint}")
     if 0 in X.shape:
         raise ValueError(f"X: got shape {X.shape}, expected at least one row and one column")
+    return X if X.dtype.isnative and X.dtype not in _UNKNOWN else X.astype(np.float64)
 
 
 def _check_finite(cast, given):
     if np.isfinite(cast.sum()) or np.isfinite(cast).all():
         return
-    values = given.data if sparse.issparse(given) else given
+    values = given.data if scipy.sparse.issparse(given) else given
     if np.isfinite(values).all():
         raise ValueError(f"X: got a number too large for {cast.dtype}, expected at most {np.finfo(cast.dtype).max:.3g}; "
                          "scale the inputs")
     raise ValueError("X: got NaN or infinity, expected finite numbers; fill in or drop what is missing")
 
 
-def _density(X):
+def _leave_out_zeros(X, sparse):
+    if scipy.sparse.issparse(X) or sparse is True:
+        return True
+    if sparse is False or X.ndim != 2:
+        return False
     sample = X[::max(1, len(X) // _SAMPLE)]
-    return np.count_nonzero(sample) / sample.size
+    return len(X) <= _FEW or np.count_nonzero(sample) < SPARSE_BELOW * sample.size
+
+
+class PassingRows:
+    """Rows as the user gave them, of any dtype, whose zeros are left out while they go through the first layer."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        return PassingRows(self.X[rows])
+
+    def check(self, unsound, dtype):
+        """Raise ValueError where the first layer found numbers that are not finite in ``dtype``."""
+        if unsound:
+            with np.errstate(over="ignore"):
+                _check_finite(self.X.astype(dtype), self.X)
 
 
 class SparseRows:
@@ -141,25 +184,48 @@ class SparseRows:
     shape : (N, D)
     indices, values : (entries,) int32, and the training dtype
         The columns and the values of the matrix's entries, row after row, the columns ascending.
-    cuts : (M, BLOCKS + 1) int64
+    cuts : (M, blocks + 1) int64
         Where the entries of a row of the matrix begin in each block of columns, and where they end.
+    width : int
+        Columns in a block. What is computed for a block belongs to one thread.
     rows : (N,) int64
         The numbers of the rows of the matrix that these are.
     """
 
-    BLOCKS = 8    # of columns; a block of the weight gradient's rows belongs to one thread
+    BLOCKS, LINE = 16, 64    # at most so many blocks of columns, each of a multiple of so many columns
 
-    def __init__(self, matrix):
-        matrix = sparse.csr_array(matrix)
+    def __init__(self, matrix, dtype):
+        """Take a scipy.sparse matrix, or a C-contiguous array of real numbers, any dtype; the values become ``dtype``."""
+        N, D = self.shape = matrix.shape
+        self.dtype = dtype
+        self.width = -(-D // (self.BLOCKS * self.LINE)) * self.LINE
+        self.cuts = np.empty((N, -(-D // self.width) + 1), np.int64)
+        self.rows = np.arange(N)
+        self._scratch = {}
+        if scipy.sparse.issparse(matrix):
+            self._take(matrix)
+        else:
+            self._compress(matrix)
+
+    def _compress(self, X):
+        counts = np.empty(len(X), np.int64)
+        kernel.count_entries(X, counts)
+        ends = np.cumsum(counts)
+        self.cuts[:, 0] = ends - counts
+        self.indices, self.values = np.empty(ends[-1], np.int32), np.empty(ends[-1], self.dtype)
+        kernel.compress(X, self.width, self.cuts, self.indices, self.values)
+
+    def _take(self, matrix):
+        matrix = scipy.sparse.csr_array(matrix)
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        N, D = matrix.shape
-        self.shape, self.dtype = (N, D), matrix.dtype
-        self.indices, self.values = matrix.indices.astype(np.int32, copy=False), matrix.data
-        self.cuts = _cut(matrix, self.BLOCKS)
-        self.rows = np.arange(N)
-        self._scratch = {}
+        self.indices, self.values = matrix.indices.astype(np.int32, copy=False), matrix.data.astype(self.dtype, copy=False)
+        N, blocks = len(self.cuts), self.cuts.shape[1] - 1
+        row = np.repeat(np.arange(N), np.diff(matrix.indptr))
+        in_block = np.bincount(row * blocks + self.indices // self.width, minlength=N * blocks).reshape(N, blocks)
+        self.cuts[:, 0] = matrix.indptr[:-1]
+        self.cuts[:, 1:] = self.cuts[:, :1] + np.cumsum(in_block, axis=1)
 
     def __len__(self):
         return self.rows.size
@@ -173,26 +239,13 @@ class SparseRows:
         return batch
 
     def scratch(self):
-        """Return the arrays in which the batch is listed by columns: (D,) ends, and a row and a value per entry."""
+        """Return the arrays in which the batch is listed by columns: (D,) ends, and a row and a value for each entry."""
         N = self.rows.size
         if N not in self._scratch:
             per_row = np.sort(self.cuts[:, -1] - self.cuts[:, 0])
-            most = int(per_row[-N:].sum())
-            self._scratch[N] = (np.empty(self.shape[1], np.int64), np.empty(most, np.int32),
-                                np.empty(most, self.dtype))
+            most = int(per_row[-N:].sum())    # repeated rows are no batch of a training
+            self._scratch[N] = (np.empty(self.shape[1], np.int64), np.empty(most, np.int32), np.empty(most, self.dtype))
         return self._scratch[N]
-
-
-def _cut(matrix, blocks):
-    """Return where each block of columns begins in each row: the ``cuts`` of `SparseRows`."""
-    N, D = matrix.shape
-    block = matrix.indices // -(-D // blocks)
-    row = np.repeat(np.arange(N), np.diff(matrix.indptr))
-    in_block = np.bincount(row * blocks + block, minlength=N * blocks).reshape(N, blocks)
-    cuts = np.empty((N, blocks + 1), np.int64)
-    cuts[:, 0] = matrix.indptr[:-1]
-    cuts[:, 1:] = cuts[:, :1] + np.cumsum(in_block, axis=1)
-    return cuts
 
 
 # ---- targets and weights --------------------------------------------------------------------------------------------

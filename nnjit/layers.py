@@ -14,8 +14,8 @@ is made from again.
 """
 import numpy as np
 
-from .arrays import SparseRows, check_count, check_real
-from .kernels import activations, affine, dropout
+from .arrays import PassingRows, SparseRows, check_count, check_real
+from .kernels import activations, affine, dropout, sparse
 
 
 class Dense:
@@ -56,6 +56,7 @@ class Dense:
 
     def initialise(self, rng):
         """Fill the parameters, drawing from the ``numpy.random.Generator``."""
+        self.no_bias = self.parameters["b"][:0]
         draw = _glorot_uniform if self.init == "glorot_uniform" else self.init
         self.parameters["W"][:] = draw(rng, self.shapes["W"])
         self.parameters["b"][:] = 0
@@ -63,21 +64,22 @@ class Dense:
     def forward(self, x, out, step=None):
         W, b = self.parameters["W"], self.parameters["b"]
         if isinstance(x, SparseRows):
-            affine.sparse_forward(x.cuts, x.indices, x.values, x.rows, W, b, out)
+            sparse.forward(x.cuts, x.indices, x.values, x.rows, W, b, out)
+        elif isinstance(x, PassingRows):
+            x.check(sparse.forward_skipping(x.X, W, b, out), out.dtype)
         else:
-            affine.dense_forward(x, W, b, out)
+            affine.product(x, False, W, False, b, out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
         if isinstance(x, SparseRows):
-            affine.sparse_weight_gradient(x.cuts, x.indices, x.values, x.rows, delta, *x.scratch(),
-                                          self.gradients["W"])
+            sparse.weight_gradient(x.cuts, x.width, x.indices, x.values, x.rows, delta, *x.scratch(), self.gradients["W"])
         else:
-            affine.dense_weight_gradient(x, delta, self.gradients["W"])
+            affine.product(x, True, delta, False, self.no_bias, self.gradients["W"])
         if self.bias:
             affine.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
-            affine.input_gradient(delta, self.parameters["W"], dx)
+            affine.product(delta, False, self.parameters["W"], True, self.no_bias, dx)
         return dx
 
     def __repr__(self):

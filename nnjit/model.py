@@ -2,8 +2,9 @@
 import numpy as np
 
 from . import checkpoint, heads, layers, training
-from ._jit import one_blas_thread
-from .arrays import CACHE_LINE, DataError, aligned, check_count, check_dtype, check_inputs, check_weights
+from ._blas import one_blas_thread
+from .arrays import (CACHE_LINE, DataError, aligned, check_array, check_count, check_dtype, check_inputs, check_passing,
+                     check_sparse, check_weights)
 
 
 class Sequential:
@@ -120,13 +121,13 @@ class Sequential:
     # ---- use --------------------------------------------------------------------------------------------------------
 
     def fit(self, X, y, optimizer, epochs=1, batch_size=32, validation_data=None, sample_weight=None, shuffle=True, seed=0,
-            callbacks=(), verbose="auto", validate_every=1):
+            callbacks=(), verbose="auto", validate_every=1, sparse="auto"):
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
         ----------
         X : array_like, (N, D)
-            Finite numbers; cast once to the model's dtype, never modified. Rows with many zeros are kept sparse.
+            Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified.
         y : array_like
             Targets as the head takes them.
         optimizer : SGD, Adam, AdamW
@@ -146,6 +147,8 @@ class Sequential:
             A progress bar on a terminal and plain lines elsewhere, or nothing (0).
         validate_every : int
             Evaluate the validation data after the epochs 0, this, twice this, ... and after the last.
+        sparse : "auto", True or False
+            Whether the zeros of the inputs are left out: where there are many, always, or never.
 
         Returns
         -------
@@ -163,21 +166,23 @@ class Sequential:
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
         if verbose not in ("auto", 0, 1):
             raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
-        data = self._examples(X, y, sample_weight, seed)
+        if self.input_shape is None:
+            self.build(np.shape(check_array(X, None))[1:], seed)
         self.seed(seed)
-        validation = None if validation_data is None else self._examples(*validation_data)
+        data = self._examples(X, y, sample_weight, sparse)
+        validation = None if validation_data is None else self._examples(*validation_data, sparse=sparse)
         return training.fit(self, data, optimizer, epochs, batch_size, validation, validate_every, shuffle, seed,
                             callbacks, verbose)
 
-    def evaluate(self, X, y, sample_weight=None):
+    def evaluate(self, X, y, sample_weight=None, sparse="auto"):
         """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
         self._check_built()
-        return training.evaluate(self, self._examples(X, y, sample_weight))
+        return training.evaluate(self, self._examples(X, y, sample_weight, sparse, check_passing))
 
-    def logits(self, X):
+    def logits(self, X, sparse="auto"):
         """Return the last layer's output (N, K), before the head."""
         self._check_built()
-        x = self._rows(X)
+        x = self._rows(X, sparse, check_passing)
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
         tapes = self.tapes()
         with one_blas_thread:
@@ -186,13 +191,13 @@ class Sequential:
                 z[first:first + training.BLOCK] = self.forward(block, tapes[len(block)])
         return z
 
-    def predict(self, X):
+    def predict(self, X, sparse="auto"):
         """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64."""
-        return self.head.decide(self.logits(X))
+        return self.head.decide(self.logits(X, sparse))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, sparse="auto"):
         """Return the head's probabilities, (N, K)."""
-        return self.head.probabilities(self.logits(X))
+        return self.head.probabilities(self.logits(X, sparse))
 
     def summary(self):
         """Return a table of the layers: output shape and number of parameters."""
@@ -228,13 +233,11 @@ class Sequential:
         if self.input_shape is None:
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
 
-    def _rows(self, X):
-        return check_inputs(X, self.input_shape, self.dtype, may_be_sparse=self.layers[0].takes_sparse)
+    def _rows(self, X, sparse, check=check_inputs):
+        return check(X, self.input_shape, self.dtype, check_sparse(sparse, self.layers[0].takes_sparse))
 
-    def _examples(self, X, y, sample_weight=None, seed=0):
-        x = self._rows(X)
-        if self.input_shape is None:
-            self.build(x.shape[1:], seed)
+    def _examples(self, X, y, sample_weight=None, sparse="auto", check=check_inputs):
+        x = self._rows(X, sparse, check)
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
         return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
 

@@ -1,31 +1,38 @@
-"""What a run leaves behind in its folder: ``history.csv``, ``run.json``, the pictures, the model."""
+"""What a run leaves behind in its folder: ``history.csv``, ``run.json``, the model, the pictures."""
+import copy
 import csv
 import datetime
 import importlib.metadata
 import importlib.util
 import json
-import os
+import math
 import platform
+import tempfile
 from pathlib import Path
 
 import numba
+import numpy as np
 
-from ._jit import get_threads
+from ._jit import compile_seconds, get_threads
+from .layers import Dropout
+from .model import Sequential
 
 PACKAGES = ("nnjit", "numba", "llvmlite", "numpy", "scipy")
 
 
 def new_folder(out_dir, name):
-    """Make and return ``out_dir``, or for None a new folder ``runs/<date>-<time>-<name>``, a Path; OSError if it can't be."""
-    if out_dir is not None:
-        folder = Path(out_dir)
+    """Make and return ``out_dir``, or for None a new folder ``runs/<date>-<time>-<name>``, a Path.
+
+    OSError where it can't be made, or nothing can be written there.
+    """
+    stem = f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
+    folder = Path(out_dir) if out_dir is not None else next(path for path in _names(stem) if not path.exists())
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-    else:
-        stem = f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
-        folder = next(path for path in _names(stem) if not path.exists())
-        folder.mkdir(parents=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(13, "no permission to write", str(folder))
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder}: got {error.strerror!r}, expected a folder to write in; name another as "
+                      "--out-dir") from error
     return folder
 
 
@@ -39,35 +46,66 @@ def versions():
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def write_history(folder, history):
-    """Write ``history.csv``: a row for every evaluated iteration of a `training.History`."""
-    log, epochs = history.history, history.epochs
-    with open(Path(folder) / "history.csv", "w", newline="", encoding="utf-8") as file:
+def write(folder, model, configuration, dataset, title, **book):
+    """Write all files of a trained model and return the results, a dict; ``book`` is as of `plots.learning_curves`."""
+    results = _results(model.history)
+    _write_history(folder / "history.csv", model.history)
+    _write_run(folder / "run.json", configuration, dataset, results)
+    _write_model(folder / "model.npz", model)
+    if can_draw():
+        _write_pictures(folder, model, title, **book)
+    return results
+
+
+def _results(history):
+    """Return the figures of the last evaluated iteration of a `training.History`, and the best test accuracy."""
+    log, i = history.history, history.epochs.index(history.validated[-1])
+    best = int(np.argmax(log["val_accuracy"]))
+    return {"epochs": len(history.epochs), "iteration": history.validated[-1], "test_accuracy": log["val_accuracy"][-1],
+            "test_loss": log["val_loss"][-1], "train_accuracy": log["accuracy"][i], "train_loss": log["loss"][i],
+            "best_iteration": history.validated[best], "best_test_accuracy": log["val_accuracy"][best],
+            "seconds": log["seconds"][-1], "compile_seconds": compile_seconds()}
+
+
+def _write_history(path, history):
+    """Write a row for every evaluated iteration."""
+    log = history.history
+    with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["iteration", "train_loss", "train_accuracy", "test_accuracy", "seconds"])
-        for epoch, test_accuracy in zip(history.validated, log.get("val_accuracy", ())):
-            i = epochs.index(epoch)
+        for epoch, test_accuracy in zip(history.validated, log["val_accuracy"], strict=True):
+            i = history.epochs.index(epoch)
             rows.writerow([epoch, log["loss"][i], log["accuracy"][i], test_accuracy, round(log["seconds"][i], 4)])
 
 
-def write_run(folder, configuration, dataset, results):
-    """Write ``run.json``: the configuration, the versions, the threads, the data and its checksums, the results."""
+def _write_run(path, configuration, dataset, results):
+    """Write the configuration, the versions, the threads, the data and its checksums, the results."""
     content = {"configuration": configuration, "versions": versions(), "threads": get_threads(),
                "threading_layer": numba.threading_layer(), "machine": platform.machine(),
                "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.checksums},
-               "results": results}
-    text = json.dumps(content, indent=2)
-    (Path(folder) / "run.json").write_text(text + "\n", encoding="utf-8")
+               # JSON knows neither NaN nor infinity, which a training that diverged comes to
+               "results": {name: value if math.isfinite(value) else None for name, value in results.items()}}
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_pictures(folder, model, history, title, printed=None, spread=None, seeds=None):
-    """Draw ``curves.png`` and ``weights.png``; without matplotlib, nothing. Return the names of the files."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return []
-    from . import plots    # noqa: PLC0415   matplotlib is an optional dependency, and slow to load
-    log = history.history
-    train_accuracy = [log["accuracy"][history.epochs.index(epoch)] for epoch in history.validated]
-    plots.learning_curves(Path(folder) / "curves.png", history.validated, train_accuracy, log["val_accuracy"], title,
-                          printed, spread, seeds)
-    plots.first_layer(Path(folder) / "weights.png", model.parameters()["0.W"], f"{title}: first-layer weights")
-    return ["curves.png", "weights.png"]
+def _write_model(path, model):
+    """Save the model with the library's dropout in the place of the book's: trained, the network is the same."""
+    layers = [Dropout(layer.rate) if isinstance(layer, Dropout) else copy.copy(layer) for layer in model.layers]
+    same = Sequential(layers, copy.copy(model.head), model.dtype).build(model.input_shape)
+    same.vector[:] = model.vector
+    same.save(path)
+
+
+def can_draw():
+    """Return whether matplotlib is installed, which the pictures need."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def _write_pictures(folder, model, title, **book):
+    from . import plots  # noqa: PLC0415   an optional dependency, and slow to load
+    history, W = model.history, model.parameters()["0.W"]
+    train_accuracy = [history.history["accuracy"][history.epochs.index(epoch)] for epoch in history.validated]
+    plots.learning_curves(folder / "curves.png", history.validated, train_accuracy, history.history["val_accuracy"],
+                          title, **book)
+    if np.isfinite(W).all():
+        plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights")

@@ -5,7 +5,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from ._jit import one_blas_thread
+from ._blas import one_blas_thread
 
 BLOCK = 2048    # rows evaluated at a time
 

@@ -4,11 +4,15 @@ import os
 import subprocess
 import sys
 
-import numba
-import numpy as np
-import pytest
+# Before a thread starts: those that wait for work must not spin. On a busy machine a spinning barrier costs far more than
+# the kernel that it ends.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from nnjit import datasets
+import numba  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from nnjit import datasets  # noqa: E402
 
 
 def pytest_configure(config):

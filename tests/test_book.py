@@ -9,7 +9,6 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from nnjit import book, datasets
-from nnjit.model import Sequential
 
 COMPILED = not numba.config.DISABLE_JIT
 GRADIENTS = {"book": "literal", "exact": "exact"}    # and their keys in book.json
@@ -77,7 +76,7 @@ def test_float32_stays_near_float64(small):
     ({"iterations": 0}, "iterations: got 0, expected at least 1"),
     ({"seed": -1}, "seed: got -1, expected at least 0"),
     ({"seed": 2**32}, "seed: got 4294967296, expected"),
-    ({"dtype": "float16"}, "dtype: got 'float16', expected 'float32' or 'float64'"),
+    ({"dtype": "float16"}, "dtype: got .*float16.*, expected"),
 ])
 def test_bad_options(small, bad, expected):
     with pytest.raises(ValueError, match=expected) as caught:
@@ -121,10 +120,6 @@ def test_follows_the_algorithm_to_the_end(mnist, name, gradient):
     check_accuracies(run, train, test, 10_000)
 
 
-def evaluated_in_rows_only(monkeypatch):
-    monkeypatch.setattr(book.Sequential, "fit", functools.partialmethod(Sequential.fit, validate_every=10))
-
-
 @pytest.mark.compiled
 @pytest.mark.parametrize("seed", range(5))
 @EXPERIMENTS
@@ -136,7 +131,8 @@ def test_stays_within_the_spread_over_seeds(mnist, monkeypatch, name, gradient, 
         run = full_run(name, gradient)
         test = [run.test_accuracy[i] for i in iterations]
     else:
-        monkeypatch.setattr(Sequential, "fit", functools.partialmethod(Sequential.fit, validate_every=10))
+        fit = functools.partialmethod(book.Sequential.fit, validate_every=10)
+        monkeypatch.setattr(book.Sequential, "fit", fit)
         run = book.run(name, gradient, seed, "float32", data=mnist)
         test = run.test_accuracy
     assert len(test) == len(rows)

@@ -9,8 +9,8 @@ from nnjit.arrays import SparseRows
 from nnjit.kernels import affine, dropout, likelihoods, updates
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-# N, D, H: single entries, odd sizes, fewer columns than blocks of them, more rows than a chunk
-SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 30, 17), (2 * ROWS + 3, 9, 4)])
+# N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
+SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 30, 133), (2 * ROWS + 3, 9, 4)])
 
 
 def close(got, expected, terms):

@@ -130,7 +130,7 @@ def epoch(task, clock, seed):
         for key in jax.random.split(jax.random.key(seed), task.epochs):
             state, loss = _train_epoch(state, key, x, y, task.batch, task.learning_rate)
         jax.block_until_ready((state, loss))
-    return {"loss": loss, "accuracy": _accuracy(state[0], x_test, y_test)}
+    return {"loss": float(loss), "accuracy": float(_accuracy(state[0], x_test, y_test))}
 
 
 def race(task, clock, seed):
@@ -139,11 +139,12 @@ def race(task, clock, seed):
     keys = jax.random.split(jax.random.key(seed), task.epochs)
     with clock:
         for number, key in enumerate(keys, start=1):
-            state, loss = _train_epoch(state, key, x, y, task.batch, task.learning_rate)
+            rate = task.learning_rate * task.decay ** (number - 1)
+            state, loss = _train_epoch(state, key, x, y, task.batch, rate)
             accuracy = float(_accuracy(state[0], x_test, y_test))
             if accuracy >= task.target:
                 break
-    return {"loss": loss, "accuracy": accuracy, "epochs": number}
+    return {"loss": float(loss), "accuracy": accuracy, "epochs": number}
 
 
 # ---- prediction -----------------------------------------------------------------------------------------------------

@@ -35,15 +35,16 @@ def epoch(task, clock, seed):
 
 
 def race(task, clock, seed):
-    model = _model(task, seed)
+    model, optimizer = _model(task, seed), nn.Adam(task.learning_rate)
 
-    def reached(model, epoch, logs):
+    def after_epoch(model, epoch, logs):
+        optimizer.learning_rate *= task.decay
         return logs["val_accuracy"] >= task.target
 
     with clock:
-        history = model.fit(task.x, task.y, optimizer=nn.Adam(task.learning_rate), epochs=task.epochs,
-                            batch_size=task.batch, validation_data=(task.x_test, task.y_test), seed=seed,
-                            callbacks=[reached], verbose=0).history
+        history = model.fit(task.x, task.y, optimizer=optimizer, epochs=task.epochs, batch_size=task.batch,
+                            validation_data=(task.x_test, task.y_test), seed=seed, callbacks=[after_epoch],
+                            verbose=0).history
     return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1], "epochs": len(history["loss"])}
 
 

@@ -118,7 +118,7 @@ def main():
             else:
                 prepared = prepared or _prepare(*sys.argv[1:])
                 answer = measure(*prepared, seed=int(line))
-        except Exception as error:
+        except Exception as error:    # whatever it is, it is the answer
             answer = {"error": f"{type(error).__name__}: {error}".partition("\n")[0]}
         print(json.dumps(answer), file=answers, flush=True)
 

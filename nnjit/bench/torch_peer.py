@@ -76,12 +76,14 @@ def race(task, clock, seed):
     x, y, x_test, y_test = _tensors(task)
     model = _network(task, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=task.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, task.decay)
     with clock:
         for number in range(1, task.epochs + 1):
             loss = _train_epoch(model, optimizer, x, y, task.batch)
             accuracy = _accuracy(model, x_test, y_test)
             if accuracy >= task.target:
                 break
+            schedule.step()
     return {"loss": loss, "accuracy": accuracy, "epochs": number}
 
 

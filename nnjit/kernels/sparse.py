@@ -1,0 +1,233 @@
+"""The affine map z = x W + b and its weight gradient, for rows with many zeros, which are left out.
+
+Rows without their zeros are three arrays: row i has the columns ``indices[p]`` and the values ``values[p]`` for
+``cuts[i, 0] <= p < cuts[i, -1]``, in ascending order; those between ``cuts[i, c]`` and ``cuts[i, c + 1]`` lie in the c-th block
+of ``width`` columns. A batch is the list ``rows`` of its rows' numbers. Shapes: W (D, H), b (H,) or (0,), z and delta (N, H).
+"""
+import numpy as np
+from numba import prange
+
+from .._jit import kernel, parallel_kernel
+from .._simd import BYTES, count_bits, fma, load, lowest_bit, nonzero, splat, store
+
+_ROWS_A_TASK = 16    # small, so that a batch of 100 is shared evenly
+
+# ---- sums of rows ---------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _strip_of_6(indices, values, first, last, M, k, out, i):
+    """out[i, k:k + 6 vectors] += the same strip of sum_p values[p] M[indices[p]], in registers over all p."""
+    L = BYTES // M.itemsize
+    k1, k2, k3, k4, k5 = k + L, k + 2 * L, k + 3 * L, k + 4 * L, k + 5 * L
+    s0, s1, s2 = load(out, i, k), load(out, i, k1), load(out, i, k2)
+    s3, s4, s5 = load(out, i, k3), load(out, i, k4), load(out, i, k5)
+    for p in range(first, last):
+        v, row = splat(values[p]), indices[p]
+        s0, s1, s2 = fma(v, load(M, row, k), s0), fma(v, load(M, row, k1), s1), fma(v, load(M, row, k2), s2)
+        s3, s4, s5 = fma(v, load(M, row, k3), s3), fma(v, load(M, row, k4), s4), fma(v, load(M, row, k5), s5)
+    store(out, i, k, s0), store(out, i, k1, s1), store(out, i, k2, s2)
+    store(out, i, k3, s3), store(out, i, k4, s4), store(out, i, k5, s5)
+
+
+@kernel
+def _strip_of_2(indices, values, first, last, M, k, out, i):
+    """As `_strip_of_6`, for 2 vectors."""
+    L = BYTES // M.itemsize
+    s0, s1 = load(out, i, k), load(out, i, k + L)
+    for p in range(first, last):
+        v, row = splat(values[p]), indices[p]
+        s0, s1 = fma(v, load(M, row, k), s0), fma(v, load(M, row, k + L), s1)
+    store(out, i, k, s0), store(out, i, k + L, s1)
+
+
+@kernel
+def _strip_of_1(indices, values, first, last, M, k, out, i):
+    """Return out[i, k:k + 1 vector] + the same strip of sum_p values[p] M[indices[p]]."""
+    s = load(out, i, k)
+    for p in range(first, last):
+        s = fma(splat(values[p]), load(M, indices[p], k), s)
+    return s
+
+
+@kernel
+def _add_narrow_rows(indices, values, first, last, M, out, i):
+    for p in range(first, last):
+        v, row = values[p], indices[p]
+        for k in range(out.shape[1]):
+            out[i, k] += v * M[row, k]
+
+
+@kernel
+def _add_rows(indices, values, first, last, M, out, i):
+    """out[i] += sum over first <= p < last of values[p] M[indices[p]], each number in the order of p.
+
+    The last vector may lie over the strip before it. It is summed up first and stored last, and so changes nothing there.
+    """
+    H, L = out.shape[1], BYTES // M.itemsize
+    if H < L:
+        _add_narrow_rows(indices, values, first, last, M, out, i)
+        return
+    by_6 = H // (6 * L) * 6 * L
+    by_2 = by_6 + (H - by_6) // (2 * L) * 2 * L
+    end = H - L
+    tail = _strip_of_1(indices, values, first, last, M, end, out, i) if by_2 < H else load(out, i, end)
+    for k in range(0, by_6, 6 * L):
+        _strip_of_6(indices, values, first, last, M, k, out, i)
+    for k in range(by_6, by_2, 2 * L):
+        _strip_of_2(indices, values, first, last, M, k, out, i)
+    if by_2 < end:
+        store(out, i, by_2, _strip_of_1(indices, values, first, last, M, by_2, out, i))
+    if by_2 < H:
+        store(out, i, end, tail)
+
+
+# ---- leaving out the zeros ------------------------------------------------------------------------------------------
+
+@kernel
+def _compress_row(X, i, first, last, indices, values, place):
+    """Write the columns and the values of X[i, first:last] that are not 0 from ``place`` on; return where they end."""
+    lanes = BYTES // X.itemsize
+    whole = first + (last - first) // lanes * lanes
+    for k in range(first, whole, lanes):
+        bits = nonzero(X, i, k)
+        while bits:
+            column = k + lowest_bit(bits)
+            indices[place], values[place] = column, X[i, column]
+            place += 1
+            bits &= bits - np.uint64(1)
+    for column in range(whole, last):
+        if X[i, column] != 0:
+            indices[place], values[place] = column, X[i, column]
+            place += 1
+    return place
+
+
+@parallel_kernel
+def count_entries(X, counts):
+    """counts[i] = how many numbers of X[i] are not 0."""
+    N, D = X.shape
+    lanes = BYTES // X.itemsize
+    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
+        for i in range(task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK)):
+            count = 0
+            for k in range(0, D // lanes * lanes, lanes):
+                count += count_bits(nonzero(X, i, k))
+            for column in range(D // lanes * lanes, D):
+                count += X[i, column] != 0
+            counts[i] = count
+
+
+@parallel_kernel
+def compress(X, width, cuts, indices, values):
+    """Write the rows of X without their zeros. ``cuts[:, 0]`` is given; the other cuts, indices and values are written."""
+    N, D = X.shape
+    blocks = cuts.shape[1] - 1
+    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
+        for i in range(task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK)):
+            for c in range(blocks):
+                cuts[i, c + 1] = _compress_row(X, i, min(D, c * width), min(D, (c + 1) * width), indices, values, cuts[i, c])
+
+
+# ---- forward --------------------------------------------------------------------------------------------------------
+
+@kernel
+def _begin_with_bias(b, z, i):
+    for k in range(z.shape[1]):
+        z[i, k] = b[k] if b.size else 0
+
+
+@parallel_kernel
+def forward(cuts, indices, values, rows, W, b, z):
+    """z = x W + b, where row i of x is the row ``rows[i]`` without its zeros."""
+    N = rows.size
+    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
+        for i in range(task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK)):
+            _begin_with_bias(b, z, i)
+            _add_rows(indices, values, cuts[rows[i], 0], cuts[rows[i], -1], W, z, i)
+
+
+@kernel
+def _forward_skipping(X, first, last, W, b, z):
+    D = X.shape[1]
+    indices, values = np.empty(D, np.int32), np.empty(D, z.dtype)
+    unsound = 0
+    for i in range(first, last):
+        count = _compress_row(X, i, 0, D, indices, values, 0)
+        _begin_with_bias(b, z, i)
+        _add_rows(indices, values, 0, count, W, z, i)
+        for p in range(count):
+            unsound += values[p] - values[p] != 0
+    return unsound
+
+
+@parallel_kernel
+def forward_skipping(X, W, b, z):
+    """z = X W + b for rows of any dtype as they are, read once; return how many numbers are not finite in z's dtype."""
+    N = X.shape[0]
+    if N <= _ROWS_A_TASK:
+        return _forward_skipping(X, 0, N, W, b, z)
+    unsound = 0
+    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
+        unsound += _forward_skipping(X, task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK), W, b, z)
+    return unsound
+
+
+# ---- weight gradient ------------------------------------------------------------------------------------------------
+
+_TASKS = 4    # each takes every fourth block of columns, since those in the middle of an image have the most entries
+
+
+@kernel
+def _count(cuts, indices, rows, block, counts):
+    """Count the batch's entries in each column of one block."""
+    for i in range(rows.size):
+        for p in range(cuts[rows[i], block], cuts[rows[i], block + 1]):
+            counts[indices[p]] += 1
+
+
+@kernel
+def _transpose(cuts, indices, values, rows, block, ends, row_of, value_of):
+    """List the batch's entries column by column; ``ends``, where each column's list begins, moves to where it ends."""
+    for i in range(rows.size):
+        for p in range(cuts[rows[i], block], cuts[rows[i], block + 1]):
+            column = indices[p]
+            place = ends[column]
+            row_of[place], value_of[place] = i, values[p]
+            ends[column] = place + 1
+
+
+@kernel
+def _gradient_of_block(delta, first, last, start, ends, row_of, value_of, dW):
+    """Rows ``first`` to ``last`` of dW from the lists of their columns, the first of which begins at ``start``."""
+    for column in range(first, last):
+        for k in range(dW.shape[1]):
+            dW[column, k] = 0
+        _add_rows(row_of, value_of, start, ends[column], delta, dW, column)
+        start = ends[column]
+
+
+@parallel_kernel
+def weight_gradient(cuts, width, indices, values, rows, delta, ends, row_of, value_of, dW):
+    """dW = xᵀ delta, a row of dW at a time from the list of the batch's entries in that column of x.
+
+    The lists are made here, in ``ends`` (D,), ``row_of`` and ``value_of`` (as many as the batch has entries), which are
+    overwritten. A block of columns, and so of dW's rows, belongs to one task.
+    """
+    D, blocks = dW.shape[0], cuts.shape[1] - 1
+    for task in prange(_TASKS):
+        for block in range(np.int64(task), blocks, _TASKS):
+            ends[block * width:(block + 1) * width] = 0
+            _count(cuts, indices, rows, block, ends)
+    place = 0
+    for column in range(D):
+        count = ends[column]
+        ends[column] = place
+        place += count
+    for task in prange(_TASKS):
+        for block in range(np.int64(task), blocks, _TASKS):
+            first, last = min(D, block * width), min(D, (block + 1) * width)
+            if first < last:
+                start = ends[first]
+                _transpose(cuts, indices, values, rows, block, ends, row_of, value_of)
+                _gradient_of_block(delta, first, last, start, ends, row_of, value_of, dW)

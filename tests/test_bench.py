@@ -1,0 +1,356 @@
+"""The benchmark: its arithmetic on made-up contenders, and that every peer does the work that it is timed for."""
+import argparse
+import dataclasses
+import importlib
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from nnjit import bench
+from nnjit.bench import process, works
+from nnjit.bench.works import Task, Work
+
+MODULES = {"nnjit": "nnjit", **{peer: peer for peer in bench.PEERS}}
+
+
+class Fake:
+    """A contender that takes the given seconds in turn, and writes down when it is run."""
+
+    def __init__(self, label, seconds, log=None, threads=1, peer=None, **outcome):
+        self.label, self.peer, self.threads = label, peer or label, threads
+        self.seconds, self.log, self.outcome = list(seconds), [] if log is None else log, outcome
+        self.closed = False
+
+    def run(self, seed):
+        self.log.append((self.label, seed))
+        seconds = self.seconds.pop(0)
+        if seconds is None:
+            raise process.ContenderError("it broke")
+        return {"seconds": seconds, "wall": seconds, **self.outcome}
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(bench, "PAUSE", 0.0)
+
+
+# ---- the harness ----------------------------------------------------------------------------------------------------
+
+def test_contenders_take_turns():
+    log = []
+    a, b = Fake("a", [1, 2, 3], log), Fake("b", [4, 5, 6], log)
+    runs, errors = bench.alternate([a, b], 3)
+    assert log == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert [run["seconds"] for run in runs[b]] == [4, 5, 6] and errors == {}
+
+
+def test_a_contender_that_breaks_leaves_the_others():
+    a, b = Fake("a", [1, None]), Fake("b", [4, 5, 6])
+    runs, errors = bench.alternate([a, b], 3)
+    assert list(runs) == [b] and len(runs[b]) == 3
+    assert errors == {a: "it broke"}
+
+
+def test_the_better_number_of_threads_is_kept():
+    one, two = Fake("a", [9.0, 2.0], threads=1), Fake("a", [8.0, 3.0], threads=2)
+    best, preparation = bench.try_threads([one, two])
+    assert best is one and two.closed and not one.closed
+    assert preparation == {"first": 9.0, "trials": {"1": 2.0, "2": 3.0}}
+
+
+def test_a_trial_of_short_runs_takes_their_minimum():
+    short, long = Fake("a", [1.0, 0.3, 0.1, 0.3, 0.3, 0.3]), Fake("a", [1.0, 0.2, 0.2, 0.2, 0.2, 0.2], threads=2)
+    best, preparation = bench.try_threads([short, long])
+    assert best is short and preparation["trials"] == {"1": 0.1, "2": 0.2}
+
+
+def _row(label, seconds, first=0.0, **outcome):
+    runs = [{"seconds": s, "wall": s, **outcome} for s in seconds]
+    return bench.summary(Fake(label, seconds), {"first": first, "trials": {}, "pools": []}, runs)
+
+
+def test_ratios_are_of_medians_and_compilation_is_apart():
+    rows = [_row("torch", [6.0, 100.0, 4.0], 7.5), _row("nnjit", [2.0, 3.0, 1.0], 1.0)]
+    bench.compare(rows, {})
+    assert [row["median"] for row in rows] == [6.0, 2.0]
+    assert [row["min"] for row in rows] == [4.0, 1.0]
+    assert [row["ratio"] for row in rows] == [3.0, 1.0]
+    assert [row["compile"] for row in rows] == [1.5, 0.0]
+
+
+def test_without_nnjit_the_fastest_is_the_reference():
+    rows = [_row("torch", [6.0]), _row("jax", [3.0])]
+    bench.compare(rows, {})
+    assert [(row["ratio"], row["reference"]) for row in rows] == [(2.0, False), (1.0, True)]
+
+
+@pytest.mark.parametrize(("outcome", "same"), [
+    ({"loss": 1.05, "accuracy": 0.905}, "yes"), ({"loss": 1.2, "accuracy": 0.9}, "no"),
+    ({"loss": 1.0, "accuracy": 0.88}, "no"), ({"accuracy": 0.9}, "yes"), ({}, "unknown"), ({"accuracy": np.nan}, "no")])
+def test_the_same_work_is_within_the_tolerance(outcome, same):
+    rows = [_row("nnjit", [1.0], loss=1.0, accuracy=0.9), _row("torch", [1.0], **outcome)]
+    bench.compare(rows, {"loss": 0.1, "accuracy": 0.01})
+    assert [row["same_work"] for row in rows] == ["yes", same]
+
+
+def test_the_clock_scales():
+    def function(task, clock, seed):
+        clock.scale = 1000
+        with clock:
+            time.sleep(0.001)
+        return {"loss": np.float32(seed), "note": "a note"}
+
+    measured = process.measure(function, None, 3)
+    assert measured["seconds"] == 1000 * measured["wall"] >= 1.0
+    assert measured["loss"] == 3.0 and measured["note"] == "a note"
+    json.dumps(measured)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(12.345, "12.3 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.2 us")])
+def test_times_are_shown_in_their_unit(seconds, text):
+    assert bench._time(seconds) == text
+
+
+# ---- the peers ------------------------------------------------------------------------------------------------------
+
+def _tiny(dtype="float64", **settings):
+    random = np.random.default_rng(5)
+    x, x_test = (random.standard_normal((n, 6)).astype(dtype) for n in (24, 16))
+    y, y_test = np.arange(24) % 3, np.arange(16) % 3
+    return Task(x, y, x_test, y_test, (6, 5, 3), **settings)
+
+
+def _peer(name):
+    pytest.importorskip(MODULES[name], reason=f"{name} is not installed")
+    return importlib.import_module(f"nnjit.bench.{name}_peer")
+
+
+def _softmax_loss(z, y):
+    """Return the mean cross-entropy and dL/dz, a row at a time."""
+    loss, delta = 0.0, np.zeros_like(z)
+    for i, row in enumerate(z):
+        p = np.exp(row) / np.exp(row).sum()
+        loss -= np.log(p[y[i]]) / len(z)
+        delta[i] = (p - np.eye(len(p))[y[i]]) / len(z)
+    return loss, delta
+
+
+def _naive_experiment(task, seed):
+    """Return the mean loss of the last epoch's batches, and the test accuracy after it; no dropout."""
+    W1, W2 = (W.astype(float) for W in task.weights(seed))
+    for _ in range(task.epochs):
+        losses = []
+        for first in range(0, len(task.x), task.batch):
+            x, y = task.x[first:first + task.batch], task.y[first:first + task.batch]
+            a = np.tanh(x @ W1)
+            loss, delta = _softmax_loss(a @ W2, y)
+            losses.append(loss)
+            below = (delta @ W2.T) / np.cosh(x @ W1) ** 2
+            W2, W1 = W2 - task.learning_rate * a.T @ delta, W1 - task.learning_rate * x.T @ below
+    return np.mean(losses), np.mean((np.tanh(task.x_test @ W1) @ W2).argmax(1) == task.y_test)
+
+
+def _naive_adam(task, seed):
+    """Return the loss before the last of ``task.epochs`` steps on all rows, and the test accuracy after it."""
+    W1, W2 = (W.astype(float) for W in task.weights(seed))
+    parameters = [W1, np.zeros(W1.shape[1]), W2, np.zeros(W2.shape[1])]
+    m, v = ([np.zeros_like(p) for p in parameters] for _ in range(2))
+    for t in range(1, task.epochs + 1):
+        W1, b1, W2, b2 = parameters
+        z1 = task.x @ W1 + b1
+        h = np.where(z1 > 0, z1, 0)
+        loss, delta = _softmax_loss(h @ W2 + b2, task.y)
+        below = np.where(z1 > 0, delta @ W2.T, 0)
+        for i, g in enumerate([task.x.T @ below, below.sum(0), h.T @ delta, delta.sum(0)]):
+            m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
+            step = m[i] / (1 - 0.9 ** t) / (np.sqrt(v[i] / (1 - 0.999 ** t)) + 1e-8)
+            parameters[i] = parameters[i] - task.learning_rate * step
+    W1, b1, W2, b2 = parameters
+    return loss, np.mean((np.maximum(task.x_test @ W1 + b1, 0) @ W2 + b2).argmax(1) == task.y_test)
+
+
+@pytest.mark.parametrize(("name", "function", "dtype"), [
+    ("numpy", "experiment_literally", "float64"), ("numpy", "experiment", "float64"), ("numpy", "experiment", "float32"),
+    ("torch", "experiment", "float64"), ("torch", "experiment", "float32"), ("jax", "experiment", "float64"),
+    ("jax", "experiment_in_one_scan", "float32"), ("nnjit", "experiment", "float64"), ("nnjit", "experiment", "float32")])
+def test_the_experiment_is_the_naive_one(name, function, dtype):
+    task = _tiny(dtype, batch=8, epochs=3, learning_rate=0.5, spans=(0.5, 0.5))
+    outcome = getattr(_peer(name), function)(task, process.Clock(), seed=1)
+    loss, accuracy = _naive_experiment(task, seed=1)
+    assert outcome["loss"] == pytest.approx(loss, rel=1e-12 if dtype == "float64" and name != "torch" else 1e-5)
+    assert outcome["accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("function", ["epoch", "race"])
+@pytest.mark.parametrize("name", ["sklearn", "torch", "jax", "nnjit"])
+def test_adam_is_the_naive_one(name, function):
+    task = _tiny("float32", batch=24, epochs=4, learning_rate=0.05, target=2.0)    # a batch of all: no order
+    outcome = getattr(_peer(name), function)(task, process.Clock(), seed=2)
+    loss, accuracy = _naive_adam(task, seed=2)
+    assert outcome["loss"] == pytest.approx(loss, rel=1e-4)
+    assert outcome["accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("name", ["sklearn", "torch", "jax", "nnjit"])
+def test_the_learning_rate_of_a_race_decays_and_the_target_ends_it(name):
+    race = _peer(name).race
+    stopped = _tiny("float32", batch=24, epochs=9, learning_rate=0.05, decay=1e-9, target=2.0)
+    one = dataclasses.replace(stopped, epochs=2)
+    assert race(stopped, process.Clock(), 0)["loss"] == pytest.approx(race(one, process.Clock(), 0)["loss"], rel=1e-5)
+    outcome = race(dataclasses.replace(stopped, target=0.0), process.Clock(), 0)
+    assert outcome["epochs"] == 1
+
+
+@pytest.mark.parametrize("function", ["predict_one", "predict_all"])
+@pytest.mark.parametrize("name", list(MODULES))
+def test_prediction_is_the_naive_one(name, function):
+    task = _tiny("float32", batch=24)
+    first, last = task.weights(0)
+    labels = (np.maximum(task.x @ first, 0) @ last).argmax(1)
+    assert len(set(labels)) > 1
+    clock = process.Clock()
+    outcome = getattr(_peer(name), function)(dataclasses.replace(task, y=labels), clock, seed=0)
+    assert outcome["accuracy"] == 1.0
+    assert clock.scale == (1 / 24 if function == "predict_one" else 1)
+
+
+@pytest.mark.parametrize("name", ["sklearn", "nnjit"])
+def test_the_text_can_be_learned(name):
+    if name == "nnjit" and numba.config.DISABLE_JIT:
+        pytest.skip("takes a minute uncompiled")
+    task = works.text_like("float32", rows=1000, test_rows=200, features=1000, classes=10, words=80)
+    assert task.x.nnz <= 1000 * 80 and task.x.dtype == np.float32
+    task = dataclasses.replace(task, batch=20, epochs=4, learning_rate=0.01)
+    assert _peer(name).epoch(task, process.Clock(), seed=0)["accuracy"] > 0.6    # chance is 0.1
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "nnjit"])
+def test_dropout_is_drawn(name):
+    task = _tiny("float64", batch=8, epochs=2, learning_rate=0.5, dropout=0.5, spans=(2.0, 2.0))
+    still = dataclasses.replace(task, dropout=0.0)
+    peer = _peer(name)
+    losses = {peer.experiment(t, process.Clock(), seed=s)["loss"] for t in (task, still) for s in (0, 1)}
+    assert len(losses) == 4
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+TINY_WORK = Work("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),
+                 {"nnjit": ("nnjit", "experiment"), "numpy": ("numpy", "experiment"), "torch": ("torch", "experiment")},
+                 {"loss": 0.1}, ("float64",))
+
+
+def _arguments(*words):
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+class InProcess:
+    """A `Contender` without its process."""
+
+    def __init__(self, work, dtype, label, threads):
+        self.label, self.threads = label, threads
+        self.peer, function = works.WORKS[work].contenders[label]
+        module = importlib.import_module(f"nnjit.bench.{self.peer}_peer")
+        self.function, self.task = getattr(module, function), works.WORKS[work].task(dtype)
+
+    def run(self, seed):
+        return process.measure(self.function, self.task, seed)
+
+    def pools(self):
+        return ["a pool"]
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def tiny_work(monkeypatch):
+    monkeypatch.setitem(works.WORKS, "tiny", TINY_WORK)
+    monkeypatch.setattr(bench, "Contender", InProcess)
+
+
+def test_tables_and_json(tiny_work, tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "3", "--json", str(file))) == 0
+    report = json.loads(file.read_text())
+    assert report["repeat"] == 3 and {"cpu", "cores", "versions", "BLAS"} <= set(report["environment"])
+    (result,) = report["works"]
+    assert (result["work"], result["dtype"], result["failed"]) == ("tiny", "float64", {})
+    assert [row["contender"] for row in result["contenders"]] == ["nnjit", "numpy"]
+    for row in result["contenders"]:
+        assert set(row) == {"contender", "peer", "threads", "median", "min", "seconds", "compile", "trials", "pools",
+                            "loss", "accuracy", "epochs", "note", "ratio", "reference", "same_work"}
+        assert len(row["seconds"]) == 3 and row["same_work"] == "yes"
+        assert min(row["seconds"]) == row["min"] <= row["median"]
+    out = capsys.readouterr().out
+    assert "a tiny work" in out and "numpy" in out and "same work" in out and "torch" not in out.split("a tiny work")[1]
+
+
+def test_a_missing_peer_is_left_out_with_a_line(tiny_work, monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    assert bench.run(_arguments("--work", "tiny", "--against", "torch", "--repeat", "1")) == 0
+    out = capsys.readouterr().out
+    assert "torch is left out: not installed (pip install torch)\n" in out
+    assert "\nnnjit  " in out and "\ntorch  " not in out
+
+
+def test_a_peer_that_does_other_work_fails_the_run(tiny_work, monkeypatch, capsys):
+    from nnjit.bench import numpy_peer
+    monkeypatch.setattr(numpy_peer, "experiment", lambda task, clock, seed: clock.__enter__().__exit__() or {"loss": 9.0})
+    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "1")) == 1
+    assert re.search(r"\nnumpy  .*  no\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("words", [
+    ("--work", "nothing"), ("--against", "numpy,tensorflow"), ("--dtype", "float16"), ("--threads", "0"),
+    ("--repeat", "-1"), ("--repeat", "x"), ("--json", "no/such/folder/f.json")])
+def test_bad_options_exit_2(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        _arguments(*words)
+    assert ended.value.code == 2
+    assert words[0] in capsys.readouterr().err
+
+
+def test_the_works_are_listed(capsys):
+    assert bench.run(_arguments("--list")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(works.WORKS)
+
+
+@pytest.mark.parametrize(("work", "label"), [(name, label) for name in works.WORKS for label in works.WORKS[name].contenders])
+def test_every_contender_of_every_work_is_written(work, label):
+    peer, function = works.WORKS[work].contenders[label]
+    assert callable(getattr(_peer(peer), function))
+
+
+def test_a_contender_in_its_own_process_reports_its_failure(tmp_path, monkeypatch):
+    monkeypatch.setenv("NNJIT_DATA", str(tmp_path))
+    monkeypatch.setitem(works.WORKS, "tiny", dataclasses.replace(TINY_WORK, task=None))
+    contender = process.Contender("tiny", "float64", "numpy", threads=1)    # the other process does not know the work
+    try:
+        with pytest.raises(process.ContenderError, match="^KeyError: 'tiny'$"):
+            contender.run(seed=0)
+        assert any("openblas" in pool and "(1)" in pool for pool in contender.pools()) or not contender.pools()
+    finally:
+        contender.close()
+    with pytest.raises(process.ContenderError, match="the process ended with code"):
+        contender.run(seed=0)
+
+
+def test_the_script_ends_2_on_a_bad_option():
+    script = Path(__file__).parents[1] / "scripts" / "bench.py"
+    ended = subprocess.run([sys.executable, script, "--work", "nothing"], check=False, capture_output=True, text=True)
+    assert ended.returncode == 2 and "invalid choice: 'nothing'" in ended.stderr
