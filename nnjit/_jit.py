@@ -53,10 +53,10 @@ def compile_seconds():
 # ---- the disk cache -------------------------------------------------------------------------------------------------
 
 def _sources_stamp():
-    """Return a hash of all that decides the machine code: this file, with its flags, and every kernel file."""
+    """Return a hash of all that decides the machine code: the flags of this file, what it is made with, every kernel."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
-    for path in [Path(__file__), *sorted((folder / "kernels").glob("*.py"))]:
+    for path in sorted([*folder.glob("_[a-z]*.py"), *(folder / "kernels").glob("*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -164,6 +164,7 @@ def set_threads(n):
     limit = numba.config.NUMBA_NUM_THREADS
     if n > limit and not threads._is_initialized:
         numba.config.NUMBA_NUM_THREADS = threads.NUM_THREADS = limit = n
+        threads.snt_check = threads.gen_snt_check()    # it remembers the old limit
     if not 1 <= n <= limit:
         raise ValueError(f"threads: got {n}, expected 1 to {limit}; to allow more, set the environment variable "
                          "NUMBA_NUM_THREADS before Python starts")

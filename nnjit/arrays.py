@@ -17,11 +17,11 @@ class DataError(ValueError):
 # ---- numbers --------------------------------------------------------------------------------------------------------
 
 def check_count(name, value, least=1):
-    """Return ``value`` as an int of at least ``least``; TypeError or ValueError otherwise."""
+    """Return ``value`` as an int from ``least`` to 2^63 - 1; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: got {value!r}, expected a whole number")
-    if value < least:
-        raise ValueError(f"{name}: got {value}, expected at least {least}")
+    if not least <= value < 2**63:
+        raise ValueError(f"{name}: got {value}, expected {'at least ' + str(least) if value < least else 'less than 2**63'}")
     return int(value)
 
 
@@ -48,7 +48,7 @@ def check_sparse(sparse, possible=True):
 def check_dtype(dtype):
     """Return ``dtype`` as np.float32 or np.float64's dtype; ValueError otherwise."""
     try:
-        found = np.dtype(dtype)
+        found = np.dtype(dtype) if dtype is not None else None
     except TypeError:
         found = None
     if found not in (np.float32, np.float64):
@@ -66,11 +66,28 @@ def aligned(shape, dtype):
     return memory[first:first + size].view(dtype).reshape(shape)
 
 
+def as_numbers(name, values):
+    """Return ``values`` as an array of real numbers; TypeError for other kinds, ValueError for rows of different lengths."""
+    try:
+        values = np.asarray(values, order="C")
+    except ValueError:
+        raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"{name}: got {values.dtype}, expected an array of real numbers")
+    return values
+
+
+def cast(values, dtype):
+    """Return ``values`` C-contiguous and in ``dtype``; what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, dtype)
+
+
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
 SPARSE_BELOW = 0.5    # density under which the zeros are left out
 _SAMPLE = 1000        # rows looked at to find the density
-_FEW = 8              # rows for which nothing is looked at
+_FEW = 8              # rows that pass in the same way whatever their density
 _UNKNOWN = (np.bool_, np.float16, np.longdouble)    # dtypes that no kernel knows
 
 
@@ -105,8 +122,7 @@ def check_inputs(X, input_shape, dtype, sparse="auto"):
         rows = SparseRows(given, dtype)
         _check_finite(rows.values, given)
         return rows
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(given, dtype)
+    rows = cast(given, dtype)
     _check_finite(rows, given)
     return rows
 
@@ -114,7 +130,8 @@ def check_inputs(X, input_shape, dtype, sparse="auto"):
 def check_passing(X, input_shape, dtype, sparse="auto"):
     """Return ``X`` as rows to go down once: as `check_inputs`, but zeros are left out on the way (`PassingRows`)."""
     given = check_array(X, input_shape)
-    if scipy.sparse.issparse(given) or not _leave_out_zeros(given, sparse):
+    few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= _FEW
+    if scipy.sparse.issparse(given) or not (few or _leave_out_zeros(given, sparse)):
         return check_inputs(given, input_shape, dtype, sparse)
     return PassingRows(given)
 
@@ -122,11 +139,8 @@ def check_passing(X, input_shape, dtype, sparse="auto"):
 def check_array(X, input_shape):
     """Return X as a scipy.sparse matrix or a C-contiguous array of real numbers and of the right shape."""
     if not scipy.sparse.issparse(X):
-        try:
-            X = np.asarray(X, order="C")
-        except ValueError:
-            raise ValueError("X: got rows of different lengths, expected a rectangular array") from None
-    if X.dtype.kind not in "buif":
+        X = as_numbers("X", X)
+    elif X.dtype.kind not in "buif":
         raise TypeError(f"X: got {X.dtype}, expected an array of real numbers")
     wrong = X.ndim < 2 if input_shape is None else X.shape[1:] != input_shape
     if wrong or X.ndim == 0:
@@ -138,12 +152,13 @@ def check_array(X, input_shape):
     return X if X.dtype.isnative and X.dtype not in _UNKNOWN else X.astype(np.float64)
 
 
-def _check_finite(cast, given):
-    if np.isfinite(cast.sum()) or np.isfinite(cast).all():
-        return
+def _check_finite(rows, given):
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(rows.sum()) or np.isfinite(rows).all():
+            return
     values = given.data if scipy.sparse.issparse(given) else given
     if np.isfinite(values).all():
-        raise ValueError(f"X: got a number too large for {cast.dtype}, expected at most {np.finfo(cast.dtype).max:.3g}; "
+        raise ValueError(f"X: got a number too large for {rows.dtype}, expected at most {np.finfo(rows.dtype).max:.3g}; "
                          "scale the inputs")
     raise ValueError("X: got NaN or infinity, expected finite numbers; fill in or drop what is missing")
 
@@ -154,7 +169,7 @@ def _leave_out_zeros(X, sparse):
     if sparse is False or X.ndim != 2:
         return False
     sample = X[::max(1, len(X) // _SAMPLE)]
-    return len(X) <= _FEW or np.count_nonzero(sample) < SPARSE_BELOW * sample.size
+    return np.count_nonzero(sample) < SPARSE_BELOW * sample.size
 
 
 class PassingRows:
@@ -172,8 +187,7 @@ class PassingRows:
     def check(self, unsound, dtype):
         """Raise ValueError where the first layer found numbers that are not finite in ``dtype``."""
         if unsound:
-            with np.errstate(over="ignore"):
-                _check_finite(self.X.astype(dtype), self.X)
+            _check_finite(cast(self.X, dtype), self.X)
 
 
 class SparseRows:
@@ -220,7 +234,7 @@ class SparseRows:
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        self.indices, self.values = matrix.indices.astype(np.int32, copy=False), matrix.data.astype(self.dtype, copy=False)
+        self.indices, self.values = matrix.indices.astype(np.int32, copy=False), cast(matrix.data, self.dtype)
         N, blocks = len(self.cuts), self.cuts.shape[1] - 1
         row = np.repeat(np.arange(N), np.diff(matrix.indptr))
         in_block = np.bincount(row * blocks + self.indices // self.width, minlength=N * blocks).reshape(N, blocks)
@@ -242,8 +256,7 @@ class SparseRows:
         """Return the arrays in which the batch is listed by columns: (D,) ends, and a row and a value for each entry."""
         N = self.rows.size
         if N not in self._scratch:
-            per_row = np.sort(self.cuts[:, -1] - self.cuts[:, 0])
-            most = int(per_row[-N:].sum())    # repeated rows are no batch of a training
+            most = N * int((self.cuts[:, -1] - self.cuts[:, 0]).max())    # room for any rows, also repeated ones
             self._scratch[N] = (np.empty(self.shape[1], np.int64), np.empty(most, np.int32), np.empty(most, self.dtype))
         return self._scratch[N]
 
@@ -252,18 +265,16 @@ class SparseRows:
 
 def check_length(name, values, N):
     """Raise ValueError unless ``values`` has a row for each of the N rows of X."""
-    if np.ndim(values) == 0 or len(values) != N:
-        raise ValueError(f"{name}: got shape {np.shape(values)}, expected {N} rows, as many as X has")
+    shape = np.shape(values)
+    if not shape or shape[0] != N:
+        raise ValueError(f"{name}: got shape {shape}, expected {N} rows, as many as X has")
 
 
 def check_labels(y, classes):
     """Return ``y``, (N,) class numbers of any integral or whole floating values, as int64 in 0 .. classes - 1."""
-    y = np.asarray(y)
-    if y.dtype.kind not in "buif":
-        raise TypeError(f"y: got {y.dtype}, expected class numbers 0 .. {classes - 1}")
-    if y.dtype.kind == "f" and not (np.isfinite(y).all() and (y == np.floor(y)).all()):
-        raise ValueError(f"y: got {y[~(np.isfinite(y) & (y == np.floor(y)))][0]}, expected whole class numbers "
-                         f"0 .. {classes - 1}")
+    fractional = ~(np.isfinite(y) & (y == np.floor(y))) if y.dtype.kind == "f" else np.zeros(1, bool)
+    if fractional.any():
+        raise ValueError(f"y: got {y[fractional][0]}, expected whole class numbers 0 .. {classes - 1}")
     if y.min() < 0 or y.max() >= classes:
         raise ValueError(f"y: got labels {y.min():g} .. {y.max():g}, expected 0 .. {classes - 1}, one for each of the "
                          f"{classes} units of the last layer")
@@ -274,15 +285,13 @@ def check_weights(sample_weight, N, dtype):
     """Return ``sample_weight`` as (N,) of ``dtype``, ones for None; at least 0 and not all 0, ValueError otherwise."""
     if sample_weight is None:
         return np.ones(N, dtype)
-    check_length("sample_weight", sample_weight, N)
-    w = np.asarray(sample_weight)
-    if w.dtype.kind not in "buif":
-        raise TypeError(f"sample_weight: got {w.dtype}, expected real numbers")
-    w = np.ascontiguousarray(w, dtype)
-    if w.shape != (N,):
+    w = as_numbers("sample_weight", sample_weight)
+    check_length("sample_weight", w, N)
+    if w.ndim != 1:
         raise ValueError(f"sample_weight: got shape {w.shape}, expected ({N},)")
+    w = cast(w, dtype)
     if not np.isfinite(w).all() or w.min() < 0:
-        raise ValueError("sample_weight: got a negative number, NaN or infinity, expected finite numbers from 0 on")
+        raise ValueError(f"sample_weight: got {w[~((w >= 0) & np.isfinite(w))][0]}, expected finite numbers from 0 on")
     if w.max() == 0:
         raise ValueError("sample_weight: got zeros alone, expected at least one positive weight")
     return w

@@ -71,9 +71,10 @@ class _DrawnDropout(Dropout):
 
 
 class _LiteralDropout(_DrawnDropout):
-    """The book's way back: the mask has written over the activation (``in_place``), and the factor 2 is left out."""
+    """The book's own way: the mask writes over the activation, and the factor 2 is left out on the way back."""
 
-    in_place = True
+    def forward(self, x, out, step=None):
+        return super().forward(x, x, step)
 
     def backward(self, x, a, delta, dx, step=None):
         dropout.apply_mask(delta, self.mask, 1.0, dx)

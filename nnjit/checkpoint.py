@@ -39,7 +39,7 @@ def _umask():
 def read(path):
     """Return the ``(description, arrays)`` of a file. DataError where there is none, or not one that `write` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         return json.loads(arrays.pop(_TEXT).tobytes()), arrays
     except OSError as error:

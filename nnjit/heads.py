@@ -5,7 +5,7 @@ dL/dz and the decision follow from it, all computed from the logits z.
 """
 import numpy as np
 
-from .arrays import check_labels, check_length
+from .arrays import as_numbers, check_labels, check_length
 from .kernels import activations, likelihoods
 
 
@@ -37,8 +37,8 @@ class Categorical:
         TypeError, ValueError
             Another length or width, labels out of range or not whole, rows that are no probabilities.
         """
+        y = as_numbers("y", y)
         check_length("y", y, N)
-        y = np.asarray(y)
         if y.ndim == 1:
             return check_labels(y, units)
         if y.shape != (N, units):

@@ -44,8 +44,9 @@ class Dense:
     def __init__(self, units, bias=True, init="glorot_uniform"):
         self.units = check_count("Dense units", units)
         self.bias = bool(bias)
-        if init != "glorot_uniform" and not callable(init):
-            raise ValueError(f"Dense init: got {init!r}, expected 'glorot_uniform' or a function of (rng, shape)")
+        if not callable(init) and not (isinstance(init, str) and init == "glorot_uniform"):
+            got = repr(init) if isinstance(init, str) else type(init).__name__
+            raise ValueError(f"Dense init: got {got}, expected 'glorot_uniform' or a function of (rng, shape)")
         self.init = init
 
     def build(self, input_shape):
@@ -57,8 +58,11 @@ class Dense:
     def initialise(self, rng):
         """Fill the parameters, drawing from the ``numpy.random.Generator``."""
         self.no_bias = self.parameters["b"][:0]
-        draw = _glorot_uniform if self.init == "glorot_uniform" else self.init
-        self.parameters["W"][:] = draw(rng, self.shapes["W"])
+        draw = self.init if callable(self.init) else _glorot_uniform
+        W = draw(rng, self.shapes["W"])
+        if np.shape(W) != self.shapes["W"]:
+            raise ValueError(f"Dense init: got shape {np.shape(W)}, expected {self.shapes['W']}")
+        self.parameters["W"][:] = W
         self.parameters["b"][:] = 0
 
     def forward(self, x, out, step=None):

@@ -30,13 +30,8 @@ class Sequential:
     """
 
     def __init__(self, layers, head, dtype="float32"):
-        self.layers, self.head, self.dtype = list(layers), head, check_dtype(dtype)
-        for layer in self.layers:
-            if not hasattr(layer, "forward"):
-                raise TypeError(f"layers: got {layer!r}, expected layers such as Dense(100)")
-        if not self.layers:
-            raise ValueError("layers: got none, expected at least one layer")
-        if not hasattr(head, "loss_and_delta"):
+        self.layers, self.head, self.dtype = _check_layers(layers), head, check_dtype(dtype)
+        if isinstance(head, type) or not hasattr(head, "loss_and_delta"):
             raise TypeError(f"head: got {head!r}, expected a head such as Categorical()")
         self.input_shape = None
         self.history = None
@@ -50,7 +45,8 @@ class Sequential:
         hold views of both. Building again starts anew. Returns the model.
         """
         shape = input_shape if isinstance(input_shape, tuple) else (input_shape,)
-        self.input_shape = shape = tuple(check_count("input_shape", size) for size in shape)
+        given = shape = tuple(check_count("input_shape", size) for size in shape)
+        self.input_shape = None    # until all has gone well
         self.seed(seed)
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
         self.head.build(shape)
@@ -58,6 +54,7 @@ class Sequential:
         self.vector, self.gradient_vector = _lay_out(parts, self.dtype)
         for index, part in enumerate(parts):
             part.initialise(np.random.default_rng([seed, index]))
+        self.input_shape = given
         return self
 
     def seed(self, seed):
@@ -162,15 +159,22 @@ class Sequential:
         """
         epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
         validate_every, seed = check_count("validate_every", validate_every), check_count("seed", seed, least=0)
-        if not hasattr(optimizer, "step"):
+        if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
+        if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+            raise TypeError(f"callbacks: got {callbacks!r}, expected a list of functions of (model, epoch, logs)")
         if verbose not in ("auto", 0, 1):
             raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
-        if self.input_shape is None:
-            self.build(np.shape(check_array(X, None))[1:], seed)
+        fresh = self.input_shape is None
+        try:
+            if fresh:
+                self.build(check_array(X, None).shape[1:], seed)
+            data = self._examples(X, y, sample_weight, sparse)
+            validation = self._validation(validation_data, sparse)
+        except Exception:
+            self.input_shape = None if fresh else self.input_shape
+            raise
         self.seed(seed)
-        data = self._examples(X, y, sample_weight, sparse)
-        validation = None if validation_data is None else self._examples(*validation_data, sparse=sparse)
         return training.fit(self, data, optimizer, epochs, batch_size, validation, validate_every, shuffle, seed,
                             callbacks, verbose)
 
@@ -240,6 +244,29 @@ class Sequential:
         x = self._rows(X, sparse, check)
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
         return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
+
+
+    def _validation(self, data, sparse):
+        if data is None:
+            return None
+        if not isinstance(data, (list, tuple)):
+            raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, sample_weight)")
+        if len(data) not in (2, 3):
+            raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
+        return self._examples(*data, sparse=sparse)
+
+
+def _check_layers(layers):
+    if not isinstance(layers, (list, tuple)):
+        raise TypeError(f"layers: got {layers!r}, expected a list of layers")
+    for layer in layers:
+        if isinstance(layer, type) or not hasattr(layer, "forward"):
+            raise TypeError(f"layers: got {layer!r}, expected layers such as Dense(100)")
+    if not layers:
+        raise ValueError("layers: got none, expected at least one layer")
+    if len(set(map(id, layers))) < len(layers):
+        raise ValueError("layers: got the same layer twice, expected a new one at each place")
+    return list(layers)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -313,11 +340,10 @@ class _Tape:
     def __init__(self, model, N):
         self.arrays = [None] * (len(model.layers) + 1)
         self.outputs, self.deltas = [], []
-        own_input = False    # whether the layer's input is an array of this tape, not the user's
+        free = False    # whether the layer's input is an array of this tape that no layer needs on the way back
         for i, (layer, shape) in enumerate(zip(model.layers, model.shapes)):
-            over_input = layer.in_place and own_input
-            self.outputs.append(None if over_input else aligned((N, *shape), model.dtype))
-            own_input = own_input or not layer.elementwise
+            self.outputs.append(None if layer.in_place and free else aligned((N, *shape), model.dtype))
+            free = not layer.elementwise or (free and not layer.in_place)
             new_delta = i > 0 and not layer.elementwise
             self.deltas.append(aligned((N, *model.shapes[i - 1]), model.dtype) if new_delta else None)
         self.delta = aligned((N, *model.shapes[-1]), model.dtype)

@@ -73,7 +73,7 @@ def _write_history(path, history):
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["iteration", "train_loss", "train_accuracy", "test_accuracy", "seconds"])
-        for epoch, test_accuracy in zip(history.validated, log["val_accuracy"], strict=True):
+        for epoch, test_accuracy in zip(history.validated, log["val_accuracy"]):
             i = history.epochs.index(epoch)
             rows.writerow([epoch, log["loss"][i], log["accuracy"][i], test_accuracy, round(log["seconds"][i], 4)])
 

@@ -6,7 +6,7 @@ import pytest
 import nnjit as nn
 from nnjit.arrays import SparseRows
 
-N, D, K = 7, 5, 3
+N, D, K = 12, 5, 3
 STEP = 3         # a training step, which fixes the dropout masks
 RELU_SEED = 0    # inputs that leave every pre-activation away from 0
 
@@ -95,7 +95,7 @@ def test_relu_away_from_its_kink(step):
 def test_inputs_targets_weights_and_biases(rng, weighted, soft, density, bias):
     model = network(nn.Dense(6, bias), nn.Tanh(), bias=bias)
     X, y, w = examples(rng, density, soft)
-    assert isinstance(model._rows(X), SparseRows) == (density < 1)
+    assert isinstance(model._rows(X, "auto"), SparseRows) == (density < 1)
     check(model, X, y, w if weighted else None)
 
 

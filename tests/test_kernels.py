@@ -6,11 +6,12 @@ from scipy import sparse, stats
 
 from nnjit._jit import ROWS
 from nnjit.arrays import SparseRows
-from nnjit.kernels import affine, dropout, likelihoods, updates
+from nnjit.kernels import affine, dropout, likelihoods, sparse as zeros, updates
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
-SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 30, 133), (2 * ROWS + 3, 9, 4)])
+SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 140, 133), (5, 9, 270),
+                                             (2 * ROWS + 3, 9, 4)])
 
 
 def close(got, expected, terms):
@@ -23,24 +24,24 @@ def close(got, expected, terms):
 @DTYPES
 @SHAPES
 @pytest.mark.parametrize("biased", [True, False])
-def test_dense_forward(rng, dtype, shape, biased):
+def test_product_with_bias(rng, dtype, shape, biased):
     N, D, H = shape
     x, W = rng.normal(size=(N, D)).astype(dtype), rng.normal(size=(D, H)).astype(dtype)
     b = rng.normal(size=H * biased).astype(dtype)
     z = np.full((N, H), np.nan, dtype)
-    affine.dense_forward(x, W, b, z)
+    affine.product(x, False, W, False, b, z)
     close(z, naive.affine(x, W, b), D)
 
 
 @DTYPES
 @SHAPES
-def test_dense_gradients(rng, dtype, shape):
+def test_products_with_transposes(rng, dtype, shape):
     N, D, H = shape
     x, W, delta = (rng.normal(size=size).astype(dtype) for size in [(N, D), (D, H), (N, H)])
     dW, db, dx = np.full_like(W, np.nan), np.full(H, np.nan, dtype), np.full_like(x, np.nan)
-    affine.dense_weight_gradient(x, delta, dW)
+    affine.product(x, True, delta, False, db[:0], dW)
     affine.bias_gradient(delta, db)
-    affine.input_gradient(delta, W, dx)
+    affine.product(delta, False, W, True, db[:0], dx)
     close(dW, naive.weight_gradient(x, delta), N)
     close(db, naive.bias_gradient(delta), N)
     close(dx, naive.input_gradient(delta, W), H)
@@ -73,16 +74,16 @@ def test_sparse_rows(rng, dtype, shape, batch):
     x = rows_with_zeros(rng, N, D, dtype)
     x[-1] = rng.normal(size=D)
     chosen = BATCHES[batch](rng, N)
-    x, rows = x[chosen], SparseRows(x)[chosen]
+    x, rows = x[chosen], SparseRows(x, np.dtype(dtype))[chosen]
     W, b, delta = (rng.normal(size=size).astype(dtype) for size in [(D, H), (H,), (len(x), H)])
     z, dW = np.full((len(x), H), np.nan, dtype), np.full((D, H), np.nan, dtype)
     arrays = rows.cuts, rows.indices, rows.values, rows.rows
     for bias in (b, b[:0]):
-        affine.sparse_forward(*arrays, W, bias, z)
+        zeros.forward(*arrays, W, bias, z)
         close(z, naive.affine(x, W, bias), D)
     entries = np.count_nonzero(x)
     scratch = np.empty(D, np.int64), np.empty(entries, np.int32), np.empty(entries, dtype)
-    affine.sparse_weight_gradient(*arrays, delta, *scratch, dW)
+    zeros.weight_gradient(rows.cuts, rows.width, *arrays[1:], delta, *scratch, dW)
     close(dW, naive.weight_gradient(x, delta), N)
 
 
@@ -91,7 +92,7 @@ def test_scratch_has_room_for_any_batch(rng, batch):
     """The kernel writes into it unchecked. One matrix has the same scratch for all batches of a size."""
     x = rows_with_zeros(rng, 19, 13, np.float64)
     x[-1] = 1
-    matrix = SparseRows(x)
+    matrix = SparseRows(x, np.dtype(float))
     rows = BATCHES[batch](rng, 19)
     matrix[::-1].scratch()
     ends, row_of, value_of = matrix[rows].scratch()
@@ -105,7 +106,7 @@ def test_scratch_has_room_for_any_batch(rng, batch):
 def test_sparse_rows_hold_the_matrix(rng, form):
     """Of any SciPy format; entries given twice are added, zeros are no harm."""
     x = rows_with_zeros(rng, 11, 13, np.float64)
-    rows = SparseRows(sparse.coo_array(x).asformat(form))
+    rows = SparseRows(sparse.coo_array(x).asformat(form), np.dtype(float))
     assert len(rows) == 11 and rows.shape == (11, 13)
     for i, row in enumerate(x):
         entries = slice(rows.cuts[i, 0], rows.cuts[i, -1])
@@ -113,14 +114,37 @@ def test_sparse_rows_hold_the_matrix(rng, form):
         assert np.array_equal(rows.values[entries], row[row != 0])
 
 
+@pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int16", "uint64"])
+def test_dense_rows_lose_their_zeros(rng, given):
+    """Of any dtype, in widths on both sides of a vector and of a block; kept, or on the way down."""
+    for N, D in [(1, 1), (3, 64), (20, 65), (40, 1100)]:
+        x = (rows_with_zeros(rng, N, D, float) * 20).astype(given)
+        rows = SparseRows(x, np.dtype(np.float32))
+        expected = SparseRows(sparse.csr_array(x.astype(np.float32)), np.dtype(np.float32))
+        for name in ("cuts", "indices", "values"):
+            assert np.array_equal(getattr(rows, name), getattr(expected, name)), name
+        W, b = rng.normal(size=(D, 17)).astype(np.float32), rng.normal(size=17).astype(np.float32)
+        z, z_kept = np.empty((2, N, 17), np.float32)
+        assert zeros.forward_skipping(x, W, b, z) == 0
+        zeros.forward(rows.cuts, rows.indices, rows.values, rows.rows, W, b, z_kept)
+        assert np.array_equal(z, z_kept)
+
+
+def test_numbers_that_are_not_finite_are_counted():
+    x = np.array([[1.0, np.nan, 0.0], [np.inf, 2.0, 1e300]])
+    W, z = np.ones((3, 2), np.float32), np.empty((2, 2), np.float32)
+    with np.errstate(over="ignore"):
+        assert zeros.forward_skipping(x, W, W[0, :0], z) == 3
+
+
 def test_sparse_rows_add_up_repeated_entries():
     matrix = sparse.csr_array((np.array([1.0, 2.0, 0.0, 4.0]), ([0, 0, 1, 1], [2, 2, 0, 1])), shape=(2, 3))
     twice = sparse.csr_array((np.array([1.0, 2.0]), np.array([2, 2]), np.array([0, 2])), shape=(1, 3))
     z = np.empty((2, 3))
-    rows = SparseRows(matrix)
-    affine.sparse_forward(rows.cuts, rows.indices, rows.values, rows.rows, np.eye(3), np.empty(0), z)
+    rows = SparseRows(matrix, np.dtype(float))
+    zeros.forward(rows.cuts, rows.indices, rows.values, rows.rows, np.eye(3), np.empty(0), z)
     assert np.array_equal(z, [[0, 0, 3], [0, 4, 0]])
-    assert SparseRows(twice).values.tolist() == [3.0]
+    assert SparseRows(twice, np.dtype(float)).values.tolist() == [3.0]
     assert twice.data.tolist() == [1.0, 2.0]
 
 

@@ -1,0 +1,460 @@
+"""The command: what it prints, saves and returns. Trainings run in processes of their own, as a user starts them."""
+import csv
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from functools import partial
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import nnjit as nn
+from nnjit import book, cli, datasets
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+MODULE = [sys.executable, "-m", "nnjit"]
+COLUMNS = ["iteration", "train_loss", "train_accuracy", "test_accuracy", "seconds"]
+
+trains = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="trains on whole images: minutes, not compiled")
+draws = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib")
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and terminals")
+
+
+def environment(**variables):
+    """Return the variables of a process in which warnings are errors."""
+    return {**os.environ, "PYTHONWARNINGS": "error", **variables}
+
+
+def call(*command, cwd, **variables):
+    return subprocess.run([str(word) for word in command], cwd=cwd, env=environment(**variables), capture_output=True,
+                          text=True, timeout=300)
+
+
+def read_history(folder):
+    """Return the rows of ``history.csv`` as numbers, without the seconds, whose order alone is checked."""
+    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == COLUMNS
+    seconds = [float(row[-1]) for row in rows]
+    assert seconds == sorted(seconds)
+    return [(int(row[0]), *map(float, row[1:-1])) for row in rows]
+
+
+def read_run(folder):
+    def refuse(constant):
+        pytest.fail(f"run.json holds {constant}, which is no JSON")
+
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def test_accuracy_of(folder, dtype):
+    model = nn.load(folder / "model.npz")
+    _, (x, y) = datasets.load_digits().rows(dtype)
+    assert model.dtype == dtype
+    return np.mean(model.predict(x) == y)
+
+
+test_accuracy_of.__test__ = False
+
+
+def is_png(path):
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+# ---- train ----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """The folder and the process of ``nnjit train`` with the defaults, but for the data and the gradient."""
+    cwd = tmp_path_factory.mktemp("train")
+    script = Path(sysconfig.get_path("scripts")) / "nnjit"
+    if not script.exists():
+        pytest.skip("nnjit is not installed here: there is no console script")
+    done = call(script, "train", "--data", "digits", "--gradient", "book", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    folder, = (cwd / "runs").iterdir()
+    return folder, done
+
+
+@trains
+def test_the_defaults_are_the_books(first_run):
+    folder, _ = first_run
+    run = book.run("tanh", "book", data=datasets.load_digits())
+    assert read_history(folder) == list(zip(run.iteration, run.train_loss, run.train_accuracy, run.test_accuracy))
+    assert len(run.iteration) == 300
+
+
+@trains
+def test_run_json_tells_how_a_result_came_about(first_run):
+    folder, _ = first_run
+    content, history = read_run(folder), read_history(folder)
+    assert content["configuration"] == {
+        "act": "tanh", "out": "softmax", "hidden": [100], "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
+        "batch_size": 100, "train_size": 1000, "gradient": "book", "eval_every": 1, "shuffle": False, "data": "digits",
+        "data_dir": None, "dtype": "float64", "seed": 0, "threads": None, "out_dir": None}
+    assert content["versions"]["nnjit"] == nn.__version__
+    assert content["versions"]["numpy"] == np.__version__
+    assert content["threads"] == numba.config.NUMBA_NUM_THREADS
+    data = datasets.load_digits()
+    assert content["data"] == {"name": data.name, "source": data.source, "sha256": data.checksums}
+    results = content["results"]
+    assert results["epochs"] == 300
+    names = "iteration", "train_loss", "train_accuracy", "test_accuracy"
+    assert tuple(results[name] for name in names) == history[-1]
+    best = max(row[3] for row in history)
+    assert results["best_test_accuracy"] == best == history[results["best_iteration"]][3]
+    assert results["seconds"] > 0
+
+
+@trains
+def test_the_saved_model_is_the_trained_one(first_run):
+    folder, _ = first_run
+    assert test_accuracy_of(folder, "float64") == read_history(folder)[-1][3] > 0.85
+
+
+@trains
+@draws
+def test_pictures_are_saved(first_run):
+    folder, done = first_run
+    assert is_png(folder / "curves.png")
+    assert is_png(folder / "weights.png")
+    assert done.stdout.endswith(f"saved    curves.png, history.csv, model.npz, run.json, weights.png in runs/{folder.name}\n")
+
+
+@trains
+def test_what_is_printed(first_run):
+    folder, done = first_run
+    words = [line.split()[0] for line in done.stdout.splitlines()]
+    assert words == ["data", "network", "training", "result", "saved"]
+    assert f"iteration 299: test accuracy {read_history(folder)[-1][3]:.4f}" in done.stdout
+    progress = done.stderr.splitlines()    # not a terminal: about ten plain lines
+    assert [line.split()[1] for line in progress] == [f"{epoch}/300" for epoch in [*range(1, 300, 30), 300]]
+    assert all(line.startswith("epoch ") for line in progress)
+    assert "\r" not in done.stderr
+
+
+@trains
+def test_every_option_reaches_the_training(tmp_path):
+    """The command does what the same calls of the library do, to the last bit."""
+    done = call(sys.executable, SCRIPTS / "train.py", *"--act sigmoid --out softmax --hidden 24,16 --dropout 0.2 --lr 0.01 "
+                "--optimizer adam --epochs 6 --batch-size 64 --train-size 300 --data digits --dtype float32 --seed 3 "
+                "--gradient exact --threads 1 --eval-every 4 --shuffle --quiet --out-dir deep/out".split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["result", "saved"]
+    train, test = datasets.load_digits().rows("float32", 300)
+    model = book.network(book.SIGMOID, np.random.RandomState(3), partial(nn.Dropout, 0.2), (24, 16), "float32")
+    history = model.fit(*train, nn.Adam(0.01), 6, 64, validation_data=test, seed=3, verbose=0, validate_every=4)
+    log = history.history
+    assert [len(array) for array in model.parameters().values()] == [784, 24, 16]
+    assert read_history(tmp_path / "deep/out") == [
+        (i, log["loss"][i], log["accuracy"][i], accuracy) for i, accuracy in zip((0, 4, 5), log["val_accuracy"])]
+    assert test_accuracy_of(tmp_path / "deep/out", "float32") == log["val_accuracy"][-1]
+    content = read_run(tmp_path / "deep/out")
+    assert (content["threads"], content["configuration"]["lr"], content["configuration"]["seed"]) == (1, 0.01, 3)
+
+
+@trains
+@pytest.mark.parametrize("line, settings", [
+    ("--act relu --gradient book", {"epochs": 100, "lr": 0.2}),
+    ("--act sigmoid", {"epochs": 300, "lr": 0.2}),
+    ("--act relu --optimizer adam", {"epochs": 100, "lr": 0.001}),
+])
+def test_defaults_depend_on_other_options(line, settings):
+    args = cli._parser().parse_args(["train", *line.split()])
+    cli._prepare(args)
+    assert {name: getattr(args, name) for name in settings} == settings
+
+
+@trains
+def test_a_training_that_diverges_is_saved_and_said(tmp_path, capsys):
+    status = cli.main(f"train --data digits --act relu --lr 1e200 --epochs 2 --out-dir {tmp_path}".split())
+    assert status == 0
+    assert "diverged" in capsys.readouterr().out
+    assert read_run(tmp_path)["results"]["train_loss"] is None
+    assert np.isnan(read_history(tmp_path)[-1][1])
+    assert (tmp_path / "model.npz").exists()
+
+
+# ---- book -----------------------------------------------------------------------------------------------------------
+
+def tables(text):
+    """Return the tables that ``nnjit book`` prints: {name: (header, rows of numbers)}."""
+    found = {}
+    for paragraph in text.split("\n\n"):
+        title, *lines = paragraph.strip().splitlines()
+        if title.endswith("iterations, accuracy"):
+            found[title.split(":")[0]] = lines[0], np.array([line.split() for line in lines[1:]], float)
+    return found
+
+
+def check_book_folders(folder):
+    """Return the histories of the four runs, {(name, gradient): rows}."""
+    histories = {(name, gradient): read_history(folder / f"{name}-{gradient}")
+                 for name in ("tanh", "relu") for gradient in ("book", "exact")}
+    for (name, gradient), history in histories.items():
+        assert [row[0] for row in history] == list(range(book.EXPERIMENTS[name].iterations))
+        configuration = read_run(folder / f"{name}-{gradient}")["configuration"]
+        assert (configuration["act"], configuration["gradient"]) == (name, gradient)
+    return histories
+
+
+@trains
+def test_book_without_mnist(tmp_path):
+    """Neither a folder nor the network has MNIST, and matplotlib is not installed."""
+    unreachable = "http://127.0.0.1:9"
+    code = """if True:
+        import pathlib, sys
+        sys.modules["matplotlib"] = None
+        from nnjit import cli, datasets
+        datasets.default_folder = lambda name="mnist": pathlib.Path("data", name).absolute()
+        sys.exit(cli.main(["book", "--dtype", "float32", "--out-dir", "out"]))"""
+    done = call(sys.executable, "-c", code, cwd=tmp_path, NNJIT_DATA=str(tmp_path), no_proxy="", NO_PROXY="",
+                **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), unreachable))
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("*** MNIST was neither found nor downloaded")
+    assert "The book's table does not apply" in first
+    assert done.stdout.count("***") == 2
+    histories = check_book_folders(tmp_path / "out")
+    found = tables(done.stdout)
+    assert list(found) == ["tanh", "relu"]
+    for name, (header, rows) in found.items():
+        assert header == ("iteration  our test, literal  our test, exact  our train, literal  our train, exact")
+        assert rows[:, 0].tolist() == list(range(0, book.EXPERIMENTS[name].iterations, 10))
+        for gradient, columns in [("book", [0, 3, 1]), ("exact", [0, 4, 2])]:
+            ours = [(i, train, test) for i, _, train, test in histories[name, gradient][::10]]
+            np.testing.assert_allclose(rows[:, columns], ours, atol=5.1e-5)
+    assert book.DIFFERENCE in done.stdout
+    assert "s to compile; float32" in done.stdout
+    assert done.stdout.endswith("relu-book, relu-exact, tanh-book, tanh-exact in out; no pictures without matplotlib\n")
+
+
+@trains
+@pytest.mark.skipif("NNJIT_DATA" not in os.environ, reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
+def test_book_on_mnist(tmp_path):
+    done = call(sys.executable, SCRIPTS / "book.py", "--quiet", "--dtype", "float32", "--out-dir", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    histories, found = check_book_folders(tmp_path / "out"), tables(done.stdout)
+    for name, (header, rows) in found.items():
+        assert header.startswith("iteration  book test  our test, literal  our test, exact  book train  our train, lit")
+        printed = book.published()[book.EXPERIMENTS[name].key]["printed"]
+        assert rows[:, [0, 1, 4]].tolist() == [[row["iteration"], row["test"], row["train"]] for row in printed]
+        ours = [test for _, _, _, test in histories[name, "exact"][::10]]
+        np.testing.assert_allclose(rows[:, 3], ours, atol=5.1e-5)
+    assert sorted(found) == ["relu", "tanh"]
+    if importlib.util.find_spec("matplotlib"):
+        assert all(is_png(tmp_path / "out" / "tanh-book" / name) for name in ("curves.png", "weights.png"))
+
+
+# ---- doctor, help ---------------------------------------------------------------------------------------------------
+
+def test_doctor(capsys, monkeypatch):
+    monkeypatch.setenv("NNJIT_DATA", "/some/data")
+    assert cli.main(["doctor"]) == 0
+    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    rows = {name: value.strip() for name, value in lines.items()}
+    assert rows["nnjit"] == nn.__version__
+    assert (rows["numba"], rows["numpy"]) == (numba.__version__, np.__version__)
+    assert rows["cores"] == str(os.cpu_count())
+    assert rows["threads"] == str(nn.get_threads())
+    assert rows["threading layer"] in ("omp", "tbb", "workqueue")
+    assert "openblas" in rows["BLAS"] or rows["BLAS"]
+    assert rows["data folder"] == str(datasets.default_folder().parent)
+    assert rows["NNJIT_DATA"] == "/some/data"
+    assert all(rows[name] for name in ("python", "llvmlite", "scipy", "processor", "kernel cache"))
+
+
+@pytest.mark.parametrize("line, words", [
+    ("--help", "train book bench doctor"),
+    ("train --help", "--act {tanh,relu,sigmoid} --out --hidden --dropout --optimizer {sgd,adam} --lr --epochs --batch-size "
+     "--train-size --data {auto,mnist,digits} --data-dir --dtype {float32,float64} --gradient {exact,book} --seed "
+     "--threads --eval-every --shuffle --out-dir --quiet"),
+    ("book --help", "--data --data-dir --dtype --seed --threads --out-dir --quiet"),
+])
+def test_help(line, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(line.split())
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in words.split())
+
+
+# ---- bad usage ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("line, expected", [
+    ("train --epochs 0", "argument --epochs: got '0', expected a whole number of at least 1"),
+    ("train --epochs 1.5", "argument --epochs: got '1.5', expected a whole number of at least 1"),
+    ("train --batch-size 0", "argument --batch-size: got '0', expected a whole number of at least 1"),
+    ("train --eval-every 0", "argument --eval-every: got '0', expected a whole number of at least 1"),
+    ("train --lr -1", "argument --lr: got '-1', expected a number above 0"),
+    ("train --lr 0", "argument --lr: got '0', expected a number above 0"),
+    ("train --lr nan", "argument --lr: got 'nan', expected a number above 0"),
+    ("train --lr fast", "argument --lr: got 'fast', expected a number above 0"),
+    ("train --dropout 1", "argument --dropout: got '1', expected a number from 0 to below 1"),
+    ("train --dropout -0.1", "argument --dropout: got '-0.1', expected a number from 0 to below 1"),
+    ("train --hidden 0", "argument --hidden: got '0', expected a whole number of at least 1"),
+    ("train --hidden 10,,5", "argument --hidden: got '', expected a whole number of at least 1"),
+    ("train --threads 0", "argument --threads: got '0', expected a whole number from 1 to"),
+    ("train --threads 100000", "argument --threads: got '100000', expected a whole number from 1 to"),
+    ("train --seed -1", "argument --seed: got '-1', expected a whole number from 0 to 4294967295"),
+    ("book --seed 4294967296", "argument --seed: got '4294967296', expected a whole number from 0 to 4294967295"),
+    ("train --train-size 1001 --data digits", "argument --train-size: got 1001, expected at most 1000"),
+    ("train --gradient book --dropout 0.2", "argument --dropout: got 0.2, expected 0.5 with --gradient book"),
+    ("train --data digits --data-dir here", "argument --data-dir: got 'here', expected none with --data digits"),
+    ("train --act gelu", "argument --act: invalid choice: 'gelu' (choose from"),
+    ("train --out sigmoid", "argument --out: invalid choice: 'sigmoid' (choose from"),
+    ("train --optimizer lion", "argument --optimizer: invalid choice: 'lion' (choose from"),
+    ("train --data iris", "argument --data: invalid choice: 'iris' (choose from"),
+    ("train --dtype float16", "argument --dtype: invalid choice: 'float16' (choose from"),
+    ("train --gradient true", "argument --gradient: invalid choice: 'true' (choose from"),
+    ("train --momentum 0.9", "unrecognized arguments: --momentum 0.9"),
+    ("train --lr", "argument --lr: expected one argument"),
+    ("learn", "argument COMMAND: invalid choice: 'learn' (choose from"),
+    ("", "the following arguments are required: COMMAND"),
+])
+def test_bad_usage(line, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(line.split())
+    assert caught.value.code == 2
+    usage, message = capsys.readouterr().err.rsplit("\nnnjit", 1)
+    assert usage.startswith("usage: nnjit")
+    assert message.count("\n") == 1
+    assert f"error: {expected}" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [MODULE, [sys.executable, SCRIPTS / "train.py", "--epochs", "0"]])
+def test_bad_usage_exits_2(command, tmp_path):
+    done = call(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nnjit" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+# ---- failures -------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A folder with MNIST's four files, each cut off in its header."""
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for name in datasets.MNIST.files:
+        (folder / name).write_bytes(b"\0\0\x08\x03\0")
+    return folder
+
+
+def check_failure(line, expected, capsys):
+    assert cli.main(line.split()) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("nnjit: error: ")
+    assert expected in err
+    assert "training" not in out
+    return err
+
+
+@pytest.mark.parametrize("command", ["train", "book"])
+def test_missing_data(command, capsys, tmp_path):
+    err = check_failure(f"{command} --data-dir {tmp_path}/none", "MNIST was not found in any of these places", capsys)
+    assert f"{tmp_path}/none" in err
+    assert "NNJIT_DATA" in err
+
+
+@pytest.mark.parametrize("data", ["auto", "mnist"])
+def test_damaged_data(data, damaged, capsys):
+    err = check_failure(f"train --data {data} --data-dir {damaged}", "train-images-idx3-ubyte: truncated", capsys)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["train", "book"])
+@pytest.mark.parametrize("inside", ["", "/deeper"])
+def test_an_out_dir_that_cannot_be_written(command, inside, capsys, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    line = f"{command} --data digits --out-dir {tmp_path}/file{inside}"
+    assert check_failure(line, f"{tmp_path}/file{inside}: got ", capsys).count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@posix
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_an_out_dir_without_permission(capsys, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        check_failure(f"train --data digits --out-dir {tmp_path}", "Permission denied", capsys)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+# ---- signals, pipes and terminals -----------------------------------------------------------------------------------
+
+@trains
+@posix
+def test_ctrl_c_leaves_what_was_done(tmp_path):
+    process = subprocess.Popen([*MODULE, *"train --data digits --epochs 1000000 --out-dir out".split()], cwd=tmp_path,
+                               env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    with process:
+        assert process.stderr.readline().startswith("epoch 1/1000000")
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "interrupted\n"
+    assert "saved" in out.splitlines()[-1]
+    history = read_history(tmp_path / "out")
+    assert [row[0] for row in history] == list(range(len(history)))
+    assert read_run(tmp_path / "out")["results"]["test_accuracy"] == history[-1][3]
+    assert abs(test_accuracy_of(tmp_path / "out", "float64") - history[-1][3]) < 0.2    # some batches later
+
+
+@trains
+@posix
+@pytest.mark.parametrize("options, files", [
+    ([], []),    # nobody reads the first line: it stops before it trains
+    (["--quiet"], ["history.csv", "model.npz", "run.json"]),    # nobody reads the results: they are saved
+])
+def test_a_reader_that_has_gone(options, files, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*MODULE, *"train --data digits --epochs 1 --out-dir out".split(), *options], cwd=tmp_path,
+                          env=environment(), stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert all((tmp_path / "out" / name).exists() for name in files)
+
+
+@posix
+def test_head(tmp_path):
+    done = call("/bin/sh", "-c", f"'{sys.executable}' -m nnjit doctor | head -1", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+
+
+@trains
+@posix
+def test_a_terminal_shows_a_bar(tmp_path):
+    import pty  # noqa: PLC0415   not on Windows
+    terminal, end = pty.openpty()
+    with subprocess.Popen([*MODULE, *"train --data digits --epochs 3 --out-dir out --threads 1".split()], cwd=tmp_path,
+                          env=environment(), stdout=subprocess.DEVNULL, stderr=end) as process:
+        os.close(end)
+        shown = b""
+        try:
+            while piece := os.read(terminal, 1 << 16):
+                shown += piece
+        except OSError:    # Linux, at the end
+            pass
+    os.close(terminal)
+    assert process.returncode == 0
+    assert b"\r" in shown
+    assert b"3/3" in shown
+    assert b"val_accuracy=" in shown
+    assert b"epoch 1/3" not in shown
