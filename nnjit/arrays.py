@@ -1,4 +1,5 @@
 """The border: what a user gives is checked and cast here, once. Inside, everything is as it should be."""
+import math
 import numbers
 
 import numpy as np
@@ -59,8 +60,13 @@ def check_dtype(dtype):
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
 def aligned(shape, dtype):
-    """Return an array of zeros that begins at a cache line, so that no vector of a kernel lies across two."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    """Return an array of zeros that begins at a cache line, so that no vector of a kernel lies across two.
+
+    Small arrays begin anywhere: finding the line would take longer than it saves.
+    """
+    size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
+    if size < 64 * CACHE_LINE:
+        return np.zeros(shape, dtype)
     memory = np.zeros(size + CACHE_LINE, np.uint8)
     first = -memory.ctypes.data % CACHE_LINE
     return memory[first:first + size].view(dtype).reshape(shape)
@@ -87,7 +93,7 @@ def cast(values, dtype):
 
 SPARSE_BELOW = 0.5    # density under which the zeros are left out
 _SAMPLE = 1000        # rows looked at to find the density
-_FEW = 8              # rows that pass in the same way whatever their density
+FEW = 8              # rows that pass in the same way whatever their density
 _UNKNOWN = (np.bool_, np.float16, np.longdouble)    # dtypes that no kernel knows
 
 
@@ -130,7 +136,7 @@ def check_inputs(X, input_shape, dtype, sparse="auto"):
 def check_passing(X, input_shape, dtype, sparse="auto"):
     """Return ``X`` as rows to go down once: as `check_inputs`, but zeros are left out on the way (`PassingRows`)."""
     given = check_array(X, input_shape)
-    few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= _FEW
+    few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= FEW
     if scipy.sparse.issparse(given) or not (few or _leave_out_zeros(given, sparse)):
         return check_inputs(given, input_shape, dtype, sparse)
     return PassingRows(given)

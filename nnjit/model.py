@@ -1,9 +1,12 @@
 """The graph: a row of layers and a head. One direction down, one direction back."""
+import functools
+import math
+
 import numpy as np
 
 from . import checkpoint, heads, layers, training
 from ._blas import one_blas_thread
-from .arrays import (CACHE_LINE, DataError, aligned, check_array, check_count, check_dtype, check_inputs, check_passing,
+from .arrays import (CACHE_LINE, FEW, DataError, aligned, check_array, check_count, check_dtype, check_inputs, check_passing,
                      check_sparse, check_weights)
 
 
@@ -187,6 +190,8 @@ class Sequential:
         """Return the last layer's output (N, K), before the head."""
         self._check_built()
         x = self._rows(X, sparse, check_passing)
+        if len(x) <= FEW:    # too few for BLAS to start its threads
+            return self.forward(x, _Tape(self, len(x)))
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
         tapes = self.tapes()
         with one_blas_thread:
@@ -338,15 +343,24 @@ class _Tape:
     """
 
     def __init__(self, model, N):
+        self.model, self.N = model, N
         self.arrays = [None] * (len(model.layers) + 1)
-        self.outputs, self.deltas = [], []
+        self.outputs = []
         free = False    # whether the layer's input is an array of this tape that no layer needs on the way back
-        for i, (layer, shape) in enumerate(zip(model.layers, model.shapes)):
+        for layer, shape in zip(model.layers, model.shapes):
             self.outputs.append(None if layer.in_place and free else aligned((N, *shape), model.dtype))
             free = not layer.elementwise or (free and not layer.in_place)
-            new_delta = i > 0 and not layer.elementwise
-            self.deltas.append(aligned((N, *model.shapes[i - 1]), model.dtype) if new_delta else None)
-        self.delta = aligned((N, *model.shapes[-1]), model.dtype)
+
+    @functools.cached_property
+    def delta(self):
+        """dL/dz, which the head writes."""
+        return aligned((self.N, *self.model.shapes[-1]), self.model.dtype)
+
+    @functools.cached_property
+    def deltas(self):
+        """dL/dx of every layer but the first, where it has an array of its own."""
+        return [None if i == 0 or layer.elementwise else aligned((self.N, *self.model.shapes[i - 1]), self.model.dtype)
+                for i, layer in enumerate(self.model.layers)]
 
 
 def _lay_out(parts, dtype):
@@ -354,7 +368,7 @@ def _lay_out(parts, dtype):
     line = CACHE_LINE // dtype.itemsize
 
     def padded(shape):    # so that every parameter begins at a cache line
-        return -(-int(np.prod(shape)) // line) * line
+        return -(-math.prod(shape) // line) * line
 
     total = sum(padded(shape) for part in parts for shape in part.shapes.values())
     vectors = aligned(total, dtype), aligned(total, dtype)
@@ -363,6 +377,6 @@ def _lay_out(parts, dtype):
         part.parameters, part.gradients = {}, {}
         for name, shape in part.shapes.items():
             for views, vector in zip((part.parameters, part.gradients), vectors):
-                views[name] = vector[first:first + int(np.prod(shape))].reshape(shape)
+                views[name] = vector[first:first + math.prod(shape)].reshape(shape)
             first += padded(shape)
     return vectors

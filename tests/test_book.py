@@ -43,7 +43,8 @@ def small(monkeypatch):
     if COMPILED:
         return data
     monkeypatch.setattr(book, "TRAIN_SIZE", book.BATCH_SIZE)
-    return replace(data, x_train=data.x_train[:100, 10:14, 10:15], x_test=data.x_test[:20, 10:14, 10:15])
+    return replace(data, x_train=data.x_train[:100, 10:14, 10:15], y_train=data.y_train[:100],
+                   x_test=data.x_test[:20, 10:14, 10:15], y_test=data.y_test[:20])
 
 
 @EXPERIMENTS

@@ -439,40 +439,6 @@ def test_a_refused_call_leaves_no_trace():
         assert bits(model) == bits(reference)
 
 
-# ---- files ----------------------------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_saved_model_is_the_same_model(tmp_path, dtype):
-    X, y = problem()
-    model, path = network(nn.Dense(5, bias=False), nn.Sigmoid(), nn.Dropout(0.25), nn.ReLU(), dtype=dtype), tmp_path / "model"
-    fit(model, X, y)
-    model.save(path)
-    loaded = nn.load(path)
-    assert bits(loaded) == bits(model) and loaded.summary() == model.summary() and loaded.dtype == dtype
-    for m in (model, loaded):
-        fit(m, X, y)
-    assert bits(loaded) == bits(model)
-    model.save(path)    # in place of the first
-    assert bits(nn.load(str(path))) == bits(model)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_file_that_is_no_model_is_refused(tmp_path):
-    path = tmp_path / "model"
-    network().build(D).save(path)
-    whole = path.read_bytes()
-    np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
-    np.savez(tmp_path / "objects.npz", description=np.array([{"format": 1}], object))
-    for content in (b"", b"PK", whole[:-30], whole[:200], b"text", (tmp_path / "arrays.npz").read_bytes(),
-                    (tmp_path / "objects.npz").read_bytes()):
-        path.write_bytes(content)
-        with pytest.raises(nn.DataError, match=str(path)) as caught:
-            nn.load(path)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(nn.DataError, match="absent"):
-        nn.load(tmp_path / "absent")
-
-
 # ---- optimizers -----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("optimizer, twin, options", [

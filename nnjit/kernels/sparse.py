@@ -10,7 +10,8 @@ from numba import prange
 from .._jit import kernel, parallel_kernel
 from .._simd import BYTES, count_bits, fma, load, lowest_bit, nonzero, splat, store
 
-_ROWS_A_TASK = 16    # small, so that a batch of 100 is shared evenly
+_TASKS = 8         # at least, so that a small batch is shared evenly
+_MOST_ROWS = 64    # of one task
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
 
@@ -108,8 +109,8 @@ def count_entries(X, counts):
     """counts[i] = how many numbers of X[i] are not 0."""
     N, D = X.shape
     lanes = BYTES // X.itemsize
-    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
-        for i in range(task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK)):
+    for task in prange((N + _MOST_ROWS - 1) // _MOST_ROWS):
+        for i in range(task * _MOST_ROWS, min(N, (task + 1) * _MOST_ROWS)):
             count = 0
             for k in range(0, D // lanes * lanes, lanes):
                 count += count_bits(nonzero(X, i, k))
@@ -123,8 +124,8 @@ def compress(X, width, cuts, indices, values):
     """Write the rows of X without their zeros. ``cuts[:, 0]`` is given; the other cuts, indices and values are written."""
     N, D = X.shape
     blocks = cuts.shape[1] - 1
-    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
-        for i in range(task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK)):
+    for task in prange((N + _MOST_ROWS - 1) // _MOST_ROWS):
+        for i in range(task * _MOST_ROWS, min(N, (task + 1) * _MOST_ROWS)):
             for c in range(blocks):
                 cuts[i, c + 1] = _compress_row(X, i, min(D, c * width), min(D, (c + 1) * width), indices, values, cuts[i, c])
 
@@ -141,8 +142,9 @@ def _begin_with_bias(b, z, i):
 def forward(cuts, indices, values, rows, W, b, z):
     """z = x W + b, where row i of x is the row ``rows[i]`` without its zeros."""
     N = rows.size
-    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
-        for i in range(task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK)):
+    height = min(_MOST_ROWS, (N + _TASKS - 1) // _TASKS)
+    for task in prange((N + height - 1) // height):
+        for i in range(task * height, min(N, (task + 1) * height)):
             _begin_with_bias(b, z, i)
             _add_rows(indices, values, cuts[rows[i], 0], cuts[rows[i], -1], W, z, i)
 
@@ -165,18 +167,17 @@ def _forward_skipping(X, first, last, W, b, z):
 def forward_skipping(X, W, b, z):
     """z = X W + b for rows of any dtype as they are, read once; return how many numbers are not finite in z's dtype."""
     N = X.shape[0]
-    if N <= _ROWS_A_TASK:
+    if N <= _MOST_ROWS:
         return _forward_skipping(X, 0, N, W, b, z)
     unsound = 0
-    for task in prange((N + _ROWS_A_TASK - 1) // _ROWS_A_TASK):
-        unsound += _forward_skipping(X, task * _ROWS_A_TASK, min(N, (task + 1) * _ROWS_A_TASK), W, b, z)
+    for task in prange((N + _MOST_ROWS - 1) // _MOST_ROWS):
+        unsound += _forward_skipping(X, task * _MOST_ROWS, min(N, (task + 1) * _MOST_ROWS), W, b, z)
     return unsound
 
 
 # ---- weight gradient ------------------------------------------------------------------------------------------------
 
-_TASKS = 4    # each takes every fourth block of columns, since those in the middle of an image have the most entries
-
+# A task takes every _TASKS-th block of columns, since those in the middle of an image have the most entries.
 
 @kernel
 def _count(cuts, indices, rows, block, counts):

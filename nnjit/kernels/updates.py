@@ -1,7 +1,11 @@
 """Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of one dtype."""
 import math
 
-from .._jit import kernel
+from numba import prange
+
+from .._jit import kernel, parallel_kernel
+
+_SHARE = 8192    # parameters a task
 
 
 @kernel
@@ -29,12 +33,7 @@ def sgd_momentum(W, g, velocity, learning_rate, momentum, nesterov, weight_decay
 
 
 @kernel
-def adam(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
-    """m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g², W -= lr m' / (sqrt(v') + epsilon) + lr decay W.
-
-    At step t = 1, 2, ... with the bias-corrected m' = m / (1 - b1^t) and v' = v / (1 - b2^t) (Kingma and Ba, ICLR 2015,
-    algorithm 1; the decoupled decay: Loshchilov and Hutter, ICLR 2019). ``m`` and ``v`` are overwritten.
-    """
+def _adam_share(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
     T = W.dtype.type
     b1, b2, new_1, new_2 = T(beta_1), T(beta_2), T(1 - beta_1), T(1 - beta_2)
     rate = T(learning_rate / (1 - beta_1**t))
@@ -44,3 +43,15 @@ def adam(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
         m[i] = b1 * m[i] + new_1 * g[i]
         v[i] = b2 * v[i] + new_2 * (g[i] * g[i])
         W[i] -= rate * m[i] / (math.sqrt(v[i] * unbias) + eps) + shrink * W[i]
+
+
+@parallel_kernel
+def adam(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
+    """m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g², W -= lr m' / (sqrt(v') + epsilon) + lr decay W.
+
+    At step t = 1, 2, ... with the bias-corrected m' = m / (1 - b1^t) and v' = v / (1 - b2^t) (Kingma and Ba, ICLR 2015,
+    algorithm 1; the decoupled decay: Loshchilov and Hutter, ICLR 2019). ``m`` and ``v`` are overwritten.
+    """
+    for task in prange((W.size + _SHARE - 1) // _SHARE):
+        a, b = task * _SHARE, min(W.size, (task + 1) * _SHARE)
+        _adam_share(W[a:b], g[a:b], m[a:b], v[a:b], t, learning_rate, beta_1, beta_2, epsilon, weight_decay)

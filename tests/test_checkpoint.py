@@ -1,0 +1,282 @@
+"""Saved models: the same bits again, files replaced whole or not at all, and no code in what is loaded."""
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnjit as nn
+from nnjit import checkpoint
+
+
+def new_model(dtype="float64"):
+    """Return a built network with every kind of layer, its parameters unlike those of a new one."""
+    layers = [nn.Dense(5), nn.Tanh(), nn.Dropout(0.25), nn.Dense(4, bias=False), nn.Sigmoid(), nn.Dense(6), nn.ReLU(),
+              nn.Dense(3)]
+    model = nn.Sequential(layers, head=nn.Categorical(), dtype=dtype).build(7, seed=1)
+    for array in model.parameters().values():
+        array += np.linspace(-0.3, 0.3, array.size, dtype=dtype).reshape(array.shape)
+    return model
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The file of a saved model."""
+    path = tmp_path / "model.npz"
+    new_model().save(path)
+    return path
+
+
+def members(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+# ---- there and back -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_bits_come_back(dtype, tmp_path, rng):
+    model = new_model(dtype)
+    model.save(tmp_path / "model.npz")
+    loaded = nn.load(tmp_path / "model.npz")
+    assert loaded.summary() == model.summary()
+    assert (loaded.dtype, loaded.input_shape) == (model.dtype, model.input_shape)
+    assert loaded.parameters().keys() == model.parameters().keys()
+    for name, array in model.parameters().items():
+        assert loaded.parameters()[name].dtype == dtype
+        assert loaded.parameters()[name].tobytes() == array.tobytes()
+    X = rng.normal(size=(9, 7))
+    assert loaded.logits(X).tobytes() == model.logits(X).tobytes()
+    assert np.array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_a_loaded_model_trains_on(tmp_path, rng):
+    """Its dropout is as active as it was: one more step leads both models to the same parameters."""
+    X, y = rng.normal(size=(6, 7)), [0, 1, 2, 0, 1, 2]
+    model = new_model()
+    model.save(tmp_path / "model.npz")
+    loaded = nn.load(tmp_path / "model.npz")
+    for network in (model, loaded):
+        network.fit(X, y, nn.SGD(0.1), batch_size=3, seed=4, verbose=0)
+    assert loaded.vector.tobytes() == model.vector.tobytes()
+    assert loaded.vector.tobytes() != new_model().vector.tobytes()
+
+
+def test_extreme_numbers_come_back(tmp_path):
+    """NaN, infinities, -0 and the smallest number, in the bits that they had."""
+    model = new_model("float32")
+    model.parameters()["0.b"][:] = [np.nan, np.inf, -np.inf, -0.0, 1e-45]
+    model.save(tmp_path / "model.npz")
+    assert nn.load(tmp_path / "model.npz").parameters()["0.b"].tobytes() == model.parameters()["0.b"].tobytes()
+
+
+@pytest.mark.parametrize("name", ["model", "model.weights", "a model.npz", ".hidden"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_stays_as_given(name, kind, tmp_path):
+    path = kind(tmp_path / name)
+    new_model().save(path)
+    assert os.listdir(tmp_path) == [name]
+    assert nn.load(path).summary() == new_model().summary()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_a_saved_file_has_the_permissions_of_any_other(path, tmp_path):
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_the_file_holds_plain_arrays_and_text(path):
+    """Any NumPy reads it, and nothing in it is pickled."""
+    arrays = members(path)
+    description = json.loads(arrays.pop("description").tobytes())
+    assert [layer["kind"] for layer in description["layers"]] == [
+        "Dense", "Tanh", "Dropout", "Dense", "Sigmoid", "Dense", "ReLU", "Dense"]
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "0.W": (7, 5), "0.b": (5,), "3.W": (5, 4), "5.W": (4, 6), "5.b": (6,), "7.W": (6, 3), "7.b": (3,)}
+
+
+# ---- saving that fails ----------------------------------------------------------------------------------------------
+
+def test_a_failed_write_keeps_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        new_model().save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_an_interrupted_write_keeps_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+
+    def interrupted(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        new_model().save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OSError, match="none"):
+        new_model().save(tmp_path / "none" / "model.npz")
+
+
+def test_a_model_that_is_not_built(tmp_path):
+    model = nn.Sequential([nn.Dense(3)], head=nn.Categorical())
+    with pytest.raises(ValueError, match="not built yet"):
+        model.save(tmp_path / "model.npz")
+    assert os.listdir(tmp_path) == []
+
+
+class Swish(nn.Tanh):
+    """A layer of the user's own."""
+
+
+class Sure(nn.Categorical):
+    """A head of the user's own."""
+
+
+class Dense(nn.Dense):
+    """One that bears the name of a layer of the package."""
+
+
+@pytest.mark.parametrize("layers, head, named", [
+    ([nn.Dense(4), Swish(), nn.Dense(3)], nn.Categorical(), r"got Swish\(\), expected one of nnjit.layers"),
+    ([Dense(3)], nn.Categorical(), r"got Dense\(3\), expected one of nnjit.layers"),
+    ([nn.Dense(3)], Sure(), "got .*, expected one of nnjit.heads"),
+])
+def test_parts_of_the_users_own_are_refused(layers, head, named, tmp_path):
+    model = nn.Sequential(layers, head=head).build(2)
+    with pytest.raises(ValueError, match=f"save: {named}"):
+        model.save(tmp_path / "model.npz")
+    assert os.listdir(tmp_path) == []
+
+
+# ---- files that are no saved models ---------------------------------------------------------------------------------
+
+def check_refused(path, reason="not a saved model, or damaged"):
+    with pytest.raises(nn.DataError, match=reason) as caught:
+        nn.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file(tmp_path):
+    check_refused(tmp_path / "none.npz", "cannot be read: No such file")
+
+
+def test_a_folder(tmp_path):
+    check_refused(tmp_path, "cannot be read")
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999])
+def test_a_truncated_file(share, path):
+    content = path.read_bytes()
+    path.write_bytes(content[:int(share * len(content))])
+    check_refused(path)
+
+
+def test_any_damaged_byte_of_a_parameter_is_seen(path):
+    content = bytearray(path.read_bytes())
+    position = content.find(new_model().parameters()["3.W"].tobytes())
+    content[position + 11] ^= 1
+    path.write_bytes(content)
+    check_refused(path, "damaged")
+
+
+@pytest.mark.parametrize("content", [
+    b"no model", b"\x93NUMPY", b"PK\x03\x04 and no more", bytes(range(256)) * 40, b"{}", b"\0" * 1000])
+def test_a_file_of_another_kind(content, tmp_path):
+    (tmp_path / "model.npz").write_bytes(content)
+    check_refused(tmp_path / "model.npz")
+
+
+def test_random_bytes(tmp_path, rng):
+    for size in (1, 10, 100, 5000):
+        (tmp_path / "model.npz").write_bytes(rng.bytes(size))
+        check_refused(tmp_path / "model.npz")
+
+
+def test_a_single_array(tmp_path):
+    np.save(tmp_path / "model.npy", np.ones(3))
+    check_refused(tmp_path / "model.npy")
+
+
+def test_an_archive_of_other_arrays(tmp_path):
+    np.savez(tmp_path / "model.npz", x=np.ones(3), y=np.ones(2))
+    check_refused(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"0.W": np.ones((7, 4))}, r"0.W: got float64 \(7, 4\), expected float64 \(7, 5\)"),
+    ({"0.W": np.ones((7, 5), np.float32)}, r"0.W: got float32 \(7, 5\), expected float64 \(7, 5\)"),
+    ({"0.W": np.ones((7, 5), np.int64)}, r"0.W: got int64"),
+    ({"9.W": np.ones(3)}, "got the parameters .*9.W"),
+    ({"0.b": None}, "got the parameters"),
+])
+def test_wrong_parameters(change, reason, path):
+    arrays = {**members(path), **change}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    check_refused(path, reason)
+
+
+@pytest.mark.parametrize("change", [
+    {"format": 0}, {"format": 99}, {"dtype": "float16"}, {"dtype": "object"}, {"dtype": None}, {"input_shape": [0]},
+    {"input_shape": ["7"]}, {"input_shape": None}, {"input_shape": []}, {"input_shape": [2, 3]}, {"layers": []},
+    {"layers": None}, {"layers": [{"kind": "Tanh"}]}, {"layers": [{}]}, {"layers": ["Dense"]},
+    {"layers": [{"kind": "Dense", "units": -1}]}, {"layers": [{"kind": "Dense", "units": 3, "speed": 1}]},
+    {"layers": [{"kind": "Dense", "units": 3, "init": "print"}]}, {"layers": [{"kind": "dropout"}]},
+    {"layers": [{"kind": "__builtins__"}]}, {"layers": [{"kind": "check_count", "name": "x", "value": 1}]},
+    {"layers": [{"kind": 7}]}, {"head": {}}, {"head": None}, {"head": {"kind": "check_length"}}, {"head": {"kind": "np"}},
+], ids=str)
+def test_a_description_that_makes_no_sense(change, path):
+    arrays = members(path)
+    description = {**json.loads(arrays.pop("description").tobytes()), **change}
+    np.savez(path, description=np.frombuffer(json.dumps(description).encode(), np.uint8), **arrays)
+    check_refused(path, "not a saved model")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"7", b"null", b"{", b"{}", b"\xff\xfe"])
+def test_a_description_that_is_no_description(text, path):
+    arrays = {**members(path), "description": np.frombuffer(text, np.uint8)}
+    np.savez(path, **arrays)
+    check_refused(path, "not a saved model")
+
+
+# ---- no code --------------------------------------------------------------------------------------------------------
+
+class Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_pickled_is_run(path, tmp_path):
+    """As an object array in place of a parameter or of the description, as the whole file: the trap stays shut."""
+    trapped, sprung = np.array([Trap(tmp_path / "sprung")], object), tmp_path / "sprung"
+    pickle.loads(pickle.dumps(Trap(sprung)))
+    assert sprung.exists()    # it works
+    sprung.rmdir()
+    good = members(path)
+    for name in ("0.W", "description"):
+        np.savez(path, **{**good, name: trapped})
+        check_refused(path, "damaged: Object arrays cannot be loaded")
+    np.save(tmp_path / "trap.npy", trapped)
+    check_refused(tmp_path / "trap.npy")
+    (tmp_path / "trap").write_bytes(pickle.dumps(Trap(sprung)))
+    check_refused(tmp_path / "trap")
+    assert not sprung.exists()
