@@ -4,6 +4,7 @@ LLVM vectorises a plain loop well as long as what it adds up lies in an array; s
 to the cache and back for every row. A `Vector` has 64 bytes, 16 float32 or 8 float64: one register of AVX-512, two of AVX.
 """
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
@@ -127,7 +128,7 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
         M[i, k:k + vector.size] = vector
 
     def splat(x):
-        return x
+        return np.full(BYTES // x.itemsize, x)
 
     def fma(a, b, c):
         return a * b + c

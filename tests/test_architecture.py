@@ -158,7 +158,8 @@ def test_an_edit_to_any_file_that_kernels_use_is_seen(copied, monkeypatch):
     for path in [*used, *KERNEL_FILES]:
         with open(copied / path, "a", encoding="utf-8") as file:
             file.write("# edited\n")
-        assert (stamp := _jit._sources_stamp()) not in stamps, path
+        stamp = _jit._sources_stamp()
+        assert stamp not in stamps, path
         stamps.add(stamp)
 
 

@@ -6,7 +6,8 @@ from scipy import sparse, stats
 
 from nnjit._jit import ROWS
 from nnjit.arrays import SparseRows
-from nnjit.kernels import affine, dropout, likelihoods, sparse as zeros, updates
+from nnjit.kernels import affine, dropout, likelihoods, updates
+from nnjit.kernels import sparse as zeros
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
@@ -302,7 +303,7 @@ def test_categorical_at_large_logits(dtype, as_rows, z, label, loss, delta):
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_categorical_shows_nan(rng, dtype, soft, place):
-    z, y, w, rows = categorical_case(rng, 4, dtype, soft)
+    z, y, w, _ = categorical_case(rng, 4, dtype, soft)
     w[:] = 1
     z[1, place] = np.nan
     delta = np.empty_like(z)

@@ -157,7 +157,7 @@ def test_shuffling_follows_the_seed():
     assert steps == list(range(9))
     for epoch in epochs:
         assert [len(labels) for labels in epoch] == [3, 3, 1]
-        assert sorted(sum(epoch, [])) == list(range(7))
+        assert sorted(label for labels in epoch for label in labels) == list(range(7))
     assert epochs[0] != epochs[1] != epochs[2]
     assert batches(seed=1)[1] == epochs
     assert batches(seed=2)[1] != epochs
@@ -522,7 +522,7 @@ def test_inputs_of_another_width(rows):
 
 BAD_Y = {
     "short": (ValueError, Y[:-1]), "long": (ValueError, np.append(Y, 0)), "empty": (ValueError, []), "a number": (ValueError, 1),
-    "None": (ValueError, None), "negative": (ValueError, Y - 1), "too many": (ValueError, Y + 1),
+    "None": (TypeError, None), "negative": (ValueError, Y - 1), "too many": (ValueError, Y + 1),
     "fractions": (ValueError, changed(Y, 0.5, 3)), "NaN": (ValueError, changed(Y, np.nan, 3)),
     "infinity": (ValueError, changed(Y, np.inf, 3)), "a column": (ValueError, Y[:, None]),
     "narrow rows": (ValueError, SOFT[:, :2]), "three axes": (ValueError, SOFT[:, :, None]),

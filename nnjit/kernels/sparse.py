@@ -52,7 +52,15 @@ def _strip_of_1(indices, values, first, last, M, k, out, i):
 
 
 @kernel
+def _set_strip_of_1(indices, values, first, last, M, k, out, i):
+    """out[i, k:k + 1 vector] = the same strip of sum_p values[p] M[indices[p]]."""
+    store(out, i, k, splat(M.dtype.type(0)))
+    store(out, i, k, _strip_of_1(indices, values, first, last, M, k, out, i))
+
+
+@kernel
 def _add_narrow_rows(indices, values, first, last, M, out, i):
+    """out[i] += sum_p values[p] M[indices[p]], for rows that are narrower than a vector."""
     for p in range(first, last):
         v, row = values[p], indices[p]
         for k in range(out.shape[1]):
@@ -200,12 +208,27 @@ def _transpose(cuts, indices, values, rows, block, ends, row_of, value_of):
 
 @kernel
 def _gradient_of_block(delta, first, last, start, ends, row_of, value_of, dW):
-    """Rows ``first`` to ``last`` of dW from the lists of their columns, the first of which begins at ``start``."""
-    for column in range(first, last):
-        for k in range(dW.shape[1]):
-            dW[column, k] = 0
-        _add_rows(row_of, value_of, start, ends[column], delta, dW, column)
-        start = ends[column]
+    """Rows ``first`` to ``last`` of dW from the lists of their columns, the first of which begins at ``start``.
+
+    Two vectors of width at a time, of which a batch's deltas fit into the nearest cache. The last vector may lie over others,
+    which are summed up a second time.
+    """
+    H, L = dW.shape[1], BYTES // dW.itemsize
+    dW[first:last] = 0
+    by_2 = H // (2 * L) * 2 * L
+    for k in range(0, by_2, 2 * L):
+        begin = start
+        for column in range(first, last):
+            _strip_of_2(row_of, value_of, begin, ends[column], delta, k, dW, column)
+            begin = ends[column]
+    for k in range(by_2, H, L):
+        begin = start
+        for column in range(first, last):
+            if H < L:
+                _add_narrow_rows(row_of, value_of, begin, ends[column], delta, dW, column)
+            else:
+                _set_strip_of_1(row_of, value_of, begin, ends[column], delta, min(k, H - L), dW, column)
+            begin = ends[column]
 
 
 @parallel_kernel
