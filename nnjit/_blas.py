@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 from numba.np import linalg
 from threadpoolctl import ThreadpoolController
 
+from ._jit import check_process, threading_layer
+
 
 @intrinsic
 def multiply(typing, A, transpose_A, B, transpose_B, beta, C):
@@ -62,26 +64,38 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
         C[:] = np.dot(A.T if transpose_A else A, B.T if transpose_B else B) + (beta * C if beta else 0)
 
 
-class _OneBlasThread:
-    """A context in which BLAS uses one thread, because the kernels share their rows out over threads themselves.
+class _KernelThreads:
+    """The context in which kernels run: they share their work out over threads themselves, and BLAS uses one for each.
 
-    Models may train in several Python threads at once: the first to come sets the limit, the last to go takes it back.
+    Models may train in several Python threads at once. The first to come sets BLAS's limit, the last to go takes it back;
+    where Numba's threading layer cannot be entered twice (workqueue), the others wait until the first is done.
     """
 
     def __init__(self):
-        self._lock, self._inside, self._limit, self._controller = threading.Lock(), 0, None, None
+        self._lock, self._turn = threading.Lock(), threading.RLock()
+        self._inside, self._limit, self._controller = 0, None, None
 
     def __enter__(self):
+        check_process()
+        self._turn.acquire()
         with self._lock:
             if self._inside == 0:
                 self._limit = self._find().limit(limits=1)
             self._inside += 1
+        if threading_layer() != "workqueue":
+            self._turn.release()
 
     def __exit__(self, *error):
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
                 self._limit.restore_original_limits()
+        if threading_layer() == "workqueue":
+            self._turn.release()
+
+    def libraries(self):
+        """Return what threadpoolctl knows of the BLAS libraries that are loaded, a list of dicts."""
+        return self._find().info()
 
     def _find(self):
         if self._controller is None:
@@ -90,9 +104,4 @@ class _OneBlasThread:
         return self._controller
 
 
-    def libraries(self):
-        """Return what threadpoolctl knows of the BLAS libraries that are loaded, a list of dicts."""
-        return self._find().info()
-
-
-one_blas_thread = _OneBlasThread()
+kernel_threads = _KernelThreads()

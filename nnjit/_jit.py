@@ -4,6 +4,7 @@ Nothing else in the package decides any of this. With ``NUMBA_DISABLE_JIT=1`` a 
 debugger can step through.
 """
 import hashlib
+import os
 import warnings
 from pathlib import Path
 
@@ -174,6 +175,32 @@ def set_threads(n):
 def get_threads():
     """Return the number of threads that kernels use."""
     return numba.get_num_threads()
+
+
+def threading_layer():
+    """Return the name of the layer that runs Numba's threads, which it starts: "omp", "tbb" or "workqueue"."""
+    if not threads._is_initialized:
+        numba.get_num_threads()
+    return numba.threading_layer()
+
+
+_lost_threads = False
+
+
+def _after_fork():
+    global _lost_threads
+    _lost_threads = threads._is_initialized and numba.threading_layer() == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def check_process():
+    """Raise RuntimeError in a process that was forked after kernels had run: its first parallel kernel would end it."""
+    if _lost_threads:
+        raise RuntimeError("nnjit: got a process forked from one in which kernels had run, expected a new one, because their "
+                           "threads do not survive a fork; start it with multiprocessing.get_context('spawn')")
 
 
 # ---- how rows are shared out ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import numbers
 import numpy as np
 import scipy.sparse
 
+from ._blas import kernel_threads
 from .kernels import sparse as kernel
 
 
@@ -229,11 +230,12 @@ class SparseRows:
 
     def _compress(self, X):
         counts = np.empty(len(X), np.int64)
-        kernel.count_entries(X, counts)
-        ends = np.cumsum(counts)
-        self.cuts[:, 0] = ends - counts
-        self.indices, self.values = np.empty(ends[-1], np.int32), np.empty(ends[-1], self.dtype)
-        kernel.compress(X, self.width, self.cuts, self.indices, self.values)
+        with kernel_threads:
+            kernel.count_entries(X, counts)
+            ends = np.cumsum(counts)
+            self.cuts[:, 0] = ends - counts
+            self.indices, self.values = np.empty(ends[-1], np.int32), np.empty(ends[-1], self.dtype)
+            kernel.compress(X, self.width, self.cuts, self.indices, self.values)
 
     def _take(self, matrix):
         matrix = scipy.sparse.csr_array(matrix)

@@ -182,8 +182,8 @@ def _save(args, folder, model, dataset):
     title = f"{dataset.name}: {args.act}, {args.gradient} gradient, seed {args.seed}"
     results = report.write(folder, model, settings, dataset, title)
     print("result   iteration {iteration}: test accuracy {test_accuracy:.4f} (best {best_test_accuracy:.4f} in "
-          "iteration {best_iteration}), train accuracy {train_accuracy:.4f}; {seconds:.1f} s, of which {compile_seconds:.1f} s "
-          "to compile".format(**results))
+          "iteration {best_iteration}), train accuracy {train_accuracy:.4f}; {seconds:.1f} s, of which "
+          "{compile_seconds:.1f} s to compile".format(**results))
     if not np.isfinite(results["train_loss"]):
         print("diverged: the loss is no longer a finite number; try a smaller --lr")
     _print_saved(folder)
@@ -261,11 +261,10 @@ def _print_table(name, runs, dataset):
 
 def doctor(args):
     """Print what a result or a question may depend on."""
-    numba.set_num_threads(numba.get_num_threads())    # starts the threading layer
     blas = ", ".join(f"{library['internal_api']} {library['version']} ({os.path.basename(library['filepath'])})"
-                     for library in _blas.one_blas_thread.libraries())
+                     for library in _blas.kernel_threads.libraries())
     rows = {**report.versions(), "processor": _processor(), "cores": os.cpu_count(), "threads": _jit.get_threads(),
-            "threading layer": numba.threading_layer(), "BLAS": blas,
+            "threading layer": _jit.threading_layer(), "BLAS": blas,
             "kernel cache": _jit.cache_folder() or "none writable", "data folder": datasets.default_folder().parent}
     if os.environ.get("NNJIT_DATA"):
         rows["NNJIT_DATA"] = os.environ["NNJIT_DATA"]

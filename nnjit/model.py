@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from . import checkpoint, heads, layers, training
-from ._blas import one_blas_thread
+from ._blas import kernel_threads
 from .arrays import (CACHE_LINE, FEW, DataError, aligned, check_array, check_count, check_dtype, check_inputs, check_passing,
                      check_sparse, check_weights)
 
@@ -82,7 +82,7 @@ class Sequential:
         self._check_built()
         data = self._examples(X, y, sample_weight)
         step = None if step is None else check_count("step", step, least=0)
-        with one_blas_thread:
+        with kernel_threads:
             self.loss_and_gradient(data.x, data.y, data.w, self.tapes()[len(data)], step)
         return {f"{key}.{name}": array.copy() for key, part in self._parts() for name, array in part.gradients.items()
                 if array.size}
@@ -194,7 +194,7 @@ class Sequential:
             return self.forward(x, _Tape(self, len(x)))
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
         tapes = self.tapes()
-        with one_blas_thread:
+        with kernel_threads:
             for first in range(0, len(x), training.BLOCK):
                 block = x[first:first + training.BLOCK]
                 z[first:first + training.BLOCK] = self.forward(block, tapes[len(block)])

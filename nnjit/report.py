@@ -81,7 +81,7 @@ def _write_history(path, history):
 def _write_run(path, configuration, dataset, results):
     """Write the configuration, the versions, the threads, the data and its checksums, the results."""
     content = {"configuration": configuration, "versions": versions(), "threads": get_threads(),
-               "threading_layer": numba.threading_layer(), "machine": platform.machine(),
+               "threading_layer": threading_layer(), "machine": platform.machine(),
                "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.checksums},
                # JSON knows neither NaN nor infinity, which a training that diverged comes to
                "results": {name: value if math.isfinite(value) else None for name, value in results.items()}}

@@ -5,7 +5,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from ._blas import one_blas_thread
+from ._blas import kernel_threads
 
 BLOCK = 2048    # rows evaluated at a time
 
@@ -58,7 +58,7 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
     model.history = History()
     tapes = model.tapes()
     begin = time.perf_counter()
-    with one_blas_thread, _Progress(epochs, verbose) as progress:
+    with kernel_threads, _Progress(epochs, verbose) as progress:
         for epoch in range(epochs):
             order = np.random.default_rng([seed, optimizer.iterations]).permutation(len(data)) if shuffle else None
             logs = _train_epoch(model, data.batches(batch_size, order), optimizer, tapes)
@@ -84,7 +84,7 @@ def evaluate(model, data, tapes=None):
     """Return the mean loss and metric over the `Examples`, without dropout, a block of rows at a time."""
     tapes = model.tapes() if tapes is None else tapes
     sums = _Sums(model.head)
-    with one_blas_thread:
+    with kernel_threads:
         for x, y, w in data.batches(BLOCK):
             sums.add(*model.loss_and_delta(x, y, w, tapes[len(x)]))
     return sums.means()

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-# Before a thread starts: those that wait for work must not spin. On a busy machine a spinning barrier costs far more than
-# the kernel that it ends.
+# Before a thread starts: those that wait for work must not spin. On a busy machine a barrier that spins costs far more
+# than the kernel that it ends.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba

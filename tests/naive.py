@@ -115,8 +115,8 @@ def categorical(z, y, w):
 
 # ---- updates --------------------------------------------------------------------------------------------------------
 #
-# A twin takes the gradients of all steps, (T, P), and returns W after the last: running means are written as the sums that
-# they stand for.
+# A twin takes the gradients of all steps, (T, P), and returns W after the last: running means are written as the sums
+# that they stand for.
 
 
 def sgd(W, gradients, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):
@@ -142,8 +142,8 @@ def adam(W, gradients, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, we
 def book(name, literal, data, seed, iterations, batch=100, alpha=2):
     """Run the algorithm as it was published (``literal``), or with the true gradient of the same network.
 
-    ``data`` is (x, y, x_test, y_test), in float64 and class numbers. Returns the weights (W1, W2), the train accuracy of every
-    iteration, and a dict of the test accuracy after every tenth iteration and the last.
+    ``data`` is (x, y, x_test, y_test), in float64 and class numbers. Returns the weights (W1, W2), the train accuracy
+    of every iteration, and a dict of the test accuracy after every tenth iteration and the last.
     """
     x, y, x_test, y_test = data
     tanh_experiment = name == "tanh"

@@ -14,8 +14,8 @@ from nnjit import _jit
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "layers", "heads", "losses", "optimizers", "training", "checkpoint",
-         "model", "datasets", "book", "estimators", "plots", "report", "bench", "cli", "__main__"]
+ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "layers", "heads", "losses", "optimizers", "training",
+         "checkpoint", "model", "datasets", "book", "estimators", "plots", "report", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
 KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and path != "kernels/__init__.py"]
@@ -121,7 +121,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     from nnjit.kernels.likelihoods import _exponentials
     total = _exponentials(np.zeros(3), 0.0, np.empty(3))
-print(json.dumps({"total": total, "hits": sum(_exponentials.stats.cache_hits.values()), "file": _exponentials.py_func.__module__,
+print(json.dumps({"total": total, "hits": sum(_exponentials.stats.cache_hits.values()),
                   "warnings": [f"{w.category.__name__}: {w.message}" for w in caught],
                   "path": __import__("nnjit").__file__}))
 """
@@ -129,7 +129,7 @@ print(json.dumps({"total": total, "hits": sum(_exponentials.stats.cache_hits.val
 
 @pytest.fixture
 def run_kernel(run_python, copied, tmp_path):
-    """Return a function that runs the kernel of the copied package in a new process; its cache is a folder of its own."""
+    """Return a function that runs the kernel of the copied package in a new process, with a cache of its own."""
     def run(cache=tmp_path / "cache", prepare="", **environment):
         found = run_python(prepare + SUM_OF_EXPONENTIALS, NUMBA_CACHE_DIR=str(cache), **environment)
         assert Path(found["path"]).parent == copied
@@ -194,7 +194,7 @@ def test_a_full_disk_costs_one_warning(run_kernel):
 
 @pytest.mark.compiled
 def test_no_writable_folder_costs_one_warning(run_kernel, copied, tmp_path):
-    """Not the chosen one, not the package's, not the user's: each lies below a file, where even root can make no folder."""
+    """Not the chosen one, the package's or the user's: each lies below a file, where even root can make no folder."""
     blocked = tmp_path / "file"
     blocked.touch()
     (copied / "kernels" / "__pycache__").touch()
@@ -226,7 +226,8 @@ print(json.dumps(found))
 
 def test_the_number_of_threads(run_python):
     """Any at first; once they run, no more than were started."""
-    above, low, negative, below, after = run_python(THREADS.replace("NUMBERS", "(3, 0, -1, 2, 4)"), NUMBA_NUM_THREADS="2")
+    code = THREADS.replace("NUMBERS", "(3, 0, -1, 2, 4)")
+    above, low, negative, below, after = run_python(code, NUMBA_NUM_THREADS="2")
     assert (above, below) == (3, 2)
     for got, message in [(0, low), (-1, negative), (4, after)]:
         assert message == (f"threads: got {got}, expected 1 to 3; to allow more, set the environment variable "

@@ -109,7 +109,7 @@ def reported(name):
 
 @functools.cache
 def full_run(name, gradient, seed, dtype):
-    """Return the train accuracy of a whole run and its test accuracy, both at the reported rows; no others are evaluated."""
+    """Return train and test accuracy of a whole run at the reported rows, the only ones at which it is evaluated."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book.Sequential, "fit", functools.partialmethod(book.Sequential.fit, validate_every=10))
         run = book.run(name, gradient, seed, dtype, data=datasets.load_mnist(download=False))

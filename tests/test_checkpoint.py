@@ -237,7 +237,8 @@ def test_wrong_parameters(change, reason, path):
     {"layers": [{"kind": "Dense", "units": -1}]}, {"layers": [{"kind": "Dense", "units": 3, "speed": 1}]},
     {"layers": [{"kind": "Dense", "units": 3, "init": "print"}]}, {"layers": [{"kind": "dropout"}]},
     {"layers": [{"kind": "__builtins__"}]}, {"layers": [{"kind": "check_count", "name": "x", "value": 1}]},
-    {"layers": [{"kind": 7}]}, {"head": {}}, {"head": None}, {"head": {"kind": "check_length"}}, {"head": {"kind": "np"}},
+    {"layers": [{"kind": 7}]}, {"head": {}}, {"head": None}, {"head": {"kind": "check_length"}},
+    {"head": {"kind": "np"}},
 ], ids=str)
 def test_a_description_that_makes_no_sense(change, path):
     arrays = members(path)
