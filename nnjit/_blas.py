@@ -22,7 +22,7 @@ def multiply(typing, A, transpose_A, B, transpose_B, beta, C):
     linalg.ensure_blas()
 
     def generate(context, builder, signature, args):
-        A, transpose_A, B, transpose_B, beta, C = args
+        A, _, B, _, beta, C = args
         integer, char, pointer = ir.IntType(64), ir.IntType(8), ir.IntType(8).as_pointer()
         dtype = signature.args[5].dtype
 

@@ -8,7 +8,6 @@ import scipy.sparse
 from ._blas import kernel_threads
 from .kernels import sparse as kernel
 
-
 CACHE_LINE = 64    # bytes
 
 

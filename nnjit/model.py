@@ -6,8 +6,19 @@ import numpy as np
 
 from . import checkpoint, heads, layers, training
 from ._blas import kernel_threads
-from .arrays import (CACHE_LINE, FEW, DataError, aligned, check_array, check_count, check_dtype, check_inputs, check_passing,
-                     check_sparse, check_weights)
+from .arrays import (
+    CACHE_LINE,
+    FEW,
+    DataError,
+    aligned,
+    check_array,
+    check_count,
+    check_dtype,
+    check_inputs,
+    check_passing,
+    check_sparse,
+    check_weights,
+)
 
 
 class Sequential:

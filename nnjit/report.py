@@ -10,10 +10,9 @@ import platform
 import tempfile
 from pathlib import Path
 
-import numba
 import numpy as np
 
-from ._jit import compile_seconds, get_threads
+from ._jit import compile_seconds, get_threads, threading_layer
 from .layers import Dropout
 from .model import Sequential
 
@@ -102,7 +101,7 @@ def can_draw():
 
 
 def _write_pictures(folder, model, title, **book):
-    from . import plots  # noqa: PLC0415   an optional dependency, and slow to load
+    from . import plots
     history, W = model.history, model.parameters()["0.W"]
     train_accuracy = [history.history["accuracy"][history.epochs.index(epoch)] for epoch in history.validated]
     plots.learning_curves(folder / "curves.png", history.validated, train_accuracy, history.history["val_accuracy"],

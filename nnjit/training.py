@@ -67,7 +67,8 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
             logs["seconds"] = time.perf_counter() - begin
             model.history.add(epoch, logs)
             progress.show(epoch, logs)
-            if any([callback(model, epoch, logs) for callback in callbacks]):
+            answers = [callback(model, epoch, logs) for callback in callbacks]
+            if any(answers):
                 break
     return model.history
 

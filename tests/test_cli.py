@@ -142,8 +142,8 @@ def test_what_is_printed(first_run):
 @trains
 def test_every_option_reaches_the_training(tmp_path):
     """The command does what the same calls of the library do."""
-    options = ("--act sigmoid --out softmax --hidden 24,16 --dropout 0.2 --lr 0.01 --optimizer adam --epochs 6 --seed 3 "
-               "--batch-size 64 --train-size 300 --data digits --dtype float32 --gradient exact --eval-every 4 "
+    options = ("--act sigmoid --out softmax --hidden 24,16 --dropout 0.2 --lr 0.01 --optimizer adam --epochs 6 "
+               "--seed 3 --batch-size 64 --train-size 300 --data digits --dtype float32 --gradient exact --eval-every 4 "
                "--shuffle --quiet --out-dir deep/out")
     done = call(sys.executable, SCRIPTS / "train.py", *options.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -277,8 +277,8 @@ def test_doctor(capsys, monkeypatch):
 @pytest.mark.parametrize("line, words", [
     ("--help", "train book bench doctor"),
     ("train --help", "--act {tanh,relu,sigmoid} --out --hidden --dropout --optimizer {sgd,adam} --lr --epochs "
-     "--batch-size --train-size --data {auto,mnist,digits} --data-dir --dtype {float32,float64} --gradient {exact,book} "
-     "--seed --threads --eval-every --shuffle --out-dir --quiet"),
+     "--batch-size --train-size --data {auto,mnist,digits} --data-dir --dtype {float32,float64} "
+     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --quiet"),
     ("book --help", "--data --data-dir --dtype --seed --threads --out-dir --quiet"),
 ])
 def test_help(line, words, capsys):
@@ -443,9 +443,9 @@ def test_head(tmp_path):
 @trains
 @posix
 def test_a_terminal_shows_a_bar(tmp_path):
-    import fcntl  # noqa: PLC0415   these three are not on Windows
-    import pty  # noqa: PLC0415
-    import termios  # noqa: PLC0415
+    import fcntl
+    import pty
+    import termios
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))    # rows, columns
     options = "--data digits --epochs 3 --out-dir out --threads 1"

@@ -530,8 +530,8 @@ BAD_Y = {
     "narrow rows": (ValueError, SOFT[:, :2]), "three axes": (ValueError, SOFT[:, :, None]),
     "sums": (ValueError, changed(SOFT, 0.9)), "negative rows": (ValueError, SOFT * 2 - 1 / K),
     "NaN in rows": (ValueError, changed(SOFT, np.nan)), "ragged": (ValueError, [*SOFT[1:].tolist(), [1.0]]),
-    "None": (TypeError, None), "strings": (TypeError, Y.astype(str)), "objects": (TypeError, Y.astype(object)), "complex": (TypeError, Y + 0j),
-    "rows of strings": (TypeError, SOFT.astype(str)),
+    "None": (TypeError, None), "strings": (TypeError, Y.astype(str)), "rows of strings": (TypeError, SOFT.astype(str)),
+    "objects": (TypeError, Y.astype(object)), "complex": (TypeError, Y + 0j),
 }
 
 
