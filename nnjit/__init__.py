@@ -1,8 +1,8 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
-from . import book, datasets
+from . import book, datasets, losses
 from ._jit import get_threads, set_threads
 from .arrays import DataError
-from .heads import Categorical
+from .heads import Bernoulli, Categorical, Gaussian, Heads, Huber, Laplace, Ordinal, Poisson, SquaredError
 from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW

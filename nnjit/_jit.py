@@ -20,8 +20,12 @@ FORMULA_MATH = {"contract", "nsz"}
 
 
 def kernel(function):
-    """Compile a serial kernel: arrays in, arrays out, the GIL released."""
-    return _compile(function, fastmath=FASTMATH)
+    """Compile a serial kernel: arrays in, arrays out, the GIL released.
+
+    It is inlined where another kernel calls it. Left to LLVM, that would differ between a program that has just been
+    compiled and one from the cache, and with it the last bits of a sum.
+    """
+    return _compile(function, fastmath=FASTMATH, forceinline=True)
 
 
 def parallel_kernel(function):

@@ -44,5 +44,5 @@ def read(path):
         return json.loads(arrays.pop(_TEXT).tobytes()), arrays
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a saved model, or damaged: {error}") from error

@@ -29,7 +29,7 @@ class Sequential:
     layers : sequence of layers
         `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`.
     head : a head
-        `Categorical`. The last layer gives its logits.
+        `Categorical` and the others of `heads`. The last layer gives its logits.
     dtype : str or np.dtype
         ``"float32"`` or ``"float64"``: of parameters, activations and gradients.
 
@@ -63,6 +63,7 @@ class Sequential:
         self.input_shape = None    # until all has gone well
         self.seed(seed)
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
+        self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
         parts = [*self.layers, self.head]
         self.vector, self.gradient_vector = _lay_out(parts, self.dtype)
@@ -182,7 +183,9 @@ class Sequential:
         fresh = self.input_shape is None
         try:
             if fresh:
-                self.build(check_array(X, None).shape[1:], seed)
+                shape = check_array(X, None).shape[1:]
+                self.head.prepare(y)
+                self.build(shape, seed)
             data = self._examples(X, y, sample_weight, sparse)
             validation = self._validation(validation_data, sparse)
         except Exception:
@@ -301,20 +304,35 @@ def load(path):
     description, arrays = checkpoint.read(path)
     try:
         return _restore(description, arrays)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, MemoryError) as error:
         raise DataError(f"{path}: not a saved model of format {FORMAT}, or damaged: {error}") from error
 
 
 def _describe(part, module):
-    """Return a layer or a head as plain values: its class and what it was made with."""
+    """Return a layer or a head as plain values: its class and what it was made with, heads of a head included."""
     if getattr(module, type(part).__name__, None) is not type(part):
-        raise ValueError(f"save: got {part!r}, expected one of nnjit.{module.__name__.rpartition('.')[2]}")
-    return {"kind": type(part).__name__, **{name: getattr(part, name) for name in part.settings}}
+        kind = type(part)
+        raise ValueError(f"save: got {kind.__module__}.{kind.__name__}, expected one of nnjit.{module.__name__[6:]}")
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {name: plain(item) for name, item in value.items()}
+        return _describe(value, module) if hasattr(value, "settings") else value
+
+    return {"kind": type(part).__name__, **{name: plain(getattr(part, name)) for name in part.settings}}
 
 
 def _remake(description, module):
-    settings = dict(description)
-    return getattr(module, settings.pop("kind"))(**settings)
+    def revived(value):
+        if not isinstance(value, dict):
+            return value
+        return _remake(value, module) if "kind" in value else {name: revived(item) for name, item in value.items()}
+
+    settings = {name: revived(value) for name, value in description.items()}
+    kind = getattr(module, settings.pop("kind"))
+    if not isinstance(kind, type) or kind.__module__ != module.__name__:
+        raise ValueError(f"got {kind!r}, expected a class of {module.__name__}")
+    return kind(**settings)
 
 
 def _restore(description, arrays):

@@ -28,11 +28,11 @@ class History:
         self.history, self.epochs, self.validated = {}, [], []
 
     def add(self, epoch, logs):
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
         self.epochs.append(epoch)
         if any(name.startswith("val_") for name in logs):
             self.validated.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
 
 
 class Examples:
@@ -92,18 +92,20 @@ def evaluate(model, data, tapes=None):
 
 
 class _Sums:
-    """The sums of weighted losses, of the weighted metric and of the weights over batches."""
+    """The sums of weighted losses, of the weighted metric (several: an array) and of the weights over batches."""
 
     def __init__(self, head):
-        self.head, self.loss, self.metric, self.weight = head, 0.0, 0.0, 0.0
+        self.names = (head.metric,) if isinstance(head.metric, str) else head.metric
+        self.loss, self.metric, self.weight = 0.0, 0.0, 0.0
 
     def add(self, loss, metric, weight):
         self.loss += loss
-        self.metric += metric
+        self.metric = self.metric + metric
         self.weight += weight
 
     def means(self):
-        return {"loss": self.loss / self.weight, self.head.metric: self.metric / self.weight}
+        metrics = np.atleast_1d(self.metric / self.weight).tolist()
+        return {"loss": self.loss / self.weight, **dict(zip(self.names, metrics))}
 
 
 class _Progress:
@@ -123,7 +125,7 @@ class _Progress:
             self.bar.close()
 
     def show(self, epoch, logs):
-        figures = {name: f"{value:.4f}" for name, value in logs.items() if name != "seconds"}
+        figures = {name: f"{value:.4g}" for name, value in logs.items() if name != "seconds"}
         if self.bar is not None:
             self.bar.set_postfix(figures, refresh=False)
             self.bar.update()

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 # Before a thread starts: those that wait for work must not spin. On a busy machine a barrier that spins costs far more
 # than the kernel that it ends.
@@ -12,6 +13,7 @@ import numba
 import numpy as np
 import pytest
 
+import nnjit
 from nnjit import datasets
 
 
@@ -41,11 +43,12 @@ def mnist():
 def run_python(tmp_path):
     """Return a function that runs code in a new process, in a folder of its own, and returns the JSON it prints.
 
-    Warnings are errors there unless the code says otherwise.
+    Warnings are errors there unless the code says otherwise. A copy of the package in the folder goes before this one.
     """
     def run(code, **environment):
-        done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path, text=True,
-                              capture_output=True, timeout=300, env={**os.environ, **environment})
+        environment = {**os.environ, "PYTHONPATH": str(Path(nnjit.__file__).parents[1]), **environment}
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path, env=environment,
+                              text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -14,7 +14,7 @@ from nnjit import _jit
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "layers", "heads", "losses", "optimizers", "training",
+ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "targets", "layers", "heads", "losses", "optimizers", "training",
          "checkpoint", "model", "datasets", "book", "estimators", "plots", "report", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
@@ -232,3 +232,22 @@ def test_the_number_of_threads(run_python):
     for got, message in [(0, low), (-1, negative), (4, after)]:
         assert message == (f"threads: got {got}, expected 1 to 3; to allow more, set the environment variable "
                            "NUMBA_NUM_THREADS before Python starts")
+
+
+@pytest.mark.compiled
+def test_a_cached_program_gives_the_bits_of_a_compiled_one(run_python, tmp_path):
+    """The same code is inlined in both, so that LLVM adds up in the same order."""
+    code = """
+import hashlib, json
+import numpy as np
+import nnjit as nn
+rng = np.random.default_rng(0)
+X = rng.normal(size=(300, 50)) * (rng.random((300, 50)) < 0.3)
+y = rng.integers(10, size=300)
+model = nn.Sequential([nn.Dense(21), nn.Tanh(), nn.Dropout(0.5), nn.Dense(10)], head=nn.Categorical(), dtype="float64")
+for rows in (X, X + 1):
+    model.fit(rows, y, nn.Adam(0.01), epochs=5, batch_size=100, verbose=0)
+print(json.dumps(hashlib.sha256(model.vector.tobytes()).hexdigest()))
+"""
+    compiled, cached = (run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) for _ in range(2))
+    assert cached == compiled

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nnjit as nn
-from nnjit._blas import one_blas_thread
+from nnjit._blas import kernel_threads
 from nnjit.arrays import SparseRows
 
 N, D, K = 7, 4, 3
@@ -46,7 +46,7 @@ def differences(model, X, y, w, step):
         array[index] = centre
         return np.dot([1, -8, 8, -1], losses) / (12 * h)
 
-    with one_blas_thread:
+    with kernel_threads:
         return {name: np.array([slope(array, index) for index in np.ndindex(array.shape)]).reshape(array.shape)
                 for name, array in model.parameters().items()}
 

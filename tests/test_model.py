@@ -267,7 +267,7 @@ INPUTS = {
     "list": np.ndarray.tolist, "read-only": read_only, "Fortran order": np.asfortranarray,
     "strided": lambda a: a.repeat(2, 0)[::2], "other byte order": lambda a: a.astype(a.dtype.newbyteorder()),
     **{dtype: lambda a, dtype=dtype: a.astype(dtype)
-       for dtype in ("uint8", "int16", "float16", "float32", "longdouble")},
+       for dtype in ("uint8", "int64", "float16", "float32", "longdouble")},
 }
 
 

@@ -1,13 +1,16 @@
 """Losses fused with their deltas: one pass over the logits gives the loss, dL/dz and the number of right decisions.
 
 The loss of a batch is L = sum_i w_i l_i / sum_i w_i. A row of weight 0 counts for nothing, whatever it holds.
+
+Independent units take two passes: a kernel of their distribution gives l and dl/dz of every number, `weigh` makes
+them the loss and the delta of the batch.
 """
 import math
 
 import numpy as np
 from numba import prange
 
-from .._jit import ROWS, chunks, kernel, parallel_kernel
+from .._jit import ROWS, chunks, formula, kernel, parallel_kernel
 from .activations import exp
 
 
@@ -114,3 +117,164 @@ def categorical(z, y, w, delta):
         losses[c], hits_of[c] = _categorical_rows(z[first:last], y[first:last], w[first:last], weight,
                                                   delta[first:last])
     return _sum(losses), _sum(hits_of), weight
+
+
+# ---- independent units ----------------------------------------------------------------------------------------------
+#
+# Arrays are C-contiguous, of any and all of one shape. ``losses`` and ``delta`` are overwritten by l and dl/dz of every
+# number; they are neither each other nor one of the others.
+
+@kernel
+def squared_error(z, y, losses, delta):
+    """l = (z - y)^2, dl/dz = 2 (z - y)."""
+    z, y, losses, delta = z.reshape(-1), y.reshape(-1), losses.reshape(-1), delta.reshape(-1)
+    for i in range(z.size):
+        error = z[i] - y[i]
+        losses[i] = error * error
+        delta[i] = error + error
+
+
+@kernel
+def absolute_error(z, y, losses, delta):
+    """l = |z - y|, dl/dz = the sign of z - y, 0 at y."""
+    z, y, losses, delta = z.reshape(-1), y.reshape(-1), losses.reshape(-1), delta.reshape(-1)
+    for i in range(z.size):
+        error = z[i] - y[i]
+        losses[i] = abs(error)
+        delta[i] = _sign(error)
+
+
+@kernel
+def huber(z, y, threshold, losses, delta):
+    """l = e^2 / 2 for |e| <= c, else c |e| - c^2 / 2, with e = z - y and threshold c; dl/dz = e, held in -c .. c."""
+    z, y, losses, delta = z.reshape(-1), y.reshape(-1), losses.reshape(-1), delta.reshape(-1)
+    c = z.dtype.type(threshold)
+    half = z.dtype.type(0.5)
+    for i in range(z.size):
+        error = z[i] - y[i]
+        slope = min(max(error, -c), c)
+        losses[i] = slope * (error - half * slope)
+        delta[i] = slope
+
+
+@kernel
+def poisson(z, y, losses, delta):
+    """l = rate - y z, dl/dz = rate - y, where rate = e^z as `poisson_rate` has it."""
+    z, y, losses, delta = z.reshape(-1), y.reshape(-1), losses.reshape(-1), delta.reshape(-1)
+    for i in range(z.size):
+        rate = poisson_rate(z[i])
+        losses[i] = rate - y[i] * z[i]
+        delta[i] = rate - y[i]
+
+
+@kernel
+def poisson_rates(z, out):
+    """out = e^z as `poisson_rate` has it."""
+    z, out = z.reshape(-1), out.reshape(-1)
+    for i in range(z.size):
+        out[i] = poisson_rate(z[i])
+
+
+@kernel
+def bernoulli(z, y, positive, losses, delta):
+    """l = -positive log p - (1 - y) log(1 - p) with p = sigmoid(z), dl/dz = (1 - y) p - positive (1 - p).
+
+    ``positive`` is y, or y times what a target of 1 is worth. Every term of l is >= 0: nothing cancels.
+    """
+    z, y, losses, delta = z.reshape(-1), y.reshape(-1), losses.reshape(-1), delta.reshape(-1)
+    positive = positive.reshape(-1)
+    one, zero = z.dtype.type(1), z.dtype.type(0)
+    for i in range(z.size):
+        negative = one - y[i]
+        e = exp(-abs(z[i]))
+        small, large = e / (one + e), one / (one + e)
+        p, q = (small, large) if z[i] < zero else (large, small)
+        losses[i] = (positive[i] * max(-z[i], zero) + negative * max(z[i], zero)
+                     + (positive[i] + negative) * log1p(e))
+        delta[i] = negative * p - positive[i] * q
+
+
+@formula
+def _sign(x):
+    T = type(x)
+    return x if np.isnan(x) else T(x > T(0)) - T(x < T(0))
+
+
+@formula
+def poisson_rate(z):
+    """e^z, and for z above 80 e^80 = 5.5e34: more than anybody counts, and sums of it stay finite in float32."""
+    T = type(z)
+    return exp(min(z, T(80)))
+
+
+@formula
+def log1p(e):
+    """log(1 + e) = 2 artanh(s) with s = e / (2 + e), for 0 <= e <= 1; as s^2 <= 1/9, a short Taylor series gives it."""
+    T = type(e)
+    s = e / (T(2) + e)
+    series, s2 = T(0), s * s
+    for n in range(7 if isinstance(e, np.float32) else 16, -1, -1):
+        series = series * s2 + T(1) / T(2 * n + 1)
+    return T(2) * s * series
+
+
+@kernel
+def weigh(losses, errors, w, terms, delta):
+    """Weigh the rows: delta_ik *= w_i / (terms sum w), in place.
+
+    losses, delta: (N, K); errors: (N, any); w: (N,). Returns (sum_i w_i l_i, sum_i w_i m_i, sum w) in float64, where
+    l_i is sum_k losses_ik / terms and m_i the mean of errors_i.
+    """
+    weight, loss, error = _sum(w), 0.0, 0.0
+    for i in range(w.size):
+        if w[i] == 0:
+            delta[i, :] = 0
+            continue
+        loss += w[i] * (_sum(losses[i]) / terms)
+        error += w[i] * (_sum(errors[i]) / errors.shape[1])
+        share = delta.dtype.type(w[i] / weight / terms)
+        for k in range(delta.shape[1]):
+            delta[i, k] *= share
+    return loss, error, weight
+
+
+# ---- ordered classes ------------------------------------------------------------------------------------------------
+
+@kernel
+def ordinal(z, b, y, w, scratch, delta, db):
+    """The Bernoullis of z_i + b_k, k = 0 .. K - 2, whose targets are [y_i > k]: a row's loss is their sum.
+
+    z, delta: (N, 1), of which delta becomes dL/dz; b, db: (K - 1,), the cut points and dL/db; y: (N,) int64; scratch:
+    (4, N, K - 1). Returns (sum w l, sum w |rank - y|, sum w), where a rank is the number of positive z_i + b_k.
+    """
+    t, above, losses, slopes = scratch[0], scratch[1], scratch[2], scratch[3]
+    T, errors = z.dtype.type, delta    # until the delta is known
+    for i in range(y.size):
+        rank = 0
+        for k in range(b.size):
+            t[i, k] = z[i, 0] + b[k]
+            above[i, k] = T(y[i] > k)
+            rank += t[i, k] > 0
+        errors[i, 0] = T(abs(rank - y[i]))
+    bernoulli(t, above, above, losses, slopes)
+    sums = weigh(losses, errors, w, 1, slopes)
+    db[:] = 0
+    delta[:] = 0
+    for i in range(y.size):
+        for k in range(b.size):
+            delta[i, 0] += slopes[i, k]
+            db[k] += slopes[i, k]
+    return sums
+
+
+# ---- the way back through a softmax ---------------------------------------------------------------------------------
+
+@kernel
+def softmax_backward(p, delta):
+    """delta_ik = p_ik (delta_ik - sum_j p_ij delta_ij), in place, where p = softmax(z) (N, K)."""
+    for i in range(p.shape[0]):
+        mean = p[i, 0] * delta[i, 0]
+        for k in range(1, p.shape[1]):
+            mean += p[i, k] * delta[i, k]
+        for k in range(p.shape[1]):
+            delta[i, k] = p[i, k] * (delta[i, k] - mean)

@@ -44,11 +44,17 @@ def _strip_of_2(indices, values, first, last, M, k, out, i):
 
 @kernel
 def _strip_of_1(indices, values, first, last, M, k, out, i):
-    """Return out[i, k:k + 1 vector] + the same strip of sum_p values[p] M[indices[p]]."""
-    s = load(out, i, k)
-    for p in range(first, last):
+    """Return out[i, k:k + 1 vector] + the same strip of sum_p values[p] M[indices[p]].
+
+    Every other p is summed up apart: a sum waits for the one before it, and one vector gives too few to wait for.
+    """
+    s, t = load(out, i, k), splat(M.dtype.type(0))
+    for p in range(first, last - 1, 2):
         s = fma(splat(values[p]), load(M, indices[p], k), s)
-    return s
+        t = fma(splat(values[p + 1]), load(M, indices[p + 1], k), t)
+    if (last - first) % 2:
+        s = fma(splat(values[last - 1]), load(M, indices[last - 1], k), s)
+    return fma(splat(M.dtype.type(1)), t, s)
 
 
 @kernel
@@ -69,9 +75,9 @@ def _add_narrow_rows(indices, values, first, last, M, out, i):
 
 @kernel
 def _add_rows(indices, values, first, last, M, out, i):
-    """out[i] += sum over first <= p < last of values[p] M[indices[p]], each number in the order of p.
+    """out[i] += sum over first <= p < last of values[p] M[indices[p]].
 
-    The last vector may lie over the strip before it. It is summed up first and stored last, and so changes nothing there.
+    The last vector may lie over the strip before it. It is summed up first, stored last, and holds where they meet.
     """
     H, L = out.shape[1], BYTES // M.itemsize
     if H < L:
@@ -112,30 +118,27 @@ def _compress_row(X, i, first, last, indices, values, place):
     return place
 
 
-@parallel_kernel
+@kernel
 def count_entries(X, counts):
     """counts[i] = how many numbers of X[i] are not 0."""
     N, D = X.shape
     lanes = BYTES // X.itemsize
-    for task in prange((N + _MOST_ROWS - 1) // _MOST_ROWS):
-        for i in range(task * _MOST_ROWS, min(N, (task + 1) * _MOST_ROWS)):
-            count = 0
-            for k in range(0, D // lanes * lanes, lanes):
-                count += count_bits(nonzero(X, i, k))
-            for column in range(D // lanes * lanes, D):
-                count += X[i, column] != 0
-            counts[i] = count
+    for i in range(N):
+        count = 0
+        for k in range(0, D // lanes * lanes, lanes):
+            count += count_bits(nonzero(X, i, k))
+        for column in range(D // lanes * lanes, D):
+            count += X[i, column] != 0
+        counts[i] = count
 
 
-@parallel_kernel
+@kernel
 def compress(X, width, cuts, indices, values):
     """Write the rows of X without their zeros. ``cuts[:, 0]`` is given; the other cuts, indices and values are written."""
     N, D = X.shape
-    blocks = cuts.shape[1] - 1
-    for task in prange((N + _MOST_ROWS - 1) // _MOST_ROWS):
-        for i in range(task * _MOST_ROWS, min(N, (task + 1) * _MOST_ROWS)):
-            for c in range(blocks):
-                cuts[i, c + 1] = _compress_row(X, i, min(D, c * width), min(D, (c + 1) * width), indices, values, cuts[i, c])
+    for i in range(N):
+        for c in range(cuts.shape[1] - 1):
+            cuts[i, c + 1] = _compress_row(X, i, min(D, c * width), min(D, (c + 1) * width), indices, values, cuts[i, c])
 
 
 # ---- forward --------------------------------------------------------------------------------------------------------
@@ -188,22 +191,31 @@ def forward_skipping(X, W, b, z):
 # A task takes every _TASKS-th block of columns, since those in the middle of an image have the most entries.
 
 @kernel
-def _count(cuts, indices, rows, block, counts):
-    """Count the batch's entries in each column of one block."""
+def _transpose(cuts, indices, values, rows, block, width, place, ends, row_of, value_of):
+    """List the batch's entries in a block column by column, from ``place`` on; ``ends[column]`` is where a list ends."""
+    first, last = block * width, min(ends.size, (block + 1) * width)
+    ends[first:last] = 0
     for i in range(rows.size):
         for p in range(cuts[rows[i], block], cuts[rows[i], block + 1]):
-            counts[indices[p]] += 1
-
-
-@kernel
-def _transpose(cuts, indices, values, rows, block, ends, row_of, value_of):
-    """List the batch's entries column by column; ``ends``, where each column's list begins, moves to where it ends."""
+            ends[indices[p]] += 1
+    for column in range(first, last):
+        count = ends[column]
+        ends[column] = place
+        place += count
     for i in range(rows.size):
         for p in range(cuts[rows[i], block], cuts[rows[i], block + 1]):
             column = indices[p]
-            place = ends[column]
-            row_of[place], value_of[place] = i, values[p]
-            ends[column] = place + 1
+            row_of[ends[column]], value_of[ends[column]] = i, values[p]
+            ends[column] += 1
+
+
+@kernel
+def _entries_before(cuts, rows, block):
+    """Return how many entries the batch has in the blocks before this one."""
+    count = 0
+    for i in range(rows.size):
+        count += cuts[rows[i], block] - cuts[rows[i], 0]
+    return count
 
 
 @kernel
@@ -241,17 +253,6 @@ def weight_gradient(cuts, width, indices, values, rows, delta, ends, row_of, val
     D, blocks = dW.shape[0], cuts.shape[1] - 1
     for task in prange(_TASKS):
         for block in range(np.int64(task), blocks, _TASKS):
-            ends[block * width:(block + 1) * width] = 0
-            _count(cuts, indices, rows, block, ends)
-    place = 0
-    for column in range(D):
-        count = ends[column]
-        ends[column] = place
-        place += count
-    for task in prange(_TASKS):
-        for block in range(np.int64(task), blocks, _TASKS):
-            first, last = min(D, block * width), min(D, (block + 1) * width)
-            if first < last:
-                start = ends[first]
-                _transpose(cuts, indices, values, rows, block, ends, row_of, value_of)
-                _gradient_of_block(delta, first, last, start, ends, row_of, value_of, dW)
+            start = _entries_before(cuts, rows, block)
+            _transpose(cuts, indices, values, rows, block, width, start, ends, row_of, value_of)
+            _gradient_of_block(delta, block * width, min(D, (block + 1) * width), start, ends, row_of, value_of, dW)

@@ -1,0 +1,121 @@
+"""The border of the targets: what a head or a loss takes for y, and an explanation of each mistake.
+
+Every function takes the array's ``name`` for its messages, and raises TypeError where it holds no real numbers and
+ValueError where their shape or their values are not as they should be.
+"""
+import numpy as np
+
+from .arrays import as_numbers, cast, check_length
+
+
+def numbers(name, y, N=None):
+    """Return ``y`` as an array of real numbers; with ``N`` rows, where that is given."""
+    y = as_numbers(name, y)
+    if N is not None:
+        check_length(name, y, N)
+    return y.astype(np.uint8) if y.dtype.kind == "b" else y
+
+
+def columns(name, y, units):
+    """Return ``y``, an array of numbers, as (N, units): from (N,) for one unit, from (N, units) for several."""
+    if y.ndim == 1 and units == 1:
+        return y[:, None]
+    if y.ndim == 2 and y.shape[1] == units > 1:
+        return y
+    N = len(y)
+    if units > 1:
+        raise ValueError(f"{name}: got shape {y.shape}, expected ({N}, {units}), a number for each of {units} units")
+    if y.shape == (N, 1):
+        raise ValueError(f"{name}: got shape ({N}, 1), expected ({N},), as a single unit's predictions have it, whose "
+                         f"difference from a column would be {N} by {N}; give {name}[:, 0]")
+    raise ValueError(f"{name}: got shape {y.shape}, expected ({N},) for the single unit of the last layer; "
+                     "for K numbers a row it takes K units")
+
+
+def finite(name, y, dtype):
+    """Return ``y`` as ``dtype``, all finite."""
+    rows = cast(y, dtype)
+    if np.isfinite(rows).all():
+        return rows
+    if np.isfinite(y).all():
+        raise ValueError(f"{name}: got a number too large for {rows.dtype}, expected at most "
+                         f"{np.finfo(rows.dtype).max:.3g}; scale the targets")
+    raise ValueError(f"{name}: got NaN or infinity, expected finite numbers; fill in or drop what is missing")
+
+
+def counts(name, y):
+    """Check that no number of ``y`` is below 0."""
+    if y.min() < 0:
+        raise ValueError(f"{name}: got {y.min():g}, expected counts, from 0 on; numbers of either sign are for "
+                         "Gaussian() (squared error)")
+
+
+def answers(name, y):
+    """Check that ``y`` answers questions of yes or no: 0 and 1, or probabilities between them."""
+    if ((y >= 0) & (y <= 1)).all():
+        return
+    if not np.isfinite(y).all():
+        raise ValueError(f"{name}: got NaN or infinity, expected 0 and 1; fill in or drop what is missing")
+    if np.isin(y, (-1, 1)).all():
+        raise ValueError(f"{name}: got labels -1 and 1, expected 0 and 1; give {name} > 0")
+    if np.isin(y, (1, 2)).all():
+        raise ValueError(f"{name}: got labels 1 and 2, expected 0 and 1; give {name} - 1")
+    if (y == np.floor(y)).all() and y.min() >= 0:
+        raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected 0 and 1, the answer to a question; "
+                         f"for one of {int(y.max()) + 1} classes use Categorical() (softmax) and a unit for each")
+    bad = y[(y < 0) | (y > 1)].flat[0]
+    raise ValueError(f"{name}: got {bad:g}, expected 0 and 1, or probabilities between them")
+
+
+def labels(name, y, classes, more):
+    """Return ``y``, (N,) class numbers of any integral or whole floating values, as int64 in 0 .. classes - 1.
+
+    ``more`` says, with the number of classes in place of ``{}``, how to make room for more.
+    """
+    expected = f"expected class numbers 0 .. {classes - 1}"
+    whole = np.isfinite(y) & (y == np.floor(y))
+    if not whole.all():
+        raise ValueError(f"{name}: got {y[~whole].flat[0]}, {expected}; numbers that are not whole are for Gaussian() "
+                         "(squared error)")
+    low, high = int(y.min()), int(y.max())
+    got = f"{name}: got labels {low} .. {high}, {expected}"
+    if low >= 1 and high == classes:
+        raise ValueError(f"{got}: the first class is 0; if the labels begin at 1, give {name} - 1; for {high + 1} "
+                         f"classes {more.format(high + 1)}")
+    if low < 0:
+        raise ValueError(f"{got}; number the classes with np.unique({name}, return_inverse=True)[1]")
+    if high >= classes:
+        raise ValueError(f"{got}; for {high + 1} classes {more.format(high + 1)}")
+    return y.astype(np.int64)
+
+
+def count_classes(name, y):
+    """Return how many classes the class numbers ``y`` have; they begin at 0."""
+    y = numbers(name, y)
+    if y.ndim != 1 or y.size == 0:
+        raise ValueError(f"{name}: got shape {y.shape}, expected class numbers (N,)")
+    classes = max(2, int(np.nanmax(np.where(np.isfinite(y), y, 0))) + 1)
+    labels(name, y, classes, "")
+    if y.min() > 0:
+        raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected the first class to be 0; give "
+                         f"{name} - {y.min():g}, or the number of classes where the first are absent here")
+    return classes
+
+
+def distributions(name, y):
+    """Check that every row of ``y`` (..., K) is a probability distribution: from 0 on, with the sum 1."""
+    sums = y.sum(axis=-1)
+    if np.isfinite(y).all() and y.min() >= 0 and np.allclose(sums, 1, rtol=0, atol=1e-4):
+        return
+    if np.isin(y, (0, 1)).all():
+        bad = sums[~np.isclose(sums, 1)].flat[0]
+        raise ValueError(f"{name}: got a row of 0 and 1 with {bad:g} ones, expected one class a row, or probabilities "
+                         "with the sum 1; for any number of labels a row use Bernoulli() (binary cross-entropy)")
+    raise ValueError(f"{name}: got rows that are no probabilities, expected numbers from 0 on with the sum 1 in each")
+
+
+def one_hot(y, K, dtype):
+    """Return the class numbers ``y`` (N,) as rows (N, K) with a 1 at the class."""
+    rows = np.zeros((len(y), K), dtype)
+    rows[np.arange(len(y)), y] = 1
+    return rows
