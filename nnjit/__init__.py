@@ -2,7 +2,17 @@
 from . import book, datasets, losses
 from ._jit import get_threads, set_threads
 from .arrays import DataError
-from .heads import Bernoulli, Categorical, Gaussian, Heads, Huber, Laplace, Ordinal, Poisson, SquaredError
+from .heads import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    Heads,
+    Huber,
+    Laplace,
+    Ordinal,
+    Poisson,
+    SquaredError,
+)
 from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW

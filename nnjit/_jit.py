@@ -205,14 +205,3 @@ def check_process():
     if _lost_threads:
         raise RuntimeError("nnjit: got a process forked from one in which kernels had run, expected a new one, because their "
                            "threads do not survive a fork; start it with multiprocessing.get_context('spawn')")
-
-
-# ---- how rows are shared out ----------------------------------------------------------------------------------------
-
-ROWS = 256    # rows a chunk: fixed, so that sums and BLAS products come out the same at any number of threads
-
-
-@formula
-def chunks(n):
-    """Return the number of chunks of ``ROWS`` rows that ``n`` rows make, at least 1."""
-    return max(1, (n + ROWS - 1) // ROWS)

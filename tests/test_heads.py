@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 from scipy import optimize, special, stats
 
 import nnjit as nn
-from nnjit._jit import ROWS
 from nnjit.kernels import likelihoods
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -529,7 +528,6 @@ print(json.dumps(found))
 
 @pytest.mark.compiled
 def test_the_same_bits_at_any_number_of_threads(run_python, request):
-    assert ROWS < 700
     one, two, four = run_python(SAME_BITS.replace("TESTS", repr(str(request.path.parent))), NUMBA_NUM_THREADS="4")
     assert one == two == four
     assert len(set(one)) >= 2 * len(CASES) - 2    # Gaussian and linear with squared error may agree

@@ -8,9 +8,8 @@ them the loss and the delta of the batch.
 import math
 
 import numpy as np
-from numba import prange
 
-from .._jit import ROWS, chunks, formula, kernel, parallel_kernel
+from .._jit import formula, kernel
 from .activations import exp
 
 
@@ -86,13 +85,6 @@ def _soft_rows(z, y, w, weight, delta):
 
 
 @kernel
-def _categorical_rows(z, y, w, weight, delta):
-    if y.ndim == 1:
-        return _integer_rows(z, y, w, weight, delta)
-    return _soft_rows(z, y, w, weight, delta)
-
-
-@kernel
 def _sum(values):
     total = 0.0
     for i in range(values.size):
@@ -100,23 +92,19 @@ def _sum(values):
     return total
 
 
-@parallel_kernel
+@kernel
 def categorical(z, y, w, delta):
     """Cross-entropy of softmax(z): l_i = -sum_k y_ik log p_ik from the logits, delta_i = w_i (p_i - y_i) / sum w.
 
     z, delta: (N, K), delta may be z; y: (N,) int64 class numbers, or (N, K) rows of probabilities; w: (N,).
     Returns (sum w l, sum of w over the rows whose largest p is that of y, sum w) in float64.
     """
-    N, weight = z.shape[0], _sum(w)
-    if chunks(N) == 1:
-        loss, hits = _categorical_rows(z, y, w, weight, delta)
-        return loss, hits, weight
-    losses, hits_of = np.empty(chunks(N)), np.empty(chunks(N))
-    for c in prange(chunks(N)):
-        first, last = c * ROWS, min(N, (c + 1) * ROWS)
-        losses[c], hits_of[c] = _categorical_rows(z[first:last], y[first:last], w[first:last], weight,
-                                                  delta[first:last])
-    return _sum(losses), _sum(hits_of), weight
+    weight = _sum(w)
+    if y.ndim == 1:
+        loss, hits = _integer_rows(z, y, w, weight, delta)
+    else:
+        loss, hits = _soft_rows(z, y, w, weight, delta)
+    return loss, hits, weight
 
 
 # ---- independent units ----------------------------------------------------------------------------------------------
