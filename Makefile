@@ -13,8 +13,8 @@ mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
 
 test: .venv/test
-	$(BIN)/python -m pytest $(ARGS)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
 bench: .venv/bench
 	$(BIN)/python scripts/bench.py $(ARGS)

@@ -92,10 +92,23 @@ class _CacheFiles(caching.CompileResultCacheImpl):
     _locator_classes = [_ChosenFolder, _PackageFolder, _UserFolder]
 
 
+class _CodeFiles(caching.IndexDataCacheFile):
+    """The files of one kernel. Numba numbers them, so that two processes could give one number to two signatures."""
+
+    def save(self, key, data):
+        name = self._data_name_pattern.replace("{number:d}", hashlib.sha256(repr(key).encode()).hexdigest()[:16])
+        self._save_data(name, data)
+        self._save_index({**self._load_index(), key: name})
+
+
 class _KernelCache(caching.FunctionCache):
     """Numba's disk cache, except that a file which cannot be read or written costs a compilation and one warning."""
 
     _impl_class = _CacheFiles
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = _CodeFiles(self._cache_path, self._impl.filename_base, _STAMP)
 
     def load_overload(self, signature, context):
         try:

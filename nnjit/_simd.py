@@ -116,10 +116,11 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
         return sum(1 << lane for lane, number in enumerate(M[i, k:k + BYTES // M.itemsize]) if number != 0)
 
     def lowest_bit(bits):
+        bits = int(bits)
         return (bits & -bits).bit_length() - 1
 
     def count_bits(bits):
-        return bits.bit_count()
+        return int(bits).bit_count()
 
     def load(M, i, k):
         return M[i, k:k + BYTES // M.itemsize].copy()

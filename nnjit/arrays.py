@@ -80,7 +80,7 @@ def as_numbers(name, values):
         raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
     if values.dtype.kind not in "buif":
         raise TypeError(f"{name}: got {values.dtype}, expected an array of real numbers")
-    return values
+    return values if values.flags.writeable else values.copy()    # kernels would be compiled anew for a read-only array
 
 
 def cast(values, dtype):

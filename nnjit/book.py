@@ -141,7 +141,7 @@ def run(name, gradient="book", seed=0, dtype="float64", iterations=None, data=No
     Raises
     ------
     ValueError
-        An unknown name or gradient, a negative seed, fewer than 1 iteration.
+        An unknown name or gradient, a seed outside 0 .. 2^32 - 1, fewer than 1 iteration.
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"name: got {name!r}, expected 'tanh' or 'relu'")
@@ -151,7 +151,9 @@ def run(name, gradient="book", seed=0, dtype="float64", iterations=None, data=No
     iterations = experiment.iterations if iterations is None else check_count("iterations", iterations)
     data = datasets.load() if data is None else data
     (x, y), test = data.rows(dtype, train_size=TRAIN_SIZE)
-    draws = np.random.RandomState(check_count("seed", seed, least=0))
+    if check_count("seed", seed, least=0) >= 2**32:
+        raise ValueError(f"seed: got {seed}, expected less than 2**32, as RandomState takes")
+    draws = np.random.RandomState(seed)
     layer = _LiteralDropout if gradient == "book" else _DrawnDropout
     model = network(experiment, draws, lambda: layer(draws), dtype=dtype)
     history = model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test, shuffle=False,
