@@ -277,17 +277,6 @@ def check_length(name, values, N):
         raise ValueError(f"{name}: got shape {shape}, expected {N} rows, as many as X has")
 
 
-def check_labels(y, classes):
-    """Return ``y``, (N,) class numbers of any integral or whole floating values, as int64 in 0 .. classes - 1."""
-    fractional = ~(np.isfinite(y) & (y == np.floor(y))) if y.dtype.kind == "f" else np.zeros(1, bool)
-    if fractional.any():
-        raise ValueError(f"y: got {y[fractional][0]}, expected whole class numbers 0 .. {classes - 1}")
-    if y.min() < 0 or y.max() >= classes:
-        raise ValueError(f"y: got labels {y.min():g} .. {y.max():g}, expected 0 .. {classes - 1}, one for each of the "
-                         f"{classes} units of the last layer")
-    return y.astype(np.int64)
-
-
 def check_weights(sample_weight, N, dtype):
     """Return ``sample_weight`` as (N,) of ``dtype``, ones for None; at least 0 and not all 0, ValueError otherwise."""
     if sample_weight is None:

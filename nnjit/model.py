@@ -311,8 +311,7 @@ def load(path):
 def _describe(part, module):
     """Return a layer or a head as plain values: its class and what it was made with, heads of a head included."""
     if getattr(module, type(part).__name__, None) is not type(part):
-        kind = type(part)
-        raise ValueError(f"save: got {kind.__module__}.{kind.__name__}, expected one of nnjit.{module.__name__[6:]}")
+        raise ValueError(f"save: got {part!r}, expected one of {module.__name__}")
 
     def plain(value):
         if isinstance(value, dict):
@@ -323,15 +322,13 @@ def _describe(part, module):
 
 
 def _remake(description, module):
-    def revived(value):
-        if not isinstance(value, dict):
-            return value
-        return _remake(value, module) if "kind" in value else {name: revived(item) for name, item in value.items()}
-
-    settings = {name: revived(value) for name, value in description.items()}
-    kind = getattr(module, settings.pop("kind"))
+    settings = dict(description)
+    if "heads" in settings:
+        settings["heads"] = {name: _remake(head, module) for name, head in settings["heads"].items()}
+    name = settings.pop("kind")
+    kind = getattr(module, name)
     if not isinstance(kind, type) or kind.__module__ != module.__name__:
-        raise ValueError(f"got {kind!r}, expected a class of {module.__name__}")
+        raise ValueError(f"got the kind {name!r}, expected a class of {module.__name__}")
     return kind(**settings)
 
 
