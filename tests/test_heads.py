@@ -591,7 +591,8 @@ def test_the_threshold_is_of_the_probability(threshold, z):
 
 @pytest.mark.parametrize("head, decision", [
     (nn.Gaussian(), np.mean), (nn.Laplace(), np.median), (nn.Poisson(), np.mean),
-    (nn.Huber(0.5), lambda y: optimize.minimize_scalar(lambda m: special.huber(0.5, y - m).sum()).x)], ids=["mean", "median", "rate", "between"])
+    (nn.Huber(0.5), lambda y: optimize.minimize_scalar(lambda m: special.huber(0.5, y - m).sum()).x)],
+    ids=["mean", "median", "rate", "between"])
 def test_what_a_network_without_inputs_learns(rng, head, decision):
     """With an outlier among the targets: the mean, the median, something between."""
     y = np.append(rng.poisson(3, size=20) + 0.0, 60)
