@@ -1,7 +1,8 @@
-"""Vectors in registers: four operations with which a kernel keeps a strip of sums out of memory.
+"""Vectors in registers: the operations with which a kernel keeps a strip of sums out of memory.
 
 LLVM vectorises a plain loop well as long as what it adds up lies in an array; sums over a few rows of a matrix then travel
-to the cache and back for every row. A `Vector` has 64 bytes, 16 float32 or 8 float64: one register of AVX-512, two of AVX.
+to the cache and back for every row. A vector has 64 bytes, 16 float32 or 8 float64: one register of AVX-512, two of AVX. A
+`Strip` is a few of them side by side. How many is known at compile time, as the length of the tuple ``width``.
 """
 import numba
 import numpy as np
@@ -12,72 +13,79 @@ from numba.extending import intrinsic, models, register_model
 BYTES = 64
 
 
-class Vector(types.Type):
-    """The Numba type of a vector of ``BYTES / itemsize`` numbers of ``dtype``."""
+class Strip(types.Type):
+    """The Numba type of ``count`` vectors, each of ``BYTES / itemsize`` numbers of ``dtype``."""
 
-    def __init__(self, dtype):
-        self.dtype = dtype
-        self.lanes = BYTES * 8 // dtype.bitwidth
-        super().__init__(name=f"Vector({dtype}, {self.lanes})")
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, vector):
-        element = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+    def __init__(self, dtype, count):
+        self.dtype, self.count = dtype, count
+        super().__init__(name=f"Strip({dtype}, {count})")
 
 
-def _address(context, builder, signature, args):
-    """Return the address of M[i, k] as a pointer to a vector, and the alignment of a number."""
-    matrix = signature.args[0]
-    M = context.make_array(matrix)(context, builder, args[0])
-    row_stride = cgutils.unpack_tuple(builder, M.strides, 2)[0]
-    offset = builder.mul(context.cast(builder, args[1], signature.args[1], types.intp), row_stride)
-    column = context.cast(builder, args[2], signature.args[2], types.intp)
+@register_model(Strip)
+class _StripModel(models.PrimitiveModel):
+    def __init__(self, manager, strip):
+        number = manager.lookup(strip.dtype).get_value_type()
+        super().__init__(manager, strip, ir.ArrayType(ir.VectorType(number, BYTES * 8 // strip.dtype.bitwidth), strip.count))
+
+
+def _address(context, builder, signature, args, position=0):
+    """Return the address of M[i, k] as a pointer to a vector, and the alignment of a number; M is the argument there."""
+    matrix, row, column = signature.args[position:position + 3]
+    M = context.make_array(matrix)(context, builder, args[position])
     itemsize = matrix.dtype.bitwidth // 8
+    row_stride = cgutils.unpack_tuple(builder, M.strides, 2)[0]
+    offset = builder.mul(context.cast(builder, args[position + 1], row, types.intp), row_stride)
+    column = context.cast(builder, args[position + 2], column, types.intp)
     offset = builder.add(offset, builder.mul(column, ir.Constant(column.type, itemsize)))
-    vector = context.get_value_type(Vector(matrix.dtype))
+    vector = ir.VectorType(context.get_value_type(matrix.dtype), BYTES // itemsize)
     return builder.bitcast(cgutils.pointer_add(builder, M.data, offset), vector.as_pointer()), itemsize
 
 
-@intrinsic
-def load(typing, M, i, k):
-    """Return the vector M[i, k:k + lanes]; the rows of M are contiguous."""
-    def generate(context, builder, signature, args):
-        address, align = _address(context, builder, signature, args)
-        return builder.load(address, align=align)
-    return Vector(M.dtype)(M, i, k), generate
+def _places(builder, address, count):
+    return [builder.gep(address, [ir.Constant(ir.IntType(64), j)]) for j in range(count)]
 
 
 @intrinsic
-def store(typing, M, i, k, vector):
-    """M[i, k:k + lanes] = vector."""
+def load(typing, M, i, k, width):
+    """Return the strip of vectors that begins at M[i, k], as many as the tuple ``width`` is long; M's rows are contiguous."""
     def generate(context, builder, signature, args):
         address, align = _address(context, builder, signature, args)
-        builder.store(args[3], address, align=align)
+        strip = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
+        for j, place in enumerate(_places(builder, address, len(width))):
+            strip = builder.insert_value(strip, builder.load(place, align=align), j)
+        return strip
+    return Strip(M.dtype, len(width))(M, i, k, width), generate
+
+
+@intrinsic
+def store(typing, M, i, k, strip):
+    """Write the strip to where M[i, k] begins."""
+    def generate(context, builder, signature, args):
+        address, align = _address(context, builder, signature, args)
+        for j, place in enumerate(_places(builder, address, strip.count)):
+            builder.store(builder.extract_value(args[3], j), place, align=align)
         return context.get_dummy_value()
-    return types.none(M, i, k, vector), generate
+    return types.none(M, i, k, strip), generate
 
 
 @intrinsic
-def splat(typing, x):
-    """Return the vector whose numbers are all ``x``."""
+def add_scaled(typing, strip, x, M, i, k):
+    """Return strip + x times the strip of M that begins at M[i, k]; x is a number."""
     def generate(context, builder, signature, args):
-        vector = context.get_value_type(signature.return_type)
-        first = builder.insert_element(ir.Constant(vector, ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
-    return Vector(x)(x), generate
+        address, align = _address(context, builder, signature, args, 2)
+        factor = _splat(builder, args[1], address.type.pointee)
+        total = args[0]
+        for j, place in enumerate(_places(builder, address, strip.count)):
+            product = builder.fmul(factor, builder.load(place, align=align), flags=("contract",))
+            total = builder.insert_value(total, builder.fadd(product, builder.extract_value(total, j), flags=("contract",)), j)
+        return total
+    return strip(strip, x, M, i, k), generate
 
 
-@intrinsic
-def fma(typing, a, b, c):
-    """Return a b + c, number by number."""
-    def generate(context, builder, signature, args):
-        product = builder.fmul(args[0], args[1], flags=("contract",))
-        return builder.fadd(product, args[2], flags=("contract",))
-    return c(a, b, c), generate
+def _splat(builder, x, vector):
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
 
 
 @intrinsic
@@ -122,14 +130,11 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
     def count_bits(bits):
         return int(bits).bit_count()
 
-    def load(M, i, k):
-        return M[i, k:k + BYTES // M.itemsize].copy()
+    def load(M, i, k, width):
+        return M[i, k:k + len(width) * BYTES // M.itemsize].copy()
 
-    def store(M, i, k, vector):
-        M[i, k:k + vector.size] = vector
+    def store(M, i, k, strip):
+        M[i, k:k + strip.size] = strip
 
-    def splat(x):
-        return np.full(BYTES // x.itemsize, x)
-
-    def fma(a, b, c):
-        return a * b + c
+    def add_scaled(strip, x, M, i, k):
+        return strip + x * M[i, k:k + strip.size]

@@ -72,6 +72,12 @@ def aligned(shape, dtype):
     return memory[first:first + size].view(dtype).reshape(shape)
 
 
+def padded_shape(shape, dtype):
+    """Return the shape with which a matrix is stored: rows of whole cache lines, unless they are shorter than one."""
+    line = CACHE_LINE // np.dtype(dtype).itemsize
+    return (shape[0], -(-shape[1] // line) * line) if len(shape) == 2 and shape[1] > line else shape
+
+
 def as_numbers(name, values):
     """Return ``values`` as an array of real numbers; TypeError for other kinds, ValueError for rows of different lengths."""
     try:
@@ -206,20 +212,15 @@ class SparseRows:
         The columns and the values of the matrix's entries, row after row, the columns ascending.
     cuts : (M, blocks + 1) int64
         Where the entries of a row of the matrix begin in each block of columns, and where they end.
-    width : int
-        Columns in a block. What is computed for a block belongs to one thread.
     rows : (N,) int64
         The numbers of the rows of the matrix that these are.
     """
-
-    BLOCKS, LINE = 16, 64    # at most so many blocks of columns, each of a multiple of so many columns
 
     def __init__(self, matrix, dtype):
         """Take a scipy.sparse matrix, or a C-contiguous array of real numbers, any dtype; the values become ``dtype``."""
         N, D = self.shape = matrix.shape
         self.dtype = dtype
-        self.width = -(-D // (self.BLOCKS * self.LINE)) * self.LINE
-        self.cuts = np.empty((N, -(-D // self.width) + 1), np.int64)
+        self.cuts = np.empty((N, -(-D // kernel.block_width(D)) + 1), np.int64)
         self.rows = np.arange(N)
         self._scratch = {}
         if scipy.sparse.issparse(matrix):
@@ -231,10 +232,9 @@ class SparseRows:
         counts = np.empty(len(X), np.int64)
         with kernel_threads:
             kernel.count_entries(X, counts)
-            ends = np.cumsum(counts)
-            self.cuts[:, 0] = ends - counts
-            self.indices, self.values = np.empty(ends[-1], np.int32), np.empty(ends[-1], self.dtype)
-            kernel.compress(X, self.width, self.cuts, self.indices, self.values)
+            entries = counts.sum()
+            self.indices, self.values = np.empty(entries, np.int32), np.empty(entries, self.dtype)
+            kernel.compress(X, self.cuts, self.indices, self.values)
 
     def _take(self, matrix):
         matrix = scipy.sparse.csr_array(matrix)
@@ -244,7 +244,7 @@ class SparseRows:
         self.indices, self.values = matrix.indices.astype(np.int32, copy=False), cast(matrix.data, self.dtype)
         N, blocks = len(self.cuts), self.cuts.shape[1] - 1
         row = np.repeat(np.arange(N), np.diff(matrix.indptr))
-        in_block = np.bincount(row * blocks + self.indices // self.width, minlength=N * blocks).reshape(N, blocks)
+        in_block = np.bincount(row * blocks + self.indices // kernel.block_width(self.shape[1]), minlength=N * blocks).reshape(N, blocks)
         self.cuts[:, 0] = matrix.indptr[:-1]
         self.cuts[:, 1:] = self.cuts[:, :1] + np.cumsum(in_block, axis=1)
 
@@ -259,13 +259,17 @@ class SparseRows:
         batch.shape = (batch.rows.size, self.shape[1])
         return batch
 
-    def scratch(self):
-        """Return the arrays in which the batch is listed by columns: (D,) ends, and a row and a value for each entry."""
+    def scratch(self, width):
+        """Return the arrays for a weight gradient: the batch's entries column by column, and rows of that width.
+
+        These are (D,) ends, a row and a value for each entry, and the rows (N, width), zeros at first.
+        """
         N = self.rows.size
-        if N not in self._scratch:
+        if (N, width) not in self._scratch:
             most = N * int((self.cuts[:, -1] - self.cuts[:, 0]).max())    # room for any rows, also repeated ones
-            self._scratch[N] = (np.empty(self.shape[1], np.int64), np.empty(most, np.int32), np.empty(most, self.dtype))
-        return self._scratch[N]
+            self._scratch[N, width] = (np.empty(self.shape[1], np.int64), np.empty(most, np.int32),
+                                       np.empty(most, self.dtype), aligned((N, width), self.dtype))
+        return self._scratch[N, width]
 
 
 # ---- targets and weights --------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class Dense:
         self.parameters["b"][:] = 0
 
     def forward(self, x, out, step=None):
-        W, b = self.parameters["W"], self.parameters["b"]
+        W, b = self.padded["W"], self.parameters["b"]
         if isinstance(x, SparseRows):
             sparse.forward(x.cuts, x.indices, x.values, x.rows, W, b, out)
         elif isinstance(x, PassingRows):
@@ -76,14 +76,15 @@ class Dense:
         return out
 
     def backward(self, x, a, delta, dx, step=None):
+        dW = self.padded_gradients["W"]
         if isinstance(x, SparseRows):
-            sparse.weight_gradient(x.cuts, x.width, x.indices, x.values, x.rows, delta, *x.scratch(), self.gradients["W"])
+            sparse.weight_gradient(x.cuts, x.indices, x.values, x.rows, delta, *x.scratch(dW.shape[1]), dW)
         else:
-            affine.product(x, True, delta, False, self.no_bias, self.gradients["W"])
+            affine.product(x, True, delta, False, self.no_bias, dW)
         if self.bias:
             affine.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
-            affine.product(delta, False, self.parameters["W"], True, self.no_bias, dx)
+            affine.product(delta, False, self.padded["W"], True, self.no_bias, dx)
         return dx
 
     def __repr__(self):

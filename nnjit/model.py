@@ -18,6 +18,7 @@ from .arrays import (
     check_passing,
     check_sparse,
     check_weights,
+    padded_shape,
 )
 
 
@@ -390,19 +391,25 @@ class _Tape:
 
 
 def _lay_out(parts, dtype):
-    """Return the flat vectors of all parameters and all gradients, and give every layer and the head its views of them."""
+    """Return the flat vectors of all parameters and all gradients, and give every layer and the head its views of them.
+
+    ``padded`` and ``padded_gradients`` are the views with the padding of `padded_shape`. That is zero in both, so that no
+    optimiser changes it.
+    """
     line = CACHE_LINE // dtype.itemsize
 
-    def padded(shape):    # so that every parameter begins at a cache line
-        return -(-math.prod(shape) // line) * line
+    def size(shape):    # so that every parameter begins at a cache line
+        return -(-math.prod(padded_shape(shape, dtype)) // line) * line
 
-    total = sum(padded(shape) for part in parts for shape in part.shapes.values())
+    total = sum(size(shape) for part in parts for shape in part.shapes.values())
     vectors = aligned(total, dtype), aligned(total, dtype)
     first = 0
     for part in parts:
-        part.parameters, part.gradients = {}, {}
+        part.parameters, part.gradients, part.padded, part.padded_gradients = {}, {}, {}, {}
         for name, shape in part.shapes.items():
-            for views, vector in zip((part.parameters, part.gradients), vectors):
-                views[name] = vector[first:first + math.prod(shape)].reshape(shape)
-            first += padded(shape)
+            stored = padded_shape(shape, dtype)
+            for views, padded, vector in zip((part.parameters, part.gradients), (part.padded, part.padded_gradients), vectors):
+                padded[name] = vector[first:first + math.prod(stored)].reshape(stored)
+                views[name] = padded[name][..., :shape[-1]]
+            first += size(shape)
     return vectors

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from nnjit.arrays import SparseRows
+from nnjit.arrays import SparseRows, padded_shape
 from nnjit.kernels import affine, dropout, likelihoods, updates
 from nnjit.kernels import sparse as zeros
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
 SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 140, 133), (5, 9, 270),
-                                             (515, 9, 4)])
+                                             (515, 9, 4), (3, 70, 16)])
 
 
 def close(got, expected, terms):
@@ -40,11 +40,17 @@ def test_products_with_transposes(rng, dtype, shape):
     x, W, delta = (rng.normal(size=size).astype(dtype) for size in [(N, D), (D, H), (N, H)])
     dW, db, dx = np.full_like(W, np.nan), np.full(H, np.nan, dtype), np.full_like(x, np.nan)
     affine.product(x, True, delta, False, db[:0], dW)
+    padded = np.full(padded_shape(W.shape, dtype), np.nan, dtype)
+    affine.product(x, True, delta, False, db[:0], padded)
+    assert np.array_equal(padded[:, :H], dW) and np.isnan(padded[:, H:]).all()
     affine.bias_gradient(delta, db)
     affine.product(delta, False, W, True, db[:0], dx)
     close(dW, naive.weight_gradient(x, delta), N)
     close(db, naive.bias_gradient(delta), N)
     close(dx, naive.input_gradient(delta, W), H)
+    padded = np.full_like(dx, np.nan)
+    affine.product(delta, False, with_padding(W), True, db[:0], padded)
+    assert np.array_equal(padded, dx)
 
 
 # ---- affine, sparse rows --------------------------------------------------------------------------------------------
@@ -54,6 +60,13 @@ def rows_with_zeros(rng, N, D, dtype):
     x = rng.normal(size=(N, D)) * (rng.random((N, D)) < 1 / 3)
     x[::5] = 0
     return x.astype(dtype)
+
+
+def with_padding(matrix):
+    """Return the matrix with its rows as parameters are stored."""
+    padded = np.zeros(padded_shape(matrix.shape, matrix.dtype), matrix.dtype)
+    padded[:, :matrix.shape[1]] = matrix
+    return padded
 
 
 BATCHES = {
@@ -76,15 +89,16 @@ def test_sparse_rows(rng, dtype, shape, batch):
     chosen = BATCHES[batch](rng, N)
     x, rows = x[chosen], SparseRows(x, np.dtype(dtype))[chosen]
     W, b, delta = (rng.normal(size=size).astype(dtype) for size in [(D, H), (H,), (len(x), H)])
-    z, dW = np.full((len(x), H), np.nan, dtype), np.full((D, H), np.nan, dtype)
+    z, dW = np.full((len(x), H), np.nan, dtype), np.full(padded_shape((D, H), dtype), np.nan, dtype)
     arrays = rows.cuts, rows.indices, rows.values, rows.rows
     for bias in (b, b[:0]):
-        zeros.forward(*arrays, W, bias, z)
+        zeros.forward(*arrays, with_padding(W), bias, z)
         close(z, naive.affine(x, W, bias), D)
     entries = np.count_nonzero(x)
     scratch = np.empty(D, np.int64), np.empty(entries, np.int32), np.empty(entries, dtype)
-    zeros.weight_gradient(rows.cuts, rows.width, *arrays[1:], delta, *scratch, dW)
-    close(dW, naive.weight_gradient(x, delta), N)
+    zeros.weight_gradient(*arrays, delta, *scratch, np.zeros((len(x), dW.shape[1]), dtype), dW)
+    close(dW[:, :H], naive.weight_gradient(x, delta), N)
+    assert not dW[:, H:].any()
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -94,12 +108,13 @@ def test_scratch_has_room_for_any_batch(rng, batch):
     x[-1] = 1
     matrix = SparseRows(x, np.dtype(float))
     rows = BATCHES[batch](rng, 19)
-    matrix[::-1].scratch()
-    ends, row_of, value_of = matrix[rows].scratch()
+    matrix[::-1].scratch(16)
+    ends, row_of, value_of, padded = matrix[rows].scratch(16)
     entries = np.count_nonzero(x[rows])
     assert (ends.shape, ends.dtype) == ((13,), np.int64)
     assert len(row_of) >= entries and len(value_of) >= entries
     assert (row_of.dtype, value_of.dtype) == (np.int32, np.float64)
+    assert padded.shape == (len(matrix[rows]), 16) and not padded.any()
 
 
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
@@ -123,7 +138,7 @@ def test_dense_rows_lose_their_zeros(rng, given):
         expected = SparseRows(sparse.csr_array(x.astype(np.float32)), np.dtype(np.float32))
         for name in ("cuts", "indices", "values"):
             assert np.array_equal(getattr(rows, name), getattr(expected, name)), name
-        W, b = rng.normal(size=(D, 17)).astype(np.float32), rng.normal(size=17).astype(np.float32)
+        W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
         assert zeros.forward_skipping(x, W, b, z) == 0
         zeros.forward(rows.cuts, rows.indices, rows.values, rows.rows, W, b, z_kept)

@@ -1,6 +1,7 @@
 """The affine map z = x W + b and its gradients. The products go to BLAS in fixed blocks, one BLAS thread each.
 
-Shapes: x (N, D), W (D, H), b (H,), z and delta (N, H). Without biases, ``b`` has the size 0.
+Shapes: x (N, D), W and dW (D, H), b (H,), z and delta (N, H). Without biases, ``b`` has the size 0. The rows of W and dW may
+be padded, which is left as it is.
 """
 from numba import prange
 
@@ -29,7 +30,7 @@ def product(A, transpose_A, B, transpose_B, b, C):
 
     The blocks of C, which may be computed at the same time, follow from its shape alone, and so do the bits.
     """
-    N, H = C.shape
+    N, H = C.shape[0], min(C.shape[1], B.shape[0] if transpose_B else B.shape[1])
     down, across = (N + _HEIGHT - 1) // _HEIGHT, (H + _WIDTH - 1) // _WIDTH
     height, width = (N + down - 1) // down, (H + across - 1) // across
     if down * across == 1:

@@ -76,11 +76,13 @@ def draw_mask(seed, layer, step, threshold, digits, words):
 def apply_mask(x, words, scale, out):
     """out = x * scale where the unit is kept, 0 where it is dropped. x, out: (N, units), out may be x."""
     N, H = x.shape
-    scale = x.dtype.type(scale)
-    zero = x.dtype.type(0)
+    scale, zero = x.dtype.type(scale), x.dtype.type(0)
+    if out is not x:
+        for i in range(N):
+            for u in range(H):
+                out[i, u] = x[i, u]
     for i in range(N):
-        for first in range(0, H, WORD):
-            word = words[i, first // WORD]
-            for u in range(min(WORD, H - first)):
-                kept = (word >> np.uint64(u)) & _ONE
-                out[i, first + u] = x[i, first + u] * scale if kept else zero
+        for m in range(words.shape[1]):
+            word, units = words[i, m], out[i, m * WORD:min(H, (m + 1) * WORD)]
+            for u in range(units.size):
+                units[u] = units[u] * scale if (word >> np.uint64(u)) & _ONE else zero

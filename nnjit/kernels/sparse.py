@@ -2,99 +2,70 @@
 
 Rows without their zeros are three arrays: row i has the columns ``indices[p]`` and the values ``values[p]`` for
 ``cuts[i, 0] <= p < cuts[i, -1]``, in ascending order; those between ``cuts[i, c]`` and ``cuts[i, c + 1]`` lie in the c-th block
-of ``width`` columns. A batch is the list ``rows`` of its rows' numbers. Shapes: W (D, H), b (H,) or (0,), z and delta (N, H).
+of ``width`` columns. A batch is the list ``rows`` of its rows' numbers.
+
+Shapes: b (H,) or (0,), z and delta (N, H). W and dW are (D, H), their rows padded with zeros to whole vectors; those shorter
+than one vector are as they are.
 """
 import numpy as np
 from numba import prange
 
 from .._jit import kernel, parallel_kernel
-from .._simd import BYTES, count_bits, fma, load, lowest_bit, nonzero, splat, store
+from .._simd import BYTES, add_scaled, count_bits, load, lowest_bit, nonzero, store
 
 _TASKS = 8         # at least, so that a small batch is shared evenly
-_MOST_ROWS = 64    # of one task
+_MOST_ROWS = 128   # of one task
+_BLOCKS = 3        # of columns at a time, of whose strip of W most stays in the nearest cache
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
 
-
-@kernel
-def _strip_of_6(indices, values, first, last, M, k, out, i):
-    """out[i, k:k + 6 vectors] += the same strip of sum_p values[p] M[indices[p]], in registers over all p."""
-    L = BYTES // M.itemsize
-    k1, k2, k3, k4, k5 = k + L, k + 2 * L, k + 3 * L, k + 4 * L, k + 5 * L
-    s0, s1, s2 = load(out, i, k), load(out, i, k1), load(out, i, k2)
-    s3, s4, s5 = load(out, i, k3), load(out, i, k4), load(out, i, k5)
-    for p in range(first, last):
-        v, row = splat(values[p]), indices[p]
-        s0, s1, s2 = fma(v, load(M, row, k), s0), fma(v, load(M, row, k1), s1), fma(v, load(M, row, k2), s2)
-        s3, s4, s5 = fma(v, load(M, row, k3), s3), fma(v, load(M, row, k4), s4), fma(v, load(M, row, k5), s5)
-    store(out, i, k, s0), store(out, i, k1, s1), store(out, i, k2, s2)
-    store(out, i, k3, s3), store(out, i, k4, s4), store(out, i, k5, s5)
+# The widths of strips in vectors. A wider one would not gain: of its columns fewer stay in the nearest cache.
+_1, _2, _3, _4 = (0,), (0, 0), (0, 0, 0), (0, 0, 0, 0)
+_WIDEST = 4
 
 
 @kernel
-def _strip_of_2(indices, values, first, last, M, k, out, i):
-    """As `_strip_of_6`, for 2 vectors."""
-    L = BYTES // M.itemsize
-    s0, s1 = load(out, i, k), load(out, i, k + L)
-    for p in range(first, last):
-        v, row = splat(values[p]), indices[p]
-        s0, s1 = fma(v, load(M, row, k), s0), fma(v, load(M, row, k + L), s1)
-    store(out, i, k, s0), store(out, i, k + L, s1)
+def _add_strip(indices, values, first, last, M, k, out, i, width):
+    """out[i, strip] += sum_p values[p] M[indices[p], strip], where the strip begins at k: in registers over all p."""
+    sums = load(out, i, k, width)
+    for p in range(np.uint64(first), np.uint64(last)):    # a signed p would be looked at for being negative
+        sums = add_scaled(sums, values[p], M, indices[p], k)
+    store(out, i, k, sums)
 
 
 @kernel
-def _strip_of_1(indices, values, first, last, M, k, out, i):
-    """Return out[i, k:k + 1 vector] + the same strip of sum_p values[p] M[indices[p]].
+def _add_rows(indices, values, first, last, M, k, vectors, out, i):
+    """out[i, strip] += sum over first <= p < last of values[p] M[indices[p], strip], for a strip of so many vectors at k.
 
-    Every other p is summed up apart: a sum waits for the one before it, and one vector gives too few to wait for.
+    Rows shorter than a vector, of which ``vectors`` is 0, are summed up number by number.
     """
-    s, t = load(out, i, k), splat(M.dtype.type(0))
-    for p in range(first, last - 1, 2):
-        s = fma(splat(values[p]), load(M, indices[p], k), s)
-        t = fma(splat(values[p + 1]), load(M, indices[p + 1], k), t)
-    if (last - first) % 2:
-        s = fma(splat(values[last - 1]), load(M, indices[last - 1], k), s)
-    return fma(splat(M.dtype.type(1)), t, s)
+    if vectors == 4:
+        _add_strip(indices, values, first, last, M, k, out, i, _4)
+    elif vectors == 3:
+        _add_strip(indices, values, first, last, M, k, out, i, _3)
+    elif vectors == 2:
+        _add_strip(indices, values, first, last, M, k, out, i, _2)
+    elif vectors == 1:
+        _add_strip(indices, values, first, last, M, k, out, i, _1)
+    else:
+        for p in range(first, last):
+            v, row = values[p], indices[p]
+            for j in range(M.shape[1]):
+                out[i, j] += v * M[row, j]
 
 
 @kernel
-def _set_strip_of_1(indices, values, first, last, M, k, out, i):
-    """out[i, k:k + 1 vector] = the same strip of sum_p values[p] M[indices[p]]."""
-    store(out, i, k, splat(M.dtype.type(0)))
-    store(out, i, k, _strip_of_1(indices, values, first, last, M, k, out, i))
+def _strips(M):
+    """Return in how many strips, as wide as each other or a vector less, the rows of M are worked on."""
+    return max(1, (M.shape[1] * M.itemsize // BYTES + _WIDEST - 1) // _WIDEST)
 
 
 @kernel
-def _add_narrow_rows(indices, values, first, last, M, out, i):
-    """out[i] += sum_p values[p] M[indices[p]], for rows that are narrower than a vector."""
-    for p in range(first, last):
-        v, row = values[p], indices[p]
-        for k in range(out.shape[1]):
-            out[i, k] += v * M[row, k]
-
-
-@kernel
-def _add_rows(indices, values, first, last, M, out, i):
-    """out[i] += sum over first <= p < last of values[p] M[indices[p]].
-
-    The last vector may lie over the strip before it. It is summed up first, stored last, and holds where they meet.
-    """
-    H, L = out.shape[1], BYTES // M.itemsize
-    if H < L:
-        _add_narrow_rows(indices, values, first, last, M, out, i)
-        return
-    by_6 = H // (6 * L) * 6 * L
-    by_2 = by_6 + (H - by_6) // (2 * L) * 2 * L
-    end = H - L
-    tail = _strip_of_1(indices, values, first, last, M, end, out, i) if by_2 < H else load(out, i, end)
-    for k in range(0, by_6, 6 * L):
-        _strip_of_6(indices, values, first, last, M, k, out, i)
-    for k in range(by_6, by_2, 2 * L):
-        _strip_of_2(indices, values, first, last, M, k, out, i)
-    if by_2 < end:
-        store(out, i, by_2, _strip_of_1(indices, values, first, last, M, by_2, out, i))
-    if by_2 < H:
-        store(out, i, end, tail)
+def _strip(M, s):
+    """Return where the s-th strip begins, and how many vectors it has."""
+    vectors, strips = M.shape[1] * M.itemsize // BYTES, _strips(M)
+    first = s * vectors // strips
+    return first * BYTES // M.itemsize, (s + 1) * vectors // strips - first
 
 
 # ---- leaving out the zeros ------------------------------------------------------------------------------------------
@@ -133,20 +104,42 @@ def count_entries(X, counts):
 
 
 @kernel
-def compress(X, width, cuts, indices, values):
-    """Write the rows of X without their zeros. ``cuts[:, 0]`` is given; the other cuts, indices and values are written."""
+def block_width(D):
+    """Return how many of D columns a block has: whole cache lines, and so many that there are at most 16 blocks."""
+    return (D + 16 * 64 - 1) // (16 * 64) * 64
+
+
+@kernel
+def compress(X, cuts, indices, values):
+    """Write the rows of X without their zeros, one after the other. All but X is overwritten."""
     N, D = X.shape
+    width, place = block_width(D), 0
     for i in range(N):
+        cuts[i, 0] = place
         for c in range(cuts.shape[1] - 1):
-            cuts[i, c + 1] = _compress_row(X, i, min(D, c * width), min(D, (c + 1) * width), indices, values, cuts[i, c])
+            place = _compress_row(X, i, c * width, min(D, (c + 1) * width), indices, values, place)
+            cuts[i, c + 1] = place
 
 
 # ---- forward --------------------------------------------------------------------------------------------------------
 
 @kernel
-def _begin_with_bias(b, z, i):
-    for k in range(z.shape[1]):
-        z[i, k] = b[k] if b.size else 0
+def _forward(cuts, indices, values, rows, first, last, W, b, z):
+    """z[first:last] = x W + b, a strip of W's blocks of columns at a time; the sums have padded rows, too."""
+    sums = np.empty((last - first, W.shape[1]), W.dtype)
+    for i in range(last - first):
+        for k in range(W.shape[1]):
+            sums[i, k] = b[k] if k < b.size else 0
+    blocks = cuts.shape[1] - 1
+    for block in range(0, blocks, _BLOCKS):
+        end = min(blocks, block + _BLOCKS)
+        for s in range(_strips(W)):
+            k, vectors = _strip(W, s)
+            for i in range(first, last):
+                _add_rows(indices, values, cuts[rows[i], block], cuts[rows[i], end], W, k, vectors, sums, i - first)
+    for i in range(first, last):
+        for k in range(z.shape[1]):
+            z[i, k] = sums[i - first, k]
 
 
 @parallel_kernel
@@ -155,22 +148,19 @@ def forward(cuts, indices, values, rows, W, b, z):
     N = rows.size
     height = min(_MOST_ROWS, (N + _TASKS - 1) // _TASKS)
     for task in prange((N + height - 1) // height):
-        for i in range(task * height, min(N, (task + 1) * height)):
-            _begin_with_bias(b, z, i)
-            _add_rows(indices, values, cuts[rows[i], 0], cuts[rows[i], -1], W, z, i)
+        _forward(cuts, indices, values, rows, task * height, min(N, (task + 1) * height), W, b, z)
 
 
 @kernel
 def _forward_skipping(X, first, last, W, b, z):
-    D = X.shape[1]
-    indices, values = np.empty(D, np.int32), np.empty(D, z.dtype)
+    N, D = last - first, X.shape[1]
+    cuts = np.empty((N, (D - 1) // block_width(D) + 2), np.int64)
+    indices, values = np.empty(N * D, np.int32), np.empty(N * D, z.dtype)
+    compress(X[first:last], cuts, indices, values)
+    _forward(cuts, indices, values, np.arange(N), 0, N, W, b, z[first:last])
     unsound = 0
-    for i in range(first, last):
-        count = _compress_row(X, i, 0, D, indices, values, 0)
-        _begin_with_bias(b, z, i)
-        _add_rows(indices, values, 0, count, W, z, i)
-        for p in range(count):
-            unsound += values[p] - values[p] != 0
+    for p in range(cuts[N - 1, -1]):
+        unsound += values[p] - values[p] != 0
     return unsound
 
 
@@ -220,39 +210,31 @@ def _entries_before(cuts, rows, block):
 
 @kernel
 def _gradient_of_block(delta, first, last, start, ends, row_of, value_of, dW):
-    """Rows ``first`` to ``last`` of dW from the lists of their columns, the first of which begins at ``start``.
-
-    Two vectors of width at a time, of which a batch's deltas fit into the nearest cache. The last vector may lie over others,
-    which are summed up a second time.
-    """
-    H, L = dW.shape[1], BYTES // dW.itemsize
+    """Rows ``first`` to ``last`` of dW from the lists of their columns, the first of which begins at ``start``."""
     dW[first:last] = 0
-    by_2 = H // (2 * L) * 2 * L
-    for k in range(0, by_2, 2 * L):
+    for s in range(_strips(dW)):
+        k, vectors = _strip(dW, s)
         begin = start
         for column in range(first, last):
-            _strip_of_2(row_of, value_of, begin, ends[column], delta, k, dW, column)
-            begin = ends[column]
-    for k in range(by_2, H, L):
-        begin = start
-        for column in range(first, last):
-            if H < L:
-                _add_narrow_rows(row_of, value_of, begin, ends[column], delta, dW, column)
-            else:
-                _set_strip_of_1(row_of, value_of, begin, ends[column], delta, min(k, H - L), dW, column)
+            _add_rows(row_of, value_of, begin, ends[column], delta, k, vectors, dW, column)
             begin = ends[column]
 
 
 @parallel_kernel
-def weight_gradient(cuts, width, indices, values, rows, delta, ends, row_of, value_of, dW):
+def weight_gradient(cuts, indices, values, rows, delta, ends, row_of, value_of, padded, dW):
     """dW = xᵀ delta, a row of dW at a time from the list of the batch's entries in that column of x.
 
     The lists are made here, in ``ends`` (D,), ``row_of`` and ``value_of`` (as many as the batch has entries), which are
-    overwritten. A block of columns, and so of dW's rows, belongs to one task.
+    overwritten; so is ``padded``, which has zeros where its rows are wider than delta's. A block of columns, and so of dW's
+    rows, belongs to one task.
     """
     D, blocks = dW.shape[0], cuts.shape[1] - 1
+    width = block_width(D)
+    for i in range(delta.shape[0]):
+        for k in range(delta.shape[1]):
+            padded[i, k] = delta[i, k]
     for task in prange(_TASKS):
         for block in range(np.int64(task), blocks, _TASKS):
             start = _entries_before(cuts, rows, block)
             _transpose(cuts, indices, values, rows, block, width, start, ends, row_of, value_of)
-            _gradient_of_block(delta, block * width, min(D, (block + 1) * width), start, ends, row_of, value_of, dW)
+            _gradient_of_block(padded, block * width, min(D, (block + 1) * width), start, ends, row_of, value_of, dW)

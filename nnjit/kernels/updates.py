@@ -9,12 +9,19 @@ _SHARE = 8192    # parameters a task
 
 
 @kernel
-def sgd(W, g, learning_rate, weight_decay):
-    """W -= lr g + lr decay W."""
+def _sgd_share(W, g, learning_rate, weight_decay):
     T = W.dtype.type
     lr, shrink = T(learning_rate), T(learning_rate * weight_decay)
     for i in range(W.size):
         W[i] -= lr * g[i] + shrink * W[i]
+
+
+@parallel_kernel
+def sgd(W, g, learning_rate, weight_decay):
+    """W -= lr g + lr decay W."""
+    for task in prange((W.size + _SHARE - 1) // _SHARE):
+        a, b = task * _SHARE, min(W.size, (task + 1) * _SHARE)
+        _sgd_share(W[a:b], g[a:b], learning_rate, weight_decay)
 
 
 @kernel
