@@ -18,7 +18,10 @@ from ._jit import check_process, threading_layer
 
 @intrinsic
 def multiply(typing, A, transpose_A, B, transpose_B, beta, C):
-    """C = op(A) op(B) + beta C, where op transposes if told to. All of one dtype, with contiguous rows."""
+    """C = op(A) op(B) + beta C, where op transposes if told to. All of one dtype, with contiguous rows.
+
+    The rows of op(B) may be more than the columns of op(A); those count for nothing.
+    """
     linalg.ensure_blas()
 
     def generate(context, builder, signature, args):
@@ -61,7 +64,8 @@ def multiply(typing, A, transpose_A, B, transpose_B, beta, C):
 
 if numba.config.DISABLE_JIT:    # the same in NumPy
     def multiply(A, transpose_A, B, transpose_B, beta, C):
-        C[:] = np.dot(A.T if transpose_A else A, B.T if transpose_B else B) + (beta * C if beta else 0)
+        A, B = A.T if transpose_A else A, B.T if transpose_B else B
+        C[:] = np.dot(A, B[:A.shape[1]]) + (beta * C if beta else 0)
 
 
 class _KernelThreads:

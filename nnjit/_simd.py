@@ -5,7 +5,6 @@ to the cache and back for every row. A vector has 64 bytes, 16 float32 or 8 floa
 `Strip` is a few of them side by side. How many is known at compile time, as the length of the tuple ``width``.
 """
 import numba
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model

@@ -244,7 +244,8 @@ class SparseRows:
         self.indices, self.values = matrix.indices.astype(np.int32, copy=False), cast(matrix.data, self.dtype)
         N, blocks = len(self.cuts), self.cuts.shape[1] - 1
         row = np.repeat(np.arange(N), np.diff(matrix.indptr))
-        in_block = np.bincount(row * blocks + self.indices // kernel.block_width(self.shape[1]), minlength=N * blocks).reshape(N, blocks)
+        block = self.indices // kernel.block_width(self.shape[1])
+        in_block = np.bincount(row * blocks + block, minlength=N * blocks).reshape(N, blocks)
         self.cuts[:, 0] = matrix.indptr[:-1]
         self.cuts[:, 1:] = self.cuts[:, :1] + np.cumsum(in_block, axis=1)
 
