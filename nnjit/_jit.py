@@ -41,7 +41,9 @@ def formula(function):
 def _compile(function, **options):
     if numba.config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)    # compiled arithmetic does not warn either
-    compiled = numba.njit(function, error_model="numpy", nogil=True, **options)
+    # A private kernel is called by other kernels alone: what would let Python call it is not compiled.
+    compiled = numba.njit(function, error_model="numpy", nogil=True, no_cfunc_wrapper=True,
+                          no_cpython_wrapper=function.__name__.startswith("_"), **options)
     _enable_cache(compiled)
     return compiled
 

@@ -27,14 +27,14 @@ class _StripModel(models.PrimitiveModel):
         super().__init__(manager, strip, ir.ArrayType(ir.VectorType(number, BYTES * 8 // strip.dtype.bitwidth), strip.count))
 
 
-def _address(context, builder, signature, args, position=0):
-    """Return the address of M[i, k] as a pointer to a vector, and the alignment of a number; M is the argument there."""
-    matrix, row, column = signature.args[position:position + 3]
-    M = context.make_array(matrix)(context, builder, args[position])
+def _address(context, builder, signature, args):
+    """Return the address of M[i, k] as a pointer to a vector, and the alignment of a number."""
+    matrix, row, column = signature.args[:3]
+    M = context.make_array(matrix)(context, builder, args[0])
     itemsize = matrix.dtype.bitwidth // 8
     row_stride = cgutils.unpack_tuple(builder, M.strides, 2)[0]
-    offset = builder.mul(context.cast(builder, args[position + 1], row, types.intp), row_stride)
-    column = context.cast(builder, args[position + 2], column, types.intp)
+    offset = builder.mul(context.cast(builder, args[1], row, types.intp), row_stride)
+    column = context.cast(builder, args[2], column, types.intp)
     offset = builder.add(offset, builder.mul(column, ir.Constant(column.type, itemsize)))
     vector = ir.VectorType(context.get_value_type(matrix.dtype), BYTES // itemsize)
     return builder.bitcast(cgutils.pointer_add(builder, M.data, offset), vector.as_pointer()), itemsize
@@ -68,17 +68,16 @@ def store(typing, M, i, k, strip):
 
 
 @intrinsic
-def add_scaled(typing, strip, x, M, i, k):
-    """Return strip + x times the strip of M that begins at M[i, k]; x is a number."""
+def add_scaled(typing, strip, x, other):
+    """Return strip + x other, where x is a number."""
     def generate(context, builder, signature, args):
-        address, align = _address(context, builder, signature, args, 2)
-        factor = _splat(builder, args[1], address.type.pointee)
-        total = args[0]
-        for j, place in enumerate(_places(builder, address, strip.count)):
-            product = builder.fmul(factor, builder.load(place, align=align), flags=("contract",))
+        total, x, other = args
+        factor = _splat(builder, x, total.type.element)
+        for j in range(total.type.count):
+            product = builder.fmul(factor, builder.extract_value(other, j), flags=("contract",))
             total = builder.insert_value(total, builder.fadd(product, builder.extract_value(total, j), flags=("contract",)), j)
         return total
-    return strip(strip, x, M, i, k), generate
+    return strip(strip, x, other), generate
 
 
 def _splat(builder, x, vector):
@@ -135,5 +134,5 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
     def store(M, i, k, strip):
         M[i, k:k + strip.size] = strip
 
-    def add_scaled(strip, x, M, i, k):
-        return strip + x * M[i, k:k + strip.size]
+    def add_scaled(strip, x, other):
+        return strip + x * other

@@ -1,11 +1,13 @@
 """The border: what a user gives is checked and cast here, once. Inside, everything is as it should be."""
+import itertools
 import math
 import numbers
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.sparse
 
-from ._blas import kernel_threads
+from ._jit import get_threads
 from .kernels import sparse as kernel
 
 CACHE_LINE = 64    # bytes
@@ -229,12 +231,14 @@ class SparseRows:
             self._compress(matrix)
 
     def _compress(self, X):
-        counts = np.empty(len(X), np.int64)
-        with kernel_threads:
-            kernel.count_entries(X, counts)
-            entries = counts.sum()
-            self.indices, self.values = np.empty(entries, np.int32), np.empty(entries, self.dtype)
-            kernel.compress(X, self.cuts, self.indices, self.values)
+        """Take the rows in as many parts as there are threads, each of which needs to know how much lies before its own."""
+        parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(self.rows, min(len(X), get_threads()))]
+        with ThreadPoolExecutor(len(parts)) as threads:
+            counts = list(threads.map(lambda part: kernel.count_entries(X[part]), parts))
+            self.indices, self.values = np.empty(sum(counts), np.int32), np.empty(sum(counts), self.dtype)
+            starts = [0, *itertools.accumulate(counts)]
+            list(threads.map(lambda part, start: kernel.compress(X[part], start, self.cuts[part], self.indices, self.values),
+                             parts, starts))
 
     def _take(self, matrix):
         matrix = scipy.sparse.csr_array(matrix)
@@ -261,16 +265,11 @@ class SparseRows:
         return batch
 
     def scratch(self, width):
-        """Return the arrays for a weight gradient: the batch's entries column by column, and rows of that width.
-
-        These are (D,) ends, a row and a value for each entry, and the rows (N, width), zeros at first.
-        """
-        N = self.rows.size
-        if (N, width) not in self._scratch:
-            most = N * int((self.cuts[:, -1] - self.cuts[:, 0]).max())    # room for any rows, also repeated ones
-            self._scratch[N, width] = (np.empty(self.shape[1], np.int64), np.empty(most, np.int32),
-                                       np.empty(most, self.dtype), aligned((N, width), self.dtype))
-        return self._scratch[N, width]
+        """Return the array (N, width), zeros at first, in which a weight gradient pads the rows of delta."""
+        key = self.rows.size, width
+        if key not in self._scratch:
+            self._scratch[key] = aligned(key, self.dtype)
+        return self._scratch[key]
 
 
 # ---- targets and weights --------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class Dense:
     def backward(self, x, a, delta, dx, step=None):
         dW = self.padded_gradients["W"]
         if isinstance(x, SparseRows):
-            sparse.weight_gradient(x.cuts, x.indices, x.values, x.rows, delta, *x.scratch(dW.shape[1]), dW)
+            sparse.weight_gradient(x.cuts, x.indices, x.values, x.rows, delta, x.scratch(dW.shape[1]), dW)
         else:
             affine.product(x, True, delta, False, self.no_bias, dW)
         if self.bias:

@@ -29,7 +29,7 @@ def _add_strip(indices, values, first, last, M, k, out, i, width):
     """out[i, strip] += sum_p values[p] M[indices[p], strip], where the strip begins at k: in registers over all p."""
     sums = load(out, i, k, width)
     for p in range(np.uint64(first), np.uint64(last)):    # a signed p would be looked at for being negative
-        sums = add_scaled(sums, values[p], M, indices[p], k)
+        sums = add_scaled(sums, values[p], load(M, indices[p], k, width))
     store(out, i, k, sums)
 
 
@@ -90,17 +90,15 @@ def _compress_row(X, i, first, last, indices, values, place):
 
 
 @kernel
-def count_entries(X, counts):
-    """counts[i] = how many numbers of X[i] are not 0."""
-    N, D = X.shape
-    lanes = BYTES // X.itemsize
+def count_entries(X):
+    """Return how many numbers of X are not 0."""
+    (N, D), lanes, count = X.shape, BYTES // X.itemsize, 0
     for i in range(N):
-        count = 0
         for k in range(0, D // lanes * lanes, lanes):
             count += count_bits(nonzero(X, i, k))
         for column in range(D // lanes * lanes, D):
             count += X[i, column] != 0
-        counts[i] = count
+    return count
 
 
 @kernel
@@ -110,10 +108,10 @@ def block_width(D):
 
 
 @kernel
-def compress(X, cuts, indices, values):
-    """Write the rows of X without their zeros, one after the other. All but X is overwritten."""
+def compress(X, place, cuts, indices, values):
+    """Write the rows of X without their zeros, one after the other from ``place`` on, and their ``cuts``."""
     N, D = X.shape
-    width, place = block_width(D), 0
+    width = block_width(D)
     for i in range(N):
         cuts[i, 0] = place
         for c in range(cuts.shape[1] - 1):
@@ -156,7 +154,7 @@ def _forward_skipping(X, first, last, W, b, z):
     N, D = last - first, X.shape[1]
     cuts = np.empty((N, (D - 1) // block_width(D) + 2), np.int64)
     indices, values = np.empty(N * D, np.int32), np.empty(N * D, z.dtype)
-    compress(X[first:last], cuts, indices, values)
+    compress(X[first:last], 0, cuts, indices, values)
     _forward(cuts, indices, values, np.arange(N), 0, N, W, b, z[first:last])
     unsound = 0
     for p in range(cuts[N - 1, -1]):
@@ -178,63 +176,57 @@ def forward_skipping(X, W, b, z):
 
 # ---- weight gradient ------------------------------------------------------------------------------------------------
 
-# A task takes every _TASKS-th block of columns, since those in the middle of an image have the most entries.
-
 @kernel
-def _transpose(cuts, indices, values, rows, block, width, place, ends, row_of, value_of):
-    """List the batch's entries in a block column by column, from ``place`` on; ``ends[column]`` is where a list ends."""
-    first, last = block * width, min(ends.size, (block + 1) * width)
-    ends[first:last] = 0
-    for i in range(rows.size):
-        for p in range(cuts[rows[i], block], cuts[rows[i], block + 1]):
-            ends[indices[p]] += 1
-    for column in range(first, last):
-        count = ends[column]
-        ends[column] = place
-        place += count
-    for i in range(rows.size):
-        for p in range(cuts[rows[i], block], cuts[rows[i], block + 1]):
-            column = indices[p]
-            row_of[ends[column]], value_of[ends[column]] = i, values[p]
-            ends[column] += 1
+def _spread_strip(indices, values, first, last, delta, i, k, dW, width):
+    """dW[indices[p], strip] += values[p] delta[i, strip] for first <= p < last, where the strip begins at k."""
+    share = load(delta, i, k, width)
+    for p in range(np.uint64(first), np.uint64(last)):
+        column = indices[p]
+        store(dW, column, k, add_scaled(load(dW, column, k, width), values[p], share))
 
 
 @kernel
-def _entries_before(cuts, rows, block):
-    """Return how many entries the batch has in the blocks before this one."""
-    count = 0
-    for i in range(rows.size):
-        count += cuts[rows[i], block] - cuts[rows[i], 0]
-    return count
+def _spread_row(indices, values, first, last, delta, i, k, vectors, dW):
+    """dW[indices[p], strip] += values[p] delta[i, strip] for first <= p < last, for a strip of so many vectors at k.
+
+    Rows shorter than a vector, of which ``vectors`` is 0, are spread number by number.
+    """
+    if vectors == 4:
+        _spread_strip(indices, values, first, last, delta, i, k, dW, _4)
+    elif vectors == 3:
+        _spread_strip(indices, values, first, last, delta, i, k, dW, _3)
+    elif vectors == 2:
+        _spread_strip(indices, values, first, last, delta, i, k, dW, _2)
+    elif vectors == 1:
+        _spread_strip(indices, values, first, last, delta, i, k, dW, _1)
+    else:
+        for p in range(first, last):
+            for j in range(dW.shape[1]):
+                dW[indices[p], j] += values[p] * delta[i, j]
 
 
 @kernel
-def _gradient_of_block(delta, first, last, start, ends, row_of, value_of, dW):
-    """Rows ``first`` to ``last`` of dW from the lists of their columns, the first of which begins at ``start``."""
+def _gradient_of_block(cuts, indices, values, rows, delta, block, first, last, dW):
     dW[first:last] = 0
     for s in range(_strips(dW)):
         k, vectors = _strip(dW, s)
-        begin = start
-        for column in range(first, last):
-            _add_rows(row_of, value_of, begin, ends[column], delta, k, vectors, dW, column)
-            begin = ends[column]
+        for i in range(rows.size):
+            _spread_row(indices, values, cuts[rows[i], block], cuts[rows[i], block + 1], delta, i, k, vectors, dW)
 
 
 @parallel_kernel
-def weight_gradient(cuts, indices, values, rows, delta, ends, row_of, value_of, padded, dW):
-    """dW = xᵀ delta, a row of dW at a time from the list of the batch's entries in that column of x.
+def weight_gradient(cuts, indices, values, rows, delta, padded, dW):
+    """dW = xᵀ delta: every entry of x adds a row of delta to a row of dW.
 
-    The lists are made here, in ``ends`` (D,), ``row_of`` and ``value_of`` (as many as the batch has entries), which are
-    overwritten; so is ``padded``, which has zeros where its rows are wider than delta's. A block of columns, and so of dW's
-    rows, belongs to one task.
+    A block of columns, and so of dW's rows, belongs to one task, of which a strip stays in the nearest cache. ``padded`` is
+    overwritten; it has zeros where its rows are wider than delta's.
     """
     D, blocks = dW.shape[0], cuts.shape[1] - 1
     width = block_width(D)
     for i in range(delta.shape[0]):
         for k in range(delta.shape[1]):
             padded[i, k] = delta[i, k]
+    # A task takes every _TASKS-th block, since those in the middle of an image have the most entries.
     for task in prange(_TASKS):
         for block in range(np.int64(task), blocks, _TASKS):
-            start = _entries_before(cuts, rows, block)
-            _transpose(cuts, indices, values, rows, block, width, start, ends, row_of, value_of)
-            _gradient_of_block(padded, block * width, min(D, (block + 1) * width), start, ends, row_of, value_of, dW)
+            _gradient_of_block(cuts, indices, values, rows, padded, block, block * width, min(D, (block + 1) * width), dW)
