@@ -1,4 +1,4 @@
-"""The command ``nnjit``: train, book, bench, doctor. Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C."""
+"""The command ``nnjit``: train, book, bench, figures, doctor. Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C."""
 import argparse
 import os
 import platform
@@ -41,6 +41,7 @@ def _parser():
             ("train", train, _add_train_options, "train a network on handwritten digits or iris; by default as the book does"),
             ("book", reproduce, _add_book_options, "run the two experiments of the book and compare with its tables"),
             ("bench", bench.run, bench.add_arguments, "measure nnjit against NumPy and the others"),
+            ("figures", draw_figures, _add_figures_options, "draw what outputs and losses do, as in docs/outputs-and-losses.md"),
             ("doctor", doctor, _add_no_options, "print versions, processor, threads and folders")):
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         add_options(command)
@@ -64,6 +65,10 @@ def _add_run_options(command, data, data_help):
 
 
 _AUTO = "auto: MNIST if it can be had within seconds, else the embedded digits (default: auto)"
+
+
+def _add_figures_options(command):
+    command.add_argument("--out-dir", metavar="DIR", help="where to draw (default: a new folder in runs/)")
 
 
 def _add_book_options(command):
@@ -346,6 +351,16 @@ def _print_table(name, runs, dataset):
             cells += [f"{value:.4f}" for value in [row[part]] * with_book + ours]
         print("  ".join(f"{cell:>{len(column)}}" for cell, column in zip(cells, columns)))
     print()
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
+
+def draw_figures(args):
+    """Draw all figures of the explanation."""
+    from . import figures  # needs matplotlib
+    folder = report.new_folder(args.out_dir, "figures")
+    paths = figures.draw(folder)
+    print(f"saved    {', '.join(path.name for path in paths)} in {folder}")
 
 
 # ---- doctor ---------------------------------------------------------------------------------------------------------
