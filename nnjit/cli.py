@@ -151,9 +151,14 @@ def _use_threads(args):
         _jit.set_threads(args.threads)
 
 
+def _check_data_dir(args):
+    if args.data in ("digits", "iris") and args.data_dir is not None:
+        args.error(f"argument --data-dir: got {args.data_dir!r}, expected none with --data {args.data}, embedded in the "
+                   "package")
+
+
 def _load(args, say):
-    if args.data == "digits" and args.data_dir is not None:
-        args.error(f"argument --data-dir: got {args.data_dir!r}, expected none with --data digits, which are embedded")
+    _check_data_dir(args)
     name = "auto" if args.data == "pairs" else args.data
     dataset = datasets.load(name, args.data_dir, announce=partial(print, flush=True))
     say(f"data     {dataset.name}: {len(dataset.x_train):,} images to train, {len(dataset.x_test):,} to test "
@@ -241,6 +246,7 @@ def _examples(args, say):
     """Return the `tasks.Task` of the options."""
     try:
         if args.data == "iris":
+            _check_data_dir(args)
             task = tasks.of_iris(args.out, args.dtype, args.train_size, args.outliers)
             say(f"data     iris: {len(task.train[0])} flowers to train, {len(task.test[0])} to test ({task.data.source})")
             return task

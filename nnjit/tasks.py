@@ -85,7 +85,7 @@ class Task:
     train: tuple           # (x, y), x of the dtype asked for
     test: tuple
     units: int             # of the last layer
-    image_shape: tuple     # (rows, columns) where the inputs are images, else None
+    image_shape: tuple     # (rows, columns) where the inputs are images without colours, else None
 
 
 def own_output(data):
@@ -102,8 +102,8 @@ def check_output(data, out, classes=None):
         raise ValueError(f"--out: got {out} with --data iris, expected linear (how wide is the sepal?) or softmax (which "
                          "species is it?)")
     if classes is not None and (data in ("pairs", "iris") or out not in ("softmax", "sigmoid")):
-        raise ValueError("--classes: expected --data mnist or digits with --out softmax or sigmoid, or all classes; leave "
-                         "--classes out")
+        raise ValueError(f"--classes: got {','.join(map(str, classes))}, expected none with --data {data} --out {out}; they "
+                         "are for images with --out softmax or sigmoid")
 
 
 def of_iris(out, dtype, train_size=None, outliers=0.0):
@@ -131,7 +131,7 @@ def of_images(dataset, out, dtype, train_size=None, classes=None):
     available = len(dataset.x_train)
     size = min(IMAGES, available) if train_size is None else _checked_size(train_size, available, dataset.name)
     (x, y), (x_test, y_test) = dataset.rows(dtype, size)
-    K, image_shape = int(dataset.y_train.max()) + 1, dataset.x_train.shape[1:3]
+    K, shape = int(dataset.y_train.max()) + 1, dataset.x_train.shape[1:]
     names = range(K) if classes is None else classes
     if out == "softmax":
         question, units = f"which of {K} classes is it?", K
@@ -142,7 +142,7 @@ def of_images(dataset, out, dtype, train_size=None, classes=None):
         y, y_test = np.eye(K)[y], np.eye(K)[y_test]
     else:
         question, units = "how large is the digit?", 1
-    return Task(question, dataset, (x, y), (x_test, y_test), units, image_shape)
+    return Task(question, dataset, (x, y), (x_test, y_test), units, shape if len(shape) == 2 else None)
 
 
 def of_pairs(dataset, dtype, train_size=None):
