@@ -16,7 +16,7 @@ from .model import Sequential
 from .optimizers import SGD, Adam
 from .plots import GLOW, Figure
 
-# Okabe and Ito's colours: the colour-blind tell them apart.
+# After Okabe and Ito: the colour-blind tell them apart.
 BLUE, RED, GREEN, PURPLE, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#A64D79", "#C08A00", "#767676"
 DPI = 100
 
@@ -39,10 +39,10 @@ def _squared_error_of_a_sigmoid():
 
 # ---- how a figure looks ---------------------------------------------------------------------------------------------
 
-def _panels(*titles, height=3.0, width_ratios=None, sharey=False):
+def _panels(*titles, height=3.0):
     figure = Figure(figsize=(7.2, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, wspace=0.04)
-    axes = figure.subplots(1, len(titles), squeeze=False, width_ratios=width_ratios, sharey=sharey)[0]
+    axes = figure.subplots(1, len(titles), squeeze=False)[0]
     for ax, title in zip(axes, titles):
         ax.set_title(title, loc="left", size=9.5, weight="bold")
         ax.spines[["top", "right"]].set_visible(False)
@@ -207,14 +207,13 @@ def mean_and_median():
     x, y = iris.x[:, :1] - iris.x[:, 0].mean(), datasets.with_outliers(iris.x[:, 1], share=0.1, shift=5.0)
     figure, (ax,) = _panels("sepal width by length of 150 iris flowers; one in ten went wrong by 5 cm", height=3.4)
     ax.plot(iris.x[:, 0], y, "o", color=GREY, markersize=3.5, alpha=0.6, markeredgewidth=0)
-    for head, colour, text, side in [(Gaussian(), BLUE, "squared error:\nthe mean", 12),
-                                     (Laplace(), RED, "absolute error:\nthe median", -12)]:
+    order = np.argsort(x[:, 0])
+    for head, colour, text, place in [(Gaussian(), BLUE, "squared error: the mean", (6.55, 4.35)),
+                                      (Laplace(), RED, "absolute error: the median", (6.55, 1.95))]:
         model = Sequential([Dense(32), Dense(1)], head=head)
         model.fit(x, y, Adam(0.01), epochs=50, verbose=0)
-        order = np.argsort(x[:, 0])
         ax.plot(iris.x[order, 0], model.predict(x[order]), color=colour, linewidth=2)
-        ax.annotate(text, (iris.x[order[-1], 0], model.predict(x[order[-1:]])[0]), (6, side), textcoords="offset points",
-                    color=colour, size=8.5, va="center", annotation_clip=False)
+        _note(ax, text, place, colour)
     ax.set(xlabel="sepal length, cm", ylabel="sepal width, cm", xlim=(4.2, 8.0))
     return figure
 
