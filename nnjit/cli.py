@@ -93,7 +93,8 @@ def _add_train_options(command):
     add("--dropout", type=_share, metavar="RATE",
         help="share of hidden units dropped, 0 <= RATE < 1 (default: 0.5; iris 0)")
     add("--optimizer", choices=("sgd", "adam"), help="(default: sgd for the book's network, else adam)")
-    add("--lr", type=_rate, help="learning rate (default: sgd 0.02 for tanh, 0.2 for relu and sigmoid; adam 0.001)")
+    add("--lr", type=_rate, help="learning rate (default: sgd 0.02 for tanh, 0.2 for relu and sigmoid, 0.001 for linear; adam "
+         "0.001)")
     add("--epochs", type=_whole(1),
         help="passes over the training examples (default: 300 for the book's network, with relu 100; else 100; iris 50)")
     add("--batch-size", type=_whole(1), help="(default: 100; iris 32)")
@@ -210,14 +211,19 @@ def _decide(args):
         if getattr(args, name) is None:
             setattr(args, name, value)
     if args.lr is None:
-        args.lr = 0.001 if args.optimizer == "adam" else book.EXPERIMENTS.get(args.act, book.SIGMOID).learning_rate
+        args.lr = 0.001 if args.optimizer == "adam" or args.act == "linear" else _experiment(args).learning_rate
     _check_gradient(args)
     return make_head, why
 
 
 def _is_books_network(args):
-    return (args.data, args.classes) in [(name, None) for name in ("auto", "mnist", "digits")] and (
-        args.out, args.loss) == ("softmax", "crossentropy") and args.act != "linear"
+    """Return whether the question is the book's, which of ten digits it is, and so are the output and the loss."""
+    return (args.data in ("auto", "mnist", "digits") and args.classes is None
+            and (args.out, args.loss) == ("softmax", "crossentropy") and args.act != "linear")
+
+
+def _experiment(args):
+    return book.EXPERIMENTS.get(args.act, book.SIGMOID)
 
 
 def _defaults(args):
@@ -227,8 +233,7 @@ def _defaults(args):
     args.act = args.act or "tanh"
     settings = {"hidden": (100,), "dropout": book.DROPOUT, "batch_size": book.BATCH_SIZE}
     if _is_books_network(args):
-        epochs = book.EXPERIMENTS.get(args.act, book.SIGMOID).iterations
-        return {**settings, "optimizer": "sgd", "epochs": epochs, "shuffle": False}
+        return {**settings, "optimizer": "sgd", "epochs": _experiment(args).iterations, "shuffle": False}
     return {**settings, "optimizer": "adam", "epochs": 100, "shuffle": True}
 
 
@@ -264,7 +269,7 @@ def _network(args, task, make_head):
     draws = np.random.RandomState(args.seed)
     dropout = partial(book.literal_dropout, draws) if args.gradient == "book" else partial(Dropout, args.dropout)
     if _is_books_network(args):
-        return book.network(book.EXPERIMENTS.get(args.act, book.SIGMOID), draws, dropout, args.hidden, args.dtype)
+        return book.network(_experiment(args), draws, dropout, args.hidden, args.dtype)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         head = make_head()

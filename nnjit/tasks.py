@@ -69,7 +69,7 @@ def choose_loss(out, loss="auto"):
     """Return the loss, the function that makes the head, and the sentence that explains both."""
     loss = own_loss(out) if loss == "auto" else loss
     if (out, loss) not in _PAIRS:
-        possible = " or ".join(known for output, known in _PAIRS if output == out)
+        possible = " or ".join(", ".join(known for output, known in _PAIRS if output == out).rsplit(", ", 1))
         raise ValueError(f"--loss: got {loss} with --out {out}, expected {possible}; {loss} is for {_HOMES[loss]}")
     return loss, *_PAIRS[out, loss]
 

@@ -180,6 +180,7 @@ def test_every_option_reaches_the_training(tmp_path):
     ("--data iris --loss mae --lr 0.1 --no-shuffle", {"loss": "mae", "lr": 0.1, "shuffle": False}),
     ("--out ordinal --act relu", {"loss": "crossentropy", "optimizer": "adam", "epochs": 100, "lr": 0.001}),
     ("--out poisson --optimizer sgd", {"loss": "poisson", "lr": 0.02}),
+    ("--data iris --optimizer sgd", {"lr": 0.001}),
     ("--out softmax --loss mse", {"optimizer": "adam"}),
 ])
 def test_defaults_depend_on_other_options(line, settings):
@@ -385,8 +386,8 @@ def test_help(line, words, capsys):
      "--out linear"),
     ("train --out sigmoid --loss poisson", "argument --loss: got poisson with --out sigmoid, expected crossentropy or mse; "
      "poisson is for counts: --out poisson"),
-    ("train --out linear --loss crossentropy", "argument --loss: got crossentropy with --out linear, expected mse or mae "
-     "or huber; crossentropy is for classes: --out softmax, sigmoid or ordinal"),
+    ("train --out linear --loss crossentropy", "argument --loss: got crossentropy with --out linear, expected mse, mae or "
+     "huber; crossentropy is for classes: --out softmax, sigmoid or ordinal"),
     ("train --out ordinal --loss mse", "argument --loss: got mse with --out ordinal, expected crossentropy; mse is for"),
     ("train --data pairs --out softmax", "argument --out: got softmax with --data pairs, expected sigmoid, a yes or no"),
     ("train --data iris --out poisson", "argument --out: got poisson with --data iris, expected linear (how wide is the "),
