@@ -272,7 +272,7 @@ def _network(args, task, make_head):
         return book.network(_experiment(args), draws, dropout, args.hidden, args.dtype)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        head = make_head()
+        head = make_head(**task.settings)
     for warning in caught:
         print(f"nnjit: warning: {warning.message}", file=sys.stderr)
     return tasks.network(args.act, args.hidden, dropout if args.dropout else None, task.units, head, args.dtype)

@@ -3,7 +3,7 @@
 The question decides the output, the output assumes a distribution, and its negative log-likelihood is the loss. What
 makes no sense together is a ValueError of one line that begins with the option and ends with the remedy.
 """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -86,6 +86,7 @@ class Task:
     test: tuple
     units: int             # of the last layer
     image_shape: tuple     # (rows, columns) where the inputs are images without colours, else None
+    settings: dict = field(default_factory=dict)    # of the head, that follow from the data
 
 
 def own_output(data):
@@ -142,7 +143,8 @@ def of_images(dataset, out, dtype, train_size=None, classes=None):
         y, y_test = np.eye(K)[y], np.eye(K)[y_test]
     else:
         question, units = "how large is the digit?", 1
-    return Task(question, dataset, (x, y), (x_test, y_test), units, shape if len(shape) == 2 else None)
+    settings = {"classes": K} if out == "ordinal" else {}    # however few of them are trained on
+    return Task(question, dataset, (x, y), (x_test, y_test), units, shape if len(shape) == 2 else None, settings)
 
 
 def of_pairs(dataset, dtype, train_size=None):

@@ -198,6 +198,7 @@ def test_defaults_depend_on_other_options(line, settings):
     ("--data iris --out softmax", "which species", "cross-entropy, .* multinoulli", "accuracy", ""),
     ("--data digits --out ordinal", "how large", "cross-entropy of every 'is it above k\\?'", "mean absolute error",
      "weights.png"),
+    ("--data digits --out ordinal --train-size 2", "how large", "cross-entropy", "mean absolute error", "weights.png"),
     ("--data digits --out linear --loss huber", "how large", "Huber's, .* between mean and median",
      "mean absolute error", "weights.png"),
     ("--data digits --out poisson", "how large", "Poisson's, .* a rate", "mean absolute error", "weights.png"),
