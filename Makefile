@@ -7,7 +7,7 @@ LINT := --isolated --target-version py310 --line-length 130 \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
 	--per-file-ignores nnjit/__init__.py:F401
 
-.PHONY: mnist test bench lint clean
+.PHONY: mnist test bench figures lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -18,6 +18,9 @@ test: .venv/test
 
 bench: .venv/bench
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+figures: .venv/plots
+	$(BIN)/nnjit figures --out-dir docs/figures $(ARGS)
 
 lint: .venv/lint
 	$(BIN)/ruff check $(LINT) nnjit scripts tests

@@ -1,15 +1,16 @@
-"""The command ``nnjit``: train, book, bench, doctor. Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C."""
+"""The command ``nnjit``: train, book, bench, figures, doctor. Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C."""
 import argparse
 import os
 import platform
 import sys
 import time
+import warnings
 from functools import partial
 
 import numba
 import numpy as np
 
-from . import _blas, _jit, bench, book, datasets, report
+from . import _blas, _jit, bench, book, datasets, report, tasks
 from .arrays import DataError
 from .layers import Dropout
 from .optimizers import SGD, Adam
@@ -37,9 +38,10 @@ def _parser():
     parser = argparse.ArgumentParser(prog="nnjit", description="Train small neural networks on a multicore CPU.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, add_options, text in (
-            ("train", train, _add_train_options, "train a network on handwritten digits; by default as the book does"),
+            ("train", train, _add_train_options, "train a network on handwritten digits or iris; by default as the book does"),
             ("book", reproduce, _add_book_options, "run the two experiments of the book and compare with its tables"),
             ("bench", bench.run, bench.add_arguments, "measure nnjit against NumPy and the others"),
+            ("figures", draw_figures, _add_figures_options, "draw what outputs and losses do, as in docs/outputs-and-losses.md"),
             ("doctor", doctor, _add_no_options, "print versions, processor, threads and folders")):
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         add_options(command)
@@ -51,35 +53,59 @@ def _add_no_options(command):
     pass
 
 
+def _add_run_options(command, data, data_help):
+    add = command.add_argument
+    add("--data", choices=data, default="auto", help=data_help)
+    add("--data-dir", metavar="DIR", help="folder of MNIST's four files")
+    add("--dtype", choices=("float32", "float64"), default="float64", help="(default: %(default)s)")
+    add("--seed", type=_whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
+    add("--threads", type=_whole(1, numba.config.NUMBA_NUM_THREADS), help="(default: all cores)")
+    add("--out-dir", metavar="DIR", help="where to save the results (default: a new folder in runs/)")
+    add("--quiet", action="store_true", help="print the results alone")
+
+
+_AUTO = "auto: MNIST if it can be had within seconds, else the embedded digits (default: auto)"
+
+
+def _add_figures_options(command):
+    command.add_argument("--out-dir", metavar="DIR", help="where to draw (default: a new folder in runs/)")
+
+
 def _add_book_options(command):
-    command.add_argument("--data", choices=("auto", "mnist", "digits"), default="auto",
-                         help="auto: MNIST if it can be had within seconds, else the embedded digits (default: auto)")
-    command.add_argument("--data-dir", metavar="DIR", help="folder of MNIST's four files")
-    command.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="(default: %(default)s)")
-    command.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
-    command.add_argument("--threads", type=_whole(1, numba.config.NUMBA_NUM_THREADS), help="(default: all cores)")
-    command.add_argument("--out-dir", metavar="DIR", help="where to save the results (default: a new folder in runs/)")
-    command.add_argument("--quiet", action="store_true", help="print the results alone")
+    _add_run_options(command, ("auto", "mnist", "digits"), _AUTO)
 
 
 def _add_train_options(command):
     add = command.add_argument
-    add("--act", choices=("tanh", "relu", "sigmoid"), default="tanh", help="hidden activation (default: %(default)s)")
-    add("--out", choices=("softmax",), default="softmax", help="output activation (default: %(default)s)")
-    add("--hidden", type=_widths, default=(100,), metavar="100[,100...]",
-        help="widths of the hidden layers (default: 100)")
-    add("--dropout", type=_share, default=book.DROPOUT, metavar="RATE",
-        help="share of hidden units dropped, 0 <= RATE < 1 (default: %(default)s)")
-    add("--optimizer", choices=("sgd", "adam"), default="sgd", help="(default: %(default)s)")
-    add("--lr", type=_rate, help="learning rate (default: sgd 0.02 for tanh, 0.2 for relu and sigmoid; adam 0.001)")
-    add("--epochs", type=_whole(1), help="passes over the training images (default: 300; relu 100)")
-    add("--batch-size", type=_whole(1), default=book.BATCH_SIZE, help="(default: %(default)s)")
-    add("--train-size", type=_whole(1), default=book.TRAIN_SIZE, help="first images to train on (default: %(default)s)")
+    add("--out", choices=tasks.OUTPUTS,
+        help="what to predict. softmax: one class of several; sigmoid: yes or no, once or for each label; linear: a "
+             "number; ordinal: a rank; poisson: a count (default: softmax; pairs sigmoid; iris linear)")
+    add("--loss", choices=tasks.LOSSES, default="auto",
+        help="auto: the loss of the distribution that the output assumes; mse, mae and huber: squared, absolute and "
+             "Huber's error (default: %(default)s)")
+    add("--classes", type=_classes, metavar="A,B[,C...]",
+        help="images of these classes alone; with two, --out sigmoid asks: is it B? (default: all)")
+    add("--outliers", type=_share, default=0.0, metavar="RATE",
+        help="share of iris's training targets that go wrong by 5 cm, to compare --loss mse and mae "
+             "(default: %(default)g)")
+    add("--act", choices=tuple(tasks.ACTIVATIONS), help="hidden activation (default: tanh; iris linear)")
+    add("--hidden", type=_widths, metavar="100[,100...]", help="widths of the hidden layers (default: 100; iris 32)")
+    add("--dropout", type=_share, metavar="RATE",
+        help="share of hidden units dropped, 0 <= RATE < 1 (default: 0.5; iris 0)")
+    add("--optimizer", choices=("sgd", "adam"), help="(default: sgd for the book's network, else adam)")
+    add("--lr", type=_rate, help="learning rate (default: sgd 0.02 for tanh, 0.2 for relu and sigmoid, 0.001 for linear; adam "
+         "0.001)")
+    add("--epochs", type=_whole(1),
+        help="passes over the training examples (default: 300 for the book's network, with relu 100; else 100; iris 50)")
+    add("--batch-size", type=_whole(1), help="(default: 100; iris 32)")
+    add("--train-size", type=_whole(1),
+        help=f"first examples to train on (default: {tasks.IMAGES} images; {tasks.PAIRS} pairs; all of iris)")
     add("--gradient", choices=("exact", "book"), default="exact",
         help="exact: of the network; book: the book's literal one (default: %(default)s)")
     add("--eval-every", type=_whole(1), default=1, metavar="N", help="epochs between two tests (default: %(default)s)")
-    add("--shuffle", action="store_true", help="a new order in every epoch (default: as the images lie)")
-    _add_book_options(command)
+    add("--shuffle", action=argparse.BooleanOptionalAction,
+        help="a new order in every epoch (default: only where the network is not the book's)")
+    _add_run_options(command, tasks.DATA, f"{_AUTO}; pairs: of those digits, pasted side by side; iris: Fisher's flowers")
 
 
 def _whole(least, most=np.inf):
@@ -117,15 +143,25 @@ def _widths(text):
     return tuple(_whole(1)(width) for width in text.split(","))
 
 
+def _classes(text):
+    return tuple(_whole(0)(name) for name in text.split(","))
+
+
 def _use_threads(args):
     if args.threads is not None:
         _jit.set_threads(args.threads)
 
 
+def _check_data_dir(args):
+    if args.data in ("digits", "iris") and args.data_dir is not None:
+        args.error(f"argument --data-dir: got {args.data_dir!r}, expected none with --data {args.data}, embedded in the "
+                   "package")
+
+
 def _load(args, say):
-    if args.data == "digits" and args.data_dir is not None:
-        args.error(f"argument --data-dir: got {args.data_dir!r}, expected none with --data digits, which are embedded")
-    dataset = datasets.load(args.data, args.data_dir, announce=partial(print, flush=True))
+    _check_data_dir(args)
+    name = "auto" if args.data == "pairs" else args.data
+    dataset = datasets.load(name, args.data_dir, announce=partial(print, flush=True))
     say(f"data     {dataset.name}: {len(dataset.x_train):,} images to train, {len(dataset.x_test):,} to test "
         f"({dataset.source})")
     return dataset
@@ -141,49 +177,120 @@ def train(args):
     """Train one network and save what it did, also where it was interrupted."""
     say = _say(args)
     _use_threads(args)
-    model, optimizer = _prepare(args)
-    dataset = _load(args, say)
-    if args.train_size > len(dataset.x_train):
-        args.error(f"argument --train-size: got {args.train_size}, expected at most {len(dataset.x_train)}, as many as "
-                   f"{dataset.name} has")
-    folder = report.new_folder(args.out_dir, args.act)
-    (x, y), test = dataset.rows(args.dtype, args.train_size)
-    say(f"network  784-{'-'.join(map(str, args.hidden))}-10, {args.act}, dropout {args.dropout:g}, {args.out}; "
-        f"{args.gradient} gradient\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of "
-        f"{args.batch_size}; {args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+    make_head, why = _decide(args)
+    task = _examples(args, say)
+    args.train_size = len(task.train[0])
+    folder = report.new_folder(args.out_dir, f"{args.act}-{args.out}")
+    (x, y), optimizer = task.train, {"sgd": SGD, "adam": Adam}[args.optimizer](args.lr)
+    widths = "-".join(map(str, [x.shape[1], *args.hidden, task.units]))
+    say(f"asked    {task.question}\n"
+        f"network  {widths}, {args.act}, dropout {args.dropout:g}, {args.out}; {args.gradient} gradient\n"
+        f"loss     {why}\n"
+        f"training {optimizer}; {args.epochs} epochs of {len(x):,} examples in batches of {args.batch_size}; "
+        f"{args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+    model = _network(args, task, make_head)
     try:
-        model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, shuffle=args.shuffle,
+        model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=task.test, shuffle=args.shuffle,
                   seed=args.seed, verbose=0 if args.quiet else "auto", validate_every=args.eval_every)
     finally:
-        _save(args, folder, model, dataset)
+        _save(args, folder, model, task)
 
 
-def _prepare(args):
-    """Fill in the defaults that depend on other options, in ``args``; return the network and the optimiser."""
-    experiment = book.EXPERIMENTS.get(args.act, book.SIGMOID)
-    args.epochs = args.epochs or experiment.iterations
-    args.lr = args.lr or (0.001 if args.optimizer == "adam" else experiment.learning_rate)
-    draws = np.random.RandomState(args.seed)
+def _decide(args):
+    """Fill in the options that depend on others, in ``args``; return what makes the head, and why it is this one."""
+    args.out = args.out or tasks.own_output(args.data)
+    try:
+        tasks.check_output(args.data, args.out, args.classes)
+        args.loss, make_head, why = tasks.choose_loss(args.out, args.loss)
+    except ValueError as error:
+        args.error(f"argument {error}")
+    if args.outliers and (args.data, args.out) != ("iris", "linear"):
+        args.error(f"argument --outliers: got {args.outliers:g}, expected --data iris --out linear with it, whose numbers "
+                   "can go wrong")
+    for name, value in _defaults(args).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.lr is None:
+        args.lr = 0.001 if args.optimizer == "adam" or args.act == "linear" else _experiment(args).learning_rate
+    _check_gradient(args)
+    return make_head, why
+
+
+def _is_books_network(args):
+    """Return whether the question is the book's, which of ten digits it is, and so are the output and the loss."""
+    return (args.data in ("auto", "mnist", "digits") and args.classes is None
+            and (args.out, args.loss) == ("softmax", "crossentropy") and args.act != "linear")
+
+
+def _experiment(args):
+    return book.EXPERIMENTS.get(args.act, book.SIGMOID)
+
+
+def _defaults(args):
+    if args.data == "iris":
+        return {"act": "linear", "hidden": (32,), "dropout": 0.0, "optimizer": "adam", "epochs": 50, "batch_size": 32,
+                "shuffle": True}
+    args.act = args.act or "tanh"
+    settings = {"hidden": (100,), "dropout": book.DROPOUT, "batch_size": book.BATCH_SIZE}
+    if _is_books_network(args):
+        return {**settings, "optimizer": "sgd", "epochs": _experiment(args).iterations, "shuffle": False}
+    return {**settings, "optimizer": "adam", "epochs": 100, "shuffle": True}
+
+
+def _check_gradient(args):
     if args.gradient == "exact":
-        new_dropout = partial(Dropout, args.dropout)
-    elif args.dropout == book.DROPOUT:
-        new_dropout = partial(book.literal_dropout, draws)
-    else:
+        return
+    if not _is_books_network(args):
+        args.error("argument --gradient: got book, expected exact for another network than the book's, which is --out "
+                   "softmax --loss crossentropy on all ten digits")
+    if args.dropout != book.DROPOUT:
         args.error(f"argument --dropout: got {args.dropout:g}, expected {book.DROPOUT} with --gradient book")
-    optimizer = {"sgd": SGD, "adam": Adam}[args.optimizer](args.lr)
-    return book.network(experiment, draws, new_dropout, args.hidden, args.dtype), optimizer
 
 
-def _save(args, folder, model, dataset):
+def _examples(args, say):
+    """Return the `tasks.Task` of the options."""
+    try:
+        if args.data == "iris":
+            _check_data_dir(args)
+            task = tasks.of_iris(args.out, args.dtype, args.train_size, args.outliers)
+            say(f"data     iris: {len(task.train[0])} flowers to train, {len(task.test[0])} to test ({task.data.source})")
+            return task
+        dataset = _load(args, say)
+        if args.data == "pairs":
+            return tasks.of_pairs(dataset, args.dtype, args.train_size)
+        return tasks.of_images(dataset, args.out, args.dtype, args.train_size, args.classes)
+    except DataError:
+        raise
+    except ValueError as error:
+        args.error(f"argument {error}")
+
+
+def _network(args, task, make_head):
+    draws = np.random.RandomState(args.seed)
+    dropout = partial(book.literal_dropout, draws) if args.gradient == "book" else partial(Dropout, args.dropout)
+    if _is_books_network(args):
+        return book.network(_experiment(args), draws, dropout, args.hidden, args.dtype)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        head = make_head(**task.settings)
+    for warning in caught:
+        print(f"nnjit: warning: {warning.message}", file=sys.stderr)
+    return tasks.network(args.act, args.hidden, dropout if args.dropout else None, task.units, head, args.dtype)
+
+
+def _save(args, folder, model, task):
     if model.history is None or not model.history.validated:
         print("result   none: stopped before the first epoch was over")
         return
     settings = {name: value for name, value in vars(args).items() if name not in ("run", "error", "quiet")}
-    title = f"{dataset.name}: {args.act}, {args.gradient} gradient, seed {args.seed}"
-    results = report.write(folder, model, settings, dataset, title)
-    print("result   iteration {iteration}: test accuracy {test_accuracy:.4f} (best {best_test_accuracy:.4f} in "
-          "iteration {best_iteration}), train accuracy {train_accuracy:.4f}; {seconds:.1f} s, of which "
-          "{compile_seconds:.1f} s to compile".format(**results))
+    how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
+    title = f"{task.data.name}: {args.act}, {how}, seed {args.seed}"
+    results = report.write(folder, model, settings, task.data, title, task.image_shape)
+    metric = model.head.metric
+    shown = {name.replace(f"_{metric}", ""): value for name, value in results.items()}
+    print("result   iteration {iteration}: test {metric} {test:.4f} (best {best_test:.4f} in iteration {best_iteration}), "
+          "train {metric} {train:.4f}; {seconds:.1f} s, of which {compile_seconds:.1f} s to compile".format(
+              metric=report.METRICS[metric], **shown))
     if not np.isfinite(results["train_loss"]):
         print("diverged: the loss is no longer a finite number; try a smaller --lr")
     _print_saved(folder)
@@ -230,7 +337,7 @@ def _run_and_save(args, name, gradient, dataset, folder, say):
     folder = folder / f"{name}-{gradient}"
     folder.mkdir(exist_ok=True)
     title = f"{dataset.name}: {name}, {gradient} gradient, seed {args.seed}"
-    report.write(folder, run.model, settings, dataset, title, **compared)
+    report.write(folder, run.model, settings, dataset, title, dataset.x_train.shape[1:3], **compared)
     return run
 
 
@@ -255,6 +362,16 @@ def _print_table(name, runs, dataset):
             cells += [f"{value:.4f}" for value in [row[part]] * with_book + ours]
         print("  ".join(f"{cell:>{len(column)}}" for cell, column in zip(cells, columns)))
     print()
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
+
+def draw_figures(args):
+    """Draw all figures of the explanation."""
+    from . import figures  # needs matplotlib
+    folder = report.new_folder(args.out_dir, "figures")
+    paths = figures.draw(folder)
+    print(f"saved    {', '.join(path.name for path in paths)} in {folder}")
 
 
 # ---- doctor ---------------------------------------------------------------------------------------------------------

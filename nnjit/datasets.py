@@ -2,6 +2,7 @@
 
 MNIST is looked for in folders and then downloaded; the UCI digits, scaled to MNIST's size, come with the package for
 machines without a network. A file is trusted for its content: its sha256 decides whether it is the published one.
+Fisher's iris flowers come with the package, too. From images, `paste_pairs` makes examples of several labels.
 """
 import gzip
 import hashlib
@@ -10,14 +11,15 @@ import os
 import struct
 import threading
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pooch
 from tqdm import tqdm
 
-from .arrays import DataError
+from .arrays import DataError, as_numbers, check_count, check_real
+from .targets import count_classes
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -69,6 +71,24 @@ class Dataset:
             return images.reshape(len(images), -1).astype(dtype) / dtype.type(255)
 
         return (scaled(self.x_train[:train_size]), self.y_train[:train_size]), (scaled(self.x_test), self.y_test)
+
+    def only(self, *classes):
+        """Return a Dataset of the images of these classes alone, at least 2, numbered 0, 1, ... in the given order.
+
+        ``load_digits().only(3, 8)`` asks of every image: is it a 3 or an 8? ValueError for classes without images.
+        """
+        known = np.unique(self.y_train)
+        if len(classes) < 2 or len(set(classes)) < len(classes) or not np.isin(classes, known).all():
+            raise ValueError(f"classes: got {', '.join(map(str, classes)) or 'none'}, expected at least 2 different ones "
+                             f"of {', '.join(map(str, known))}")
+
+        def chosen(x, y):
+            kept = np.isin(y, classes)
+            return x[kept], np.argmax(y[kept, None] == np.array(classes), axis=1)
+
+        (x_train, y_train), (x_test, y_test) = chosen(self.x_train, self.y_train), chosen(self.x_test, self.y_test)
+        name = f"{self.name}, {' or '.join(map(str, classes))}"
+        return replace(self, name=name, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
 @dataclass(frozen=True)
@@ -181,6 +201,37 @@ def load_digits():
                    source="embedded in the package", checksums={path.name: checksum})
 
 
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of measurements, a class for each, and where they came from."""
+
+    name: str
+    x: np.ndarray       # (N, D) float64
+    y: np.ndarray       # (N,) int64: 0 .. K - 1
+    columns: tuple      # the D names of what was measured, with the unit
+    classes: tuple      # the K names of the classes
+    source: str
+    checksums: dict     # file name → sha256
+
+
+def load_iris():
+    """Return Fisher's 150 iris flowers, embedded in the package: 50 of each of three species, in that order.
+
+    ``x`` is (150, 4): sepal length, sepal width, petal length, petal width, in centimetres. ``y`` is the species.
+
+    References
+    ----------
+    R. A. Fisher, "The use of multiple measurements in taxonomic problems", Annals of Eugenics 7, 1936, table 1; UCI
+    Machine Learning Repository, doi 10.24432/C56C76. Licence: CC BY 4.0.
+    """
+    path = _PACKAGE / "iris.npz"
+    with np.load(path, allow_pickle=False) as file:
+        x, y = file["measurements"] / 10, file["species"].astype(np.int64)    # from millimetres
+    columns = tuple(f"{part} {size} (cm)" for part in ("sepal", "petal") for size in ("length", "width"))
+    return Table("iris", x, y, columns, ("setosa", "versicolor", "virginica"), source="embedded in the package",
+                 checksums={path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
+
+
 def _enlarged(small):
     """Return (N, 8, 8) images of 0..16 as (N, 28, 28) images of 0..255, in integers: the same on every machine."""
     # Output pixel i lies at 7 i / 19 of the source, and each neighbour's weight falls linearly to 0 one pixel away.
@@ -233,6 +284,52 @@ def _check_pair(images, images_path, labels, labels_path):
     if labels.max() > 9:
         i = int(np.argmax(labels > 9))
         raise DataError(f"{labels_path}: got the label {labels[i]} at index {i}, expected 0 to 9")
+
+
+# ---- made of other data ---------------------------------------------------------------------------------------------
+
+def paste_pairs(images, labels, count, seed=0):
+    """Paste images side by side in pairs, each of any two: which classes are present?
+
+    Parameters
+    ----------
+    images : ndarray, (N, height, width)
+    labels : (N,) class numbers 0 .. K - 1
+    count : int
+        How many pairs.
+    seed : int
+        From 0 to 2^32 - 1: the same seed gives the same pairs.
+
+    Returns
+    -------
+    pairs : ndarray, (count, height, 2 width), of the images' dtype
+    present : ndarray, (count, K) uint8
+        1 for the classes that a pair shows, one or two of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``count`` is not a whole number of at least 1; ``images`` have another shape; ``labels`` are no class numbers.
+    """
+    count, K = check_count("count", count), count_classes("labels", labels)
+    if np.ndim(images) != 3 or len(images) != len(labels):
+        raise ValueError(f"images: got shape {np.shape(images)}, expected ({len(labels)}, height, width), one for each label")
+    chosen = np.random.RandomState(seed).randint(len(images), size=(count, 2), dtype=np.int64)    # never another stream
+    present = np.zeros((count, K), np.uint8)
+    present[np.arange(count)[:, None], np.asarray(labels, np.int64)[chosen]] = 1
+    return np.concatenate([images[chosen[:, 0]], images[chosen[:, 1]]], axis=2), present
+
+
+def with_outliers(y, share=0.1, shift=5.0, seed=0):
+    """Return a copy of the numbers ``y`` (N,), of which ``share`` are too large by ``shift``; the seed says which.
+
+    They pull a mean away, and hardly a median. TypeError or ValueError where ``share`` is no number in [0, 1], or ``y``
+    no array of numbers.
+    """
+    y = np.array(as_numbers("y", y), np.float64)
+    wrong = np.random.RandomState(seed).permutation(len(y))[:round(check_real("share", share, 0, 1, "[]") * len(y))]
+    y[wrong] += shift
+    return y
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------

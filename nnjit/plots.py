@@ -49,15 +49,53 @@ def learning_curves(path, iteration, train_accuracy, test_accuracy, title, print
     low, high = ax.get_ylim()
     if sum(low < tick < high for tick in TICKS) > 3:    # a narrow range has ticks of its own
         ax.set(yticks=TICKS, ylim=(low, high))
-    # A curve has its name and last value beside its end. Where the two would touch, they are moved 15 points apart.
+    _name_ends(ax, curves, "{:.1%}")
+    _plain(ax)
+    return _write(path, ax, title)
+
+
+def error_curves(path, iteration, train_error, test_error, title):
+    """Draw a run's mean absolute error, from 0 on; return ``path``.
+
+    Parameters
+    ----------
+    path : str or Path, ending in .png or .svg
+    iteration, train_error, test_error : (n,) sequences
+    title : str
+
+    Raises
+    ------
+    ValueError
+        Another suffix, no or unequal numbers of values, an error below 0 or without a value.
+    """
+    ax = Figure(figsize=(7.8, 4.8), dpi=DPI, layout="constrained").add_subplot()
+    curves = {"train": train_error, "test": test_error}
+    for name, y in curves.items():
+        if not 0 < len(y) == len(iteration):
+            raise ValueError(f"{name}_error: got {len(y)} for {len(iteration)} iterations, expected as many, at least 1")
+        if not all(0 <= value < np.inf for value in y):
+            raise ValueError(f"{name}_error: got {min(y):g} to {max(y):g}, expected finite numbers from 0 on")
+        ax.plot(iteration, y, color=STYLES[name][0], marker="." if len(y) == 1 else None)
+    ax.set(xlabel="iteration", ylabel="mean absolute error", xmargin=0.02)
+    ax.set_ylim(bottom=0)
+    ax.locator_params(axis="x", integer=True)
+    _name_ends(ax, curves, "{:.3g}")
+    _plain(ax)
+    return _write(path, ax, title)
+
+
+def _name_ends(ax, curves, form):
+    """Write its name and last value beside a curve's end. Where the two would touch, they are moved 15 points apart."""
     ends = sorted((values[-1], name) for name, values in curves.items())
     apart = np.diff(ax.transData.transform([(0, end) for end, _ in ends])[:, 1])[0] * 72 / DPI
     for (end, name), side in zip(ends, (-0.5, 0.5), strict=True):
-        ax.annotate(f"{name} {end:.1%}", (1, end), (5, side * max(0, 15 - apart)), ax.get_yaxis_transform(),
+        ax.annotate(f"{name} {form.format(end)}", (1, end), (5, side * max(0, 15 - apart)), ax.get_yaxis_transform(),
                     "offset points", va="center", color=STYLES[name][0], weight="bold", annotation_clip=False)
+
+
+def _plain(ax):
     ax.grid(axis="y", color="#e4e4e4")
     ax.spines[["top", "right"]].set_visible(False)
-    return _write(path, ax, title)
 
 
 def _draw_curve(ax, name, iteration, y, printed, spread, seeds):

@@ -16,6 +16,7 @@ from ._jit import compile_seconds, get_threads, threading_layer
 from .layers import Dropout
 from .model import Sequential
 
+METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}    # as the heads call them, and in words
 PACKAGES = ("nnjit", "numba", "llvmlite", "numpy", "scipy")
 
 
@@ -45,36 +46,40 @@ def versions():
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def write(folder, model, configuration, dataset, title, **book):
-    """Write all files of a trained model and return the results, a dict; ``book`` is as of `plots.learning_curves`."""
-    results = _results(model.history)
-    _write_history(folder / "history.csv", model.history)
+def write(folder, model, configuration, dataset, title, image_shape=None, **book):
+    """Write all files of a trained model and return the results, a dict.
+
+    ``image_shape`` (rows, columns) is that of inputs that are images; ``book`` is as of `plots.learning_curves`.
+    """
+    results = _results(model.history, model.head.metric)
+    _write_history(folder / "history.csv", model.history, model.head.metric)
     _write_run(folder / "run.json", configuration, dataset, results)
     _write_model(folder / "model.npz", model)
     if can_draw():
-        _write_pictures(folder, model, title, **book)
+        _write_pictures(folder, model, title, image_shape, **book)
     return results
 
 
-def _results(history):
-    """Return the figures of the last evaluated iteration of a `training.History`, and the best test accuracy."""
+def _results(history, metric):
+    """Return the figures of the last evaluated iteration of a `training.History`, and the best on the test data."""
     log, i = history.history, history.epochs.index(history.validated[-1])
-    best = int(np.argmax(log["val_accuracy"]))
-    return {"epochs": len(history.epochs), "iteration": history.validated[-1], "test_accuracy": log["val_accuracy"][-1],
-            "test_loss": log["val_loss"][-1], "train_accuracy": log["accuracy"][i], "train_loss": log["loss"][i],
-            "best_iteration": history.validated[best], "best_test_accuracy": log["val_accuracy"][best],
+    tested = log[f"val_{metric}"]
+    best = int(np.argmax(tested) if metric == "accuracy" else np.argmin(tested))
+    return {"epochs": len(history.epochs), "iteration": history.validated[-1], f"test_{metric}": tested[-1],
+            "test_loss": log["val_loss"][-1], f"train_{metric}": log[metric][i], "train_loss": log["loss"][i],
+            "best_iteration": history.validated[best], f"best_test_{metric}": tested[best],
             "seconds": log["seconds"][-1], "compile_seconds": compile_seconds()}
 
 
-def _write_history(path, history):
+def _write_history(path, history, metric):
     """Write a row for every evaluated iteration."""
     log = history.history
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["iteration", "train_loss", "train_accuracy", "test_accuracy", "seconds"])
-        for epoch, test_accuracy in zip(history.validated, log["val_accuracy"]):
+        rows.writerow(["iteration", "train_loss", f"train_{metric}", f"test_{metric}", "seconds"])
+        for epoch, tested in zip(history.validated, log[f"val_{metric}"]):
             i = history.epochs.index(epoch)
-            rows.writerow([epoch, log["loss"][i], log["accuracy"][i], test_accuracy, round(log["seconds"][i], 4)])
+            rows.writerow([epoch, log["loss"][i], log[metric][i], tested, round(log["seconds"][i], 4)])
 
 
 def _write_run(path, configuration, dataset, results):
@@ -100,11 +105,13 @@ def can_draw():
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _write_pictures(folder, model, title, **book):
+def _write_pictures(folder, model, title, image_shape, **book):
     from . import plots
-    history, W = model.history, model.parameters()["0.W"]
-    train_accuracy = [history.history["accuracy"][history.epochs.index(epoch)] for epoch in history.validated]
-    plots.learning_curves(folder / "curves.png", history.validated, train_accuracy, history.history["val_accuracy"],
-                          title, **book)
-    if np.isfinite(W).all():
-        plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights")
+    log, epochs, metric = model.history.history, model.history.validated, model.head.metric
+    train = [log[metric][model.history.epochs.index(epoch)] for epoch in epochs]
+    draw = plots.learning_curves if metric == "accuracy" else plots.error_curves
+    if np.isfinite(log[f"val_{metric}"]).all() and np.isfinite(train).all():
+        draw(folder / "curves.png", epochs, train, log[f"val_{metric}"], title, **book)
+    W = model.parameters()["0.W"]
+    if image_shape is not None and np.isfinite(W).all():
+        plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)

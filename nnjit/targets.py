@@ -10,10 +10,19 @@ from .arrays import as_numbers, cast, check_length
 
 def numbers(name, y, N=None):
     """Return ``y`` as an array of real numbers; with ``N`` rows, where that is given."""
-    y = as_numbers(name, y)
+    try:
+        y = as_numbers(name, y)
+    except TypeError as error:
+        if np.asarray(y).dtype.kind not in "US":
+            raise
+        raise TypeError(f"{error}; {_number_them(name)}") from None
     if N is not None:
         check_length(name, y, N)
     return y.astype(np.uint8) if y.dtype.kind == "b" else y
+
+
+def _number_them(name):
+    return f"number the classes with np.unique({name}, return_inverse=True)[1]"
 
 
 def columns(name, y, units):
@@ -73,7 +82,9 @@ def labels(name, y, classes, more):
     ``more`` says, with the number of classes in place of ``{}``, how to make room for more.
     """
     expected = f"expected class numbers 0 .. {classes - 1}"
-    whole = np.isfinite(y) & (y == np.floor(y))
+    if not np.isfinite(y).all():
+        raise ValueError(f"{name}: got NaN or infinity, {expected}; fill in or drop what is missing")
+    whole = y == np.floor(y)
     if not whole.all():
         raise ValueError(f"{name}: got {y[~whole].flat[0]}, {expected}; numbers that are not whole are for Gaussian() "
                          "(squared error)")
@@ -83,7 +94,9 @@ def labels(name, y, classes, more):
         raise ValueError(f"{got}: the first class is 0; if the labels begin at 1, give {name} - 1; for {high + 1} "
                          f"classes {more.format(high + 1)}")
     if low < 0:
-        raise ValueError(f"{got}; number the classes with np.unique({name}, return_inverse=True)[1]")
+        raise ValueError(f"{got}; {_number_them(name)}")
+    if high >= classes >= len(np.unique(y)):
+        raise ValueError(f"{got}; {_number_them(name)}; for {high + 1} classes {more.format(high + 1)}")
     if high >= classes:
         raise ValueError(f"{got}; for {high + 1} classes {more.format(high + 1)}")
     return y.astype(np.int64)

@@ -3,6 +3,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -20,7 +21,7 @@ from nnjit import book, cli, datasets
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 MODULE = [sys.executable, "-m", "nnjit"]
-COLUMNS = ["iteration", "train_loss", "train_accuracy", "test_accuracy", "seconds"]
+COLUMNS = ["iteration", "train_loss", "train_{}", "test_{}", "seconds"]
 
 trains = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="trains on whole images: minutes, not compiled")
 draws = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib")
@@ -37,11 +38,11 @@ def call(*command, cwd, **variables):
                           text=True, timeout=300)
 
 
-def read_history(folder):
+def read_history(folder, metric="accuracy"):
     """Return the rows of ``history.csv`` as numbers, without the seconds, whose order alone is checked."""
     with open(folder / "history.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    assert header == COLUMNS
+    assert header == [name.format(metric) for name in COLUMNS]
     seconds = [float(row[-1]) for row in rows]
     assert seconds == sorted(seconds)
     return [(int(row[0]), *map(float, row[1:-1])) for row in rows]
@@ -94,9 +95,10 @@ def test_run_json_tells_how_a_result_came_about(first_run):
     folder, _ = first_run
     content, history = read_run(folder), read_history(folder)
     assert content["configuration"] == {
-        "act": "tanh", "out": "softmax", "hidden": [100], "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
-        "batch_size": 100, "train_size": 1000, "gradient": "book", "eval_every": 1, "shuffle": False, "data": "digits",
-        "data_dir": None, "dtype": "float64", "seed": 0, "threads": 1, "out_dir": None}
+        "act": "tanh", "out": "softmax", "loss": "crossentropy", "classes": None, "outliers": 0.0, "hidden": [100],
+        "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
+        "batch_size": 100, "train_size": 1000, "gradient": "book", "eval_every": 1, "shuffle": False,
+        "data": "digits", "data_dir": None, "dtype": "float64", "seed": 0, "threads": 1, "out_dir": None}
     assert content["versions"]["nnjit"] == nn.__version__
     assert content["versions"]["numpy"] == np.__version__
     assert content["threads"] == 1
@@ -131,7 +133,9 @@ def test_pictures_are_saved(first_run):
 def test_what_is_printed(first_run):
     folder, done = first_run
     words = [line.split()[0] for line in done.stdout.splitlines()]
-    assert words == ["data", "network", "training", "result", "saved"]
+    assert words == ["data", "asked", "network", "loss", "training", "result", "saved"]
+    assert ("loss     cross-entropy, the negative log-likelihood of the multinoulli distribution that a softmax output "
+            "assumes\n") in done.stdout
     assert f"iteration 299: test accuracy {read_history(folder)[-1][3]:.4f}" in done.stdout
     progress = done.stderr.splitlines()    # not a terminal: about ten plain lines
     assert [line.split()[1] for line in progress] == [f"{epoch}/300" for epoch in [*range(1, 300, 30), 300]]
@@ -167,11 +171,74 @@ def test_every_option_reaches_the_training(tmp_path):
     ("--act relu --gradient book", {"epochs": 100, "lr": 0.2}),
     ("--act sigmoid", {"epochs": 300, "lr": 0.2}),
     ("--act relu --optimizer adam", {"epochs": 100, "lr": 0.001}),
+    ("", {"act": "tanh", "out": "softmax", "loss": "crossentropy", "hidden": (100,), "dropout": 0.5, "optimizer": "sgd",
+          "lr": 0.02, "epochs": 300, "batch_size": 100, "shuffle": False}),
+    ("--data mnist --shuffle", {"optimizer": "sgd", "epochs": 300, "shuffle": True}),
+    ("--data pairs", {"out": "sigmoid", "loss": "crossentropy", "optimizer": "adam", "epochs": 100, "shuffle": True}),
+    ("--data iris", {"out": "linear", "loss": "mse", "act": "linear", "hidden": (32,), "dropout": 0, "optimizer": "adam",
+                     "lr": 0.001, "epochs": 50, "batch_size": 32}),
+    ("--data iris --loss mae --lr 0.1 --no-shuffle", {"loss": "mae", "lr": 0.1, "shuffle": False}),
+    ("--out ordinal --act relu", {"loss": "crossentropy", "optimizer": "adam", "epochs": 100, "lr": 0.001}),
+    ("--out poisson --optimizer sgd", {"loss": "poisson", "lr": 0.02}),
+    ("--data iris --optimizer sgd", {"lr": 0.001}),
+    ("--out softmax --loss mse", {"optimizer": "adam"}),
 ])
 def test_defaults_depend_on_other_options(line, settings):
     args = cli._parser().parse_args(["train", *line.split()])
-    cli._prepare(args)
+    cli._decide(args)
     assert {name: getattr(args, name) for name in settings} == settings
+
+
+@trains
+@pytest.mark.parametrize("line, asked, loss, metric, files", [
+    ("--data iris", "how wide is the sepal", "squared error, .* normal distribution .* the mean", "mean absolute error",
+     ""),
+    ("--data iris --loss mae --outliers 0.1", "how wide", "absolute error, .* Laplace .* the median",
+     "mean absolute error", ""),
+    ("--data iris --out softmax", "which species", "cross-entropy, .* multinoulli", "accuracy", ""),
+    ("--data digits --out ordinal", "how large", "cross-entropy of every 'is it above k\\?'", "mean absolute error",
+     "weights.png"),
+    ("--data digits --out ordinal --train-size 2", "how large", "cross-entropy", "mean absolute error", "weights.png"),
+    ("--data digits --out linear --loss huber", "how large", "Huber's, .* between mean and median",
+     "mean absolute error", "weights.png"),
+    ("--data digits --out poisson", "how large", "Poisson's, .* a rate", "mean absolute error", "weights.png"),
+    ("--data digits --out sigmoid", "is it 0\\? is it 1\\? and so on, 10 times", "binary cross-entropy, .* Bernoulli",
+     "accuracy", "weights.png"),
+    ("--data digits --out sigmoid --classes 3,8", "is it 8, and not 3", "binary cross-entropy", "accuracy",
+     "weights.png"),
+    ("--data digits --out softmax --classes 3,8,5", "which of 3 classes", "cross-entropy", "accuracy", "weights.png"),
+    ("--data pairs --train-size 200", "which digits are present", "binary cross-entropy", "accuracy", "weights.png"),
+])
+def test_every_question_is_trained_and_explained(line, asked, loss, metric, files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda *given, **options: datasets.load_digits())
+    assert cli.main(f"train {line} --epochs 2 --dtype float32 --out-dir {tmp_path}".split()) == 0
+    out = capsys.readouterr().out
+    assert re.search(f"^asked    .*{asked}", out, re.M) and re.search(f"^loss     {loss}", out, re.M)
+    assert f": test {metric} " in out and f", train {metric} " in out
+    name = "accuracy" if metric == "accuracy" else "mae"
+    assert read_run(tmp_path)["results"][f"test_{name}"] == read_history(tmp_path, name)[-1][3]
+    nn.load(tmp_path / "model.npz")
+    if importlib.util.find_spec("matplotlib"):
+        assert is_png(tmp_path / "curves.png") and (tmp_path / "weights.png").exists() == bool(files)
+
+
+@trains
+@pytest.mark.parametrize("out", ["softmax", "sigmoid"])
+def test_squared_error_of_classes_warns_in_one_line(out, tmp_path, capsys):
+    """Also where warnings are errors, as here."""
+    line = f"train --data digits --out {out} --loss mse --epochs 1 --dtype float32 --quiet --out-dir {tmp_path}"
+    assert cli.main(line.split()) == 0
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and err.startswith(f"nnjit: warning: SquaredError: the {out} saturates")
+
+
+@trains
+def test_absolute_error_holds_where_outliers_pull_the_mean_away(tmp_path, capsys):
+    found = {}
+    for loss in ("mse", "mae"):
+        assert cli.main(f"train --data iris --outliers 0.1 --loss {loss} --out-dir {tmp_path / loss}".split()) == 0
+        found[loss] = read_run(tmp_path / loss)["results"]["test_mae"]    # the targets of the test are right
+    assert found["mae"] < 0.5 < 0.55 < found["mse"]
 
 
 @trains
@@ -275,10 +342,12 @@ def test_doctor(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("line, words", [
-    ("--help", "train book bench doctor"),
-    ("train --help", "--act {tanh,relu,sigmoid} --out --hidden --dropout --optimizer {sgd,adam} --lr --epochs "
-     "--batch-size --train-size --data {auto,mnist,digits} --data-dir --dtype {float32,float64} "
+    ("--help", "train book bench figures doctor"),
+    ("train --help", "--act {tanh,relu,sigmoid,linear} --out {softmax,sigmoid,linear,ordinal,poisson} "
+     "--loss {auto,crossentropy,mse,mae,huber,poisson} --classes --outliers --hidden --dropout --optimizer {sgd,adam} "
+     "--lr --epochs --batch-size --train-size --data {auto,mnist,digits,pairs,iris} --data-dir --dtype {float32,float64} "
      "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --quiet"),
+    ("figures --help", "--out-dir"),
     ("book --help", "--data --data-dir --dtype --seed --threads --out-dir --quiet"),
 ])
 def test_help(line, words, capsys):
@@ -312,9 +381,32 @@ def test_help(line, words, capsys):
     ("train --gradient book --dropout 0.2", "argument --dropout: got 0.2, expected 0.5 with --gradient book"),
     ("train --data digits --data-dir here", "argument --data-dir: got 'here', expected none with --data digits"),
     ("train --act gelu", "argument --act: invalid choice: 'gelu' (choose from"),
-    ("train --out sigmoid", "argument --out: invalid choice: 'sigmoid' (choose from"),
+    ("train --out tanh", "argument --out: invalid choice: 'tanh' (choose from"),
+    ("train --loss hinge", "argument --loss: invalid choice: 'hinge' (choose from"),
+    ("train --loss mae", "argument --loss: got mae with --out softmax, expected crossentropy or mse; mae is for numbers: "
+     "--out linear"),
+    ("train --out sigmoid --loss poisson", "argument --loss: got poisson with --out sigmoid, expected crossentropy or mse; "
+     "poisson is for counts: --out poisson"),
+    ("train --out linear --loss crossentropy", "argument --loss: got crossentropy with --out linear, expected mse, mae or "
+     "huber; crossentropy is for classes: --out softmax, sigmoid or ordinal"),
+    ("train --out ordinal --loss mse", "argument --loss: got mse with --out ordinal, expected crossentropy; mse is for"),
+    ("train --data pairs --out softmax", "argument --out: got softmax with --data pairs, expected sigmoid, a yes or no"),
+    ("train --data iris --out poisson", "argument --out: got poisson with --data iris, expected linear (how wide is the "),
+    ("train --data iris --train-size 121", "argument --train-size: got 121, expected at most 120, as many as iris has"),
+    ("train --data iris --gradient book", "argument --gradient: got book, expected exact for another network than the"),
+    ("train --out sigmoid --gradient book", "argument --gradient: got book, expected exact"),
+    ("train --outliers 0.1", "argument --outliers: got 0.1, expected --data iris --out linear with it"),
+    ("train --data iris --out softmax --outliers 0.1", "argument --outliers: got 0.1, expected --data iris --out linear"),
+    ("train --outliers 1", "argument --outliers: got '1', expected a number from 0 to below 1"),
+    ("train --data digits --classes 3", "argument --classes: got 3, expected at least 2 different ones of 0, 1, 2"),
+    ("train --data digits --classes 3,12", "argument --classes: got 3, 12, expected at least 2 different ones of 0, 1"),
+    ("train --classes 3,x", "argument --classes: got 'x', expected a whole number of at least 0"),
+    ("train --out ordinal --classes 3,8", "argument --classes: got 3,8, expected none"),
+    ("train --data iris --classes 0,1", "argument --classes: got 0,1, expected none"),
+    ("train --data digits --out sigmoid --classes 3,8 --train-size 500", "argument --train-size: got 500, expected at most"),
+    ("train --data iris --data-dir here", "argument --data-dir: got 'here', expected none with --data iris"),
     ("train --optimizer lion", "argument --optimizer: invalid choice: 'lion' (choose from"),
-    ("train --data iris", "argument --data: invalid choice: 'iris' (choose from"),
+    ("train --data tulips", "argument --data: invalid choice: 'tulips' (choose from"),
     ("train --dtype float16", "argument --dtype: invalid choice: 'float16' (choose from"),
     ("train --gradient true", "argument --gradient: invalid choice: 'true' (choose from"),
     ("train --momentum 0.9", "unrecognized arguments: --momentum 0.9"),

@@ -540,6 +540,88 @@ def test_digits_can_be_told_apart():
     assert (nearest == y_test).mean() > 0.85
 
 
+# ---- some classes alone, pairs, outliers ----------------------------------------------------------------------------
+
+def test_only_some_classes_in_the_given_order():
+    data = datasets.load_digits()
+    some = data.only(8, 3)
+    assert some.name == "UCI digits, 8 or 3" and some.checksums == data.checksums
+    for x, y, all_x, all_y in [(some.x_train, some.y_train, data.x_train, data.y_train),
+                               (some.x_test, some.y_test, data.x_test, data.y_test)]:
+        kept = (all_y == 3) | (all_y == 8)
+        assert np.array_equal(x, all_x[kept]) and np.array_equal(np.array([8, 3])[y], all_y[kept])
+        assert y.dtype == np.int64
+
+
+@pytest.mark.parametrize("classes, got", [((), "none"), ((3,), "3"), ((3, 3), "3, 3"), ((3, 10), "3, 10"), ((-1, 2), "-1, 2")])
+def test_only_refuses_classes_without_images(classes, got):
+    with pytest.raises(ValueError, match=f"classes: got {got}, expected at least 2 different ones of 0, 1, .*, 9"):
+        datasets.load_digits().only(*classes)
+
+
+def test_pairs_show_the_digits_that_they_are_labelled_with():
+    data = datasets.load_digits()
+    pairs, present = datasets.paste_pairs(data.x_test, data.y_test, 400, seed=3)
+    assert pairs.shape == (400, 28, 56) and present.shape == (400, 10) and pairs.dtype == present.dtype == np.uint8
+    label = {image.tobytes(): k for image, k in zip(data.x_test, data.y_test)}
+    for pair, row in zip(pairs, present):
+        assert set(row.nonzero()[0]) == {label[pair[:, :28].tobytes()], label[pair[:, 28:].tobytes()]}
+    assert set(present.sum(axis=1)) == {1, 2}
+    again, other = (datasets.paste_pairs(data.x_test, data.y_test, 400, seed)[0] for seed in (3, 4))
+    assert np.array_equal(again, pairs) and not np.array_equal(other, pairs)
+
+
+def test_pairs_are_the_same_on_every_machine():
+    _, present = datasets.paste_pairs(np.zeros((10, 1, 1), np.uint8), np.arange(10), 4)
+    assert [row.nonzero()[0].tolist() for row in present] == [[0, 5], [3], [7, 9], [3, 5]]
+
+
+@pytest.mark.parametrize("images, labels, count, exception, message", [
+    (np.zeros((3, 2, 2)), [0, 1], 5, ValueError, r"images: got shape \(3, 2, 2\), expected \(2, height, width\)"),
+    (np.zeros((3, 4)), [0, 1, 2], 5, ValueError, "images: got shape"),
+    (np.zeros((2, 2, 2)), [0, 0.5], 5, ValueError, "labels: got 0.5, expected class numbers"),
+    (np.zeros((2, 2, 2)), ["a", "b"], 5, TypeError, "labels: got"),
+    (np.zeros((2, 2, 2)), [0, 1], 0, ValueError, "count: got 0, expected at least 1"),
+    (np.zeros((2, 2, 2)), [0, 1], 2.0, TypeError, "count: got 2.0, expected a whole number"),
+])
+def test_pairs_refuse(images, labels, count, exception, message):
+    with pytest.raises(exception, match=message):
+        datasets.paste_pairs(images, labels, count)
+
+
+@pytest.mark.parametrize("share, wrong", [(0, 0), (0.1, 15), (1, 150)])
+def test_outliers(share, wrong):
+    y = datasets.load_iris().x[:, 1]
+    moved = datasets.with_outliers(y, share, shift=-2.0)
+    assert np.count_nonzero(moved != y) == wrong and np.allclose((moved - y)[moved != y], -2)
+    assert np.array_equal(moved, datasets.with_outliers(y, share, -2.0)) and y is not moved
+    if share == 0.1:
+        assert not np.array_equal(moved, datasets.with_outliers(y, share, -2.0, seed=1))
+
+
+def test_outliers_refuse():
+    for y, share, exception in [([1.0], 1.5, ValueError), ([1.0], "1", TypeError), (["a"], 0.5, TypeError)]:
+        with pytest.raises(exception, match="(share|y): got"):
+            datasets.with_outliers(y, share)
+
+
+# ---- iris -----------------------------------------------------------------------------------------------------------
+
+def test_iris_is_fishers():
+    iris = datasets.load_iris()
+    assert (iris.name, iris.source, len(iris.classes)) == ("iris", "embedded in the package", 3)
+    assert iris.columns == ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
+    assert iris.x.shape == (150, 4) and iris.x.dtype == np.float64 and np.bincount(iris.y).tolist() == [50, 50, 50]
+    assert np.allclose(iris.x.mean(axis=0), [5.843333, 3.057333, 3.758, 1.199333], atol=1e-6)    # as published
+    path = datasets._PACKAGE / "iris.npz"
+    assert iris.checksums == {"iris.npz": sha256(path.read_bytes())}
+    with np.load(path, allow_pickle=False) as file:
+        assert "Fisher" in str(file["attribution"]) and "CC BY 4.0" in str(file["attribution"])
+    source = pytest.importorskip("sklearn.datasets").load_iris()
+    assert np.array_equal(iris.x, source.data) and np.array_equal(iris.y, source.target)
+    assert list(iris.columns) == source.feature_names and list(iris.classes) == list(source.target_names)
+
+
 # ---- the real thing -------------------------------------------------------------------------------------------------
 
 @pytest.mark.skipif("NNJIT_DATA" not in os.environ, reason="set NNJIT_DATA to the parent of MNIST's folder mnist")

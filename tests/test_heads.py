@@ -779,6 +779,10 @@ MISTAKES = {
                       r"labels 1 .. 3, expected class numbers 0 .. 2.*y - 1"),
     "a class too many": (nn.Categorical(), 3, np.arange(N) % 4,
                          r"labels 0 .. 3.*for 4 classes the last layer takes 4 units"),
+    "labels with gaps": (nn.Categorical(), 3, np.arange(N) % 3 * 10,
+                         r"labels 0 .. 20, expected class numbers 0 .. 2; number the classes with np.unique"),
+    "missing labels": (nn.Categorical(), 3, np.where(np.arange(N) > 3, 1, np.nan),
+                       "got NaN or infinity, expected class numbers 0 .. 2; fill in or drop"),
     "negative labels": (nn.Categorical(), 3, np.arange(N) % 3 - 1, r"labels -1 .. 1.*np.unique"),
     "not whole": (nn.Categorical(), 3, np.arange(N) % 3 + 0.5, r"got 0.5, expected class numbers.*Gaussian\(\)"),
     "multi-hot": (nn.Categorical(), 3, np.ones((N, 3)), r"a row of 0 and 1 with 3 ones.*Bernoulli\(\)"),
@@ -825,6 +829,8 @@ def test_targets_of_the_wrong_kind():
                         (nn.Ordinal(3), 1)]:
         for y in (["yes"] * N, np.zeros(N, complex), np.full(N, None)):
             check_refused(TypeError, "y: got", built(head, units).targets, y, N, units, np.dtype(np.float64))
+    check_refused(TypeError, r"y: got <U\d, .*number the classes with np.unique\(y, return_inverse=True\)",
+                  built(nn.Categorical(), 2).targets, ["cat", "dog"], 2, 2, np.dtype(np.float64))
     check_refused(ValueError, "too large for float32.*scale the targets", built(nn.Gaussian(), 1).targets,
                   np.full(N, 1e300), N, 1, np.dtype(np.float32))
 

@@ -209,6 +209,28 @@ def test_learning_curves_errors(tmp_path, change, message):
     assert not list(tmp_path.iterdir())
 
 
+# ---- error curves ---------------------------------------------------------------------------------------------------
+
+def test_error_curves_hold_the_data_from_zero_on(drawn):
+    ax = plots.error_curves("unwritten.png", [0, 1, 2], [3.0, 2.0, 1.5], [3.5, 2.5, 1.49], "A run")
+    assert [list(line.get_ydata()) for line in ax.lines] == [[3.0, 2.0, 1.5], [3.5, 2.5, 1.49]]
+    assert ax.get_ylim()[0] == 0 and ax.get_ylabel() == "mean absolute error"
+    assert [text.get_text() for text in ax.texts] == ["test 1.49", "train 1.5"]
+    ax.figure.draw_without_rendering()
+    test, train = (text.get_window_extent() for text in ax.texts)
+    assert not test.overlaps(train)
+
+
+@pytest.mark.parametrize("train, test, message", [
+    ([1.0], [1.0, 2.0], "train_error: got 1 for 2 iterations"), ([1.0, 2.0], [], "test_error: got 0 for 2"),
+    ([1.0, -1.0], [1.0, 2.0], "train_error: got -1 to 1, expected finite numbers from 0 on"),
+    ([1.0, 2.0], [1.0, np.inf], "test_error: got 1 to inf"), ([1.0, np.nan], [1.0, 2.0], "train_error: got")])
+def test_error_curves_errors(tmp_path, train, test, message):
+    with pytest.raises(ValueError, match=message):
+        plots.error_curves(tmp_path / "curves.png", [0, 1], train, test, "A run")
+    assert not list(tmp_path.iterdir())
+
+
 # ---- the first layer ------------------------------------------------------------------------------------------------
 
 def tile(ax, unit, shape):
