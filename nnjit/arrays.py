@@ -41,7 +41,7 @@ def check_real(name, value, low=0.0, high=np.inf, closed="[)"):
 
 def check_sparse(sparse, possible=True):
     """Return ``sparse``: "auto", True or False; ValueError for others, or for True where it is not ``possible``."""
-    if not any(sparse is choice for choice in (True, False)) and sparse != "auto":
+    if sparse is not True and sparse is not False and sparse != "auto":
         raise ValueError(f"sparse: got {sparse!r}, expected 'auto', True or False")
     if sparse is True and not possible:
         raise ValueError("sparse: got True, expected 'auto' or False, because the first layer is not Dense")
@@ -75,9 +75,15 @@ def aligned(shape, dtype):
 
 
 def padded_shape(shape, dtype):
-    """Return the shape with which a matrix is stored: rows of whole cache lines, unless they are shorter than one."""
+    """Return the shape with which a matrix is stored: rows of whole cache lines, unless they are shorter than one.
+
+    From eight lines on their number is odd: the same column of many rows would else compete for few places of the cache.
+    """
     line = CACHE_LINE // np.dtype(dtype).itemsize
-    return (shape[0], -(-shape[1] // line) * line) if len(shape) == 2 and shape[1] > line else shape
+    if len(shape) != 2 or shape[1] < line:
+        return shape
+    lines = -(-shape[1] // line)
+    return shape[0], (lines + (lines >= 8 and lines % 2 == 0)) * line
 
 
 def as_numbers(name, values):
@@ -102,7 +108,7 @@ def cast(values, dtype):
 SPARSE_BELOW = 0.5    # density under which the zeros are left out
 _SAMPLE = 1000        # rows looked at to find the density
 FEW = 8              # rows that pass in the same way whatever their density
-_UNKNOWN = (np.bool_, np.float16, np.longdouble)    # dtypes that no kernel knows
+_UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
 
 def check_inputs(X, input_shape, dtype, sparse="auto"):
@@ -163,7 +169,7 @@ def check_array(X, input_shape):
         raise ValueError(f"X: got shape {X.shape}, expected {expected}{hint}")
     if 0 in X.shape:
         raise ValueError(f"X: got shape {X.shape}, expected at least one row and one column")
-    return X if X.dtype.isnative and X.dtype not in _UNKNOWN else X.astype(np.float64)
+    return X if X.dtype.isnative and X.dtype.char not in _UNKNOWN else X.astype(np.float64)
 
 
 def _check_finite(rows, given):

@@ -66,6 +66,7 @@ class Sequential:
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
         self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
+        self.outputs = _outputs(self.layers, self.shapes)
         parts = [*self.layers, self.head]
         self.vector, self.gradient_vector = _lay_out(parts, self.dtype)
         for index, part in enumerate(parts):
@@ -372,11 +373,7 @@ class _Tape:
     def __init__(self, model, N):
         self.model, self.N = model, N
         self.arrays = [None] * (len(model.layers) + 1)
-        self.outputs = []
-        free = False    # whether the layer's input is an array of this tape that no layer needs on the way back
-        for layer, shape in zip(model.layers, model.shapes):
-            self.outputs.append(None if layer.in_place and free else aligned((N, *shape), model.dtype))
-            free = not layer.elementwise or (free and not layer.in_place)
+        self.outputs = [None if shape is None else aligned((N, *shape), model.dtype) for shape in model.outputs]
 
     @functools.cached_property
     def delta(self):
@@ -388,6 +385,15 @@ class _Tape:
         """dL/dx of every layer but the first, where it has an array of its own."""
         return [None if i == 0 or layer.elementwise else aligned((self.N, *self.model.shapes[i - 1]), self.model.dtype)
                 for i, layer in enumerate(self.model.layers)]
+
+
+def _outputs(layers, shapes):
+    """Return the shapes of the layers' outputs, None where a layer writes over its input, which no other needs."""
+    outputs, free = [], False
+    for layer, shape in zip(layers, shapes):
+        outputs.append(None if layer.in_place and free else shape)
+        free = not layer.elementwise or (free and not layer.in_place)
+    return outputs
 
 
 def _lay_out(parts, dtype):

@@ -8,7 +8,7 @@ from numba import prange
 from .._blas import multiply
 from .._jit import kernel, parallel_kernel
 
-_HEIGHT, _WIDTH = 128, 256    # the largest block of a product that is one call of BLAS
+_HEIGHT, _WIDTH = 256, 128    # the largest block of a product that is one call of BLAS
 
 
 @kernel
