@@ -1,6 +1,5 @@
 """The border: what a user gives is checked and cast here, once. Inside, everything is as it should be."""
 import itertools
-import math
 import numbers
 from concurrent.futures import ThreadPoolExecutor
 
@@ -66,12 +65,12 @@ def aligned(shape, dtype):
 
     Small arrays begin anywhere: finding the line would take longer than it saves.
     """
-    size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
-    if size < 64 * CACHE_LINE:
-        return np.zeros(shape, dtype)
-    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    array = np.zeros(shape, dtype)
+    if array.nbytes < 64 * CACHE_LINE:
+        return array
+    memory = np.zeros(array.nbytes + CACHE_LINE, np.uint8)
     first = -memory.ctypes.data % CACHE_LINE
-    return memory[first:first + size].view(dtype).reshape(shape)
+    return memory[first:first + array.nbytes].view(dtype).reshape(shape)
 
 
 def padded_shape(shape, dtype):
