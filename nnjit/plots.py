@@ -160,6 +160,31 @@ def first_layer(path, W, title, image_shape=(28, 28), units=100):
     return _write(path, ax, title)
 
 
+PEERS = {"nnjit": "#0072B2", "torch": "#D55E00", "jax": "#009E73", "sklearn": "#CC79A7", "numpy": "#666666"}
+SCALE_TITLES = {"width": "hidden width", "batch": "batch size", "density": "share of inputs that are not 0", "rows": "rows"}
+
+
+def scaling_curves(path, curves):
+    """Draw how the seconds of an epoch follow from a quantity, one beside the other; return ``path``.
+
+    Parameters
+    ----------
+    path : str or Path, ending in .png or .svg
+    curves : {quantity: {contender: (values, seconds)}}, of the quantities "width", "batch", "density" and "rows"
+    """
+    panels = Figure(figsize=(3.6 * len(curves), 3.8), dpi=DPI, layout="constrained").subplots(1, len(curves), squeeze=False)[0]
+    for ax, (quantity, lines) in zip(panels, curves.items()):
+        for contender, (values, seconds) in lines.items():
+            ax.plot(values, seconds, color=PEERS[contender], marker=".", linewidth=2 if contender == "nnjit" else 1.2,
+                    label=contender)
+        ax.set(xscale="log", yscale="log", xlabel=SCALE_TITLES[quantity])
+        ax.grid(color="#e4e4e4")
+        _plain(ax)
+    panels[0].set_ylabel("seconds an epoch")
+    panels[0].figure.legend(*panels[0].get_legend_handles_labels(), ncols=5, frameon=False, loc="outside lower center")
+    return _write(path, panels[0], "an epoch of training")
+
+
 def _write(path, ax, title):
     if not str(path).lower().endswith((".png", ".svg")):
         raise ValueError(f"path: got {str(path)!r}, expected a name that ends in .png or .svg")

@@ -61,6 +61,12 @@ def test_a_contender_that_breaks_leaves_the_others():
     assert errors == {a: "it broke"}
 
 
+@pytest.fixture(autouse=True)
+def single_runs(monkeypatch):
+    """A short work is done once, not again and again for a second."""
+    monkeypatch.setattr(process, "LEAST", 0.0)
+
+
 def test_the_better_number_of_threads_is_kept():
     one, two = Fake("a", [9.0, 2.0], threads=1), Fake("a", [8.0, 3.0], threads=2)
     best, preparation = bench.try_threads([one, two])
@@ -266,7 +272,7 @@ class InProcess:
         self.function, self.task = getattr(module, function), works.WORKS[work].task(dtype)
 
     def run(self, seed):
-        return process.measure(self.function, self.task, seed)
+        return {**process.measure(self.function, self.task, seed), "operations": self.task and self.task.experiment()}
 
     def pools(self):
         return ["a pool"]
@@ -279,23 +285,53 @@ class InProcess:
 def tiny_work(monkeypatch):
     monkeypatch.setitem(works.WORKS, "tiny", TINY_WORK)
     monkeypatch.setattr(bench, "Contender", InProcess)
+    for name, value in {"SIZE": 64, "BYTES": 2**16, "RUNS": 1}.items():
+        monkeypatch.setattr(bench.limits, name, value)
 
 
 def test_tables_and_json(tiny_work, tmp_path, capsys):
     file = tmp_path / "figures.json"
     assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "3", "--json", str(file))) == 0
     report = json.loads(file.read_text())
+    assert set(report["limits"]) == {"float32", "float64", "memory"}
     assert report["repeat"] == 3 and {"cpu", "cores", "versions", "BLAS"} <= set(report["environment"])
     (result,) = report["works"]
     assert (result["work"], result["dtype"], result["failed"]) == ("tiny", "float64", {})
     assert [row["contender"] for row in result["contenders"]] == ["nnjit", "numpy"]
     for row in result["contenders"]:
         assert set(row) == {"contender", "peer", "threads", "median", "min", "seconds", "compile", "trials", "pools",
-                            "loss", "accuracy", "epochs", "note", "ratio", "reference", "same_work"}
+                            "loss", "accuracy", "epochs", "operations", "of_peak", "note", "ratio", "reference", "same_work"}
+        task = works.WORKS["tiny"].task("float64")
+        assert row["operations"] == works.Task.experiment(task) and 0 < row["of_peak"] < 1
         assert len(row["seconds"]) == 3 and row["same_work"] == "yes"
         assert min(row["seconds"]) == row["min"] <= row["median"]
     out = capsys.readouterr().out
     assert "a tiny work" in out and "numpy" in out and "same work" in out and "torch" not in out.split("a tiny work")[1]
+
+
+def test_scaling_is_drawn(tiny_work, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    points = [("rows", 10), ("rows", 20)]
+    monkeypatch.setattr(bench, "_points", lambda: points)
+    for point in points:
+        monkeypatch.setitem(works.WORKS, works.scale(*point), TINY_WORK)
+    picture = tmp_path / "scaling.png"
+    assert bench.run(_arguments("--scaling", str(picture), "--against", "numpy", "--repeat", "1")) == 0
+    assert picture.stat().st_size > 10_000 and f"saved {picture}" in capsys.readouterr().out
+
+
+def test_the_works_of_scaling(monkeypatch):
+    """Each has the value that it is named for, and a share of entries that is not 0 as it says."""
+    for quantity, value, found in [("width", 64, lambda t: t.sizes[1]), ("batch", 16, lambda t: t.batch),
+                                   ("rows", 1000, lambda t: len(t.x)), ("density", 0.1, lambda t: round((t.x != 0).mean(), 2))]:
+        assert found(works.find(works.scale(quantity, value)).task("float32")) == value
+
+
+def test_the_operations_of_a_work():
+    """6 and 4 weights, 24 rows: down 2 a weight, back 2 for its gradient and 2 for the inputs of all but the first layer."""
+    task = dataclasses.replace(_tiny(), sizes=(6, 1, 4), epochs=2)
+    assert task.prediction() == 20 and task.epoch() == 24 * (20 + 20 + 8)
+    assert task.experiment() == 2 * (24 * 48 + 16 * 20) and task.predict_all() == 24 * 20
 
 
 def test_a_missing_peer_is_left_out_with_a_line(tiny_work, monkeypatch, capsys):

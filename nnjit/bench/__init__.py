@@ -15,8 +15,9 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+from . import limits
 from .process import Contender, ContenderError
-from .works import WORKS
+from .works import SCALES, WORKS, find, scale
 
 PEERS = {"numpy": "numpy", "sklearn": "scikit-learn", "torch": "torch", "jax": "jax"}    # with their distributions
 PAUSE = 0.1    # seconds between two runs: the last one's threads stop spinning
@@ -36,6 +37,8 @@ def add_arguments(parser):
                         help="for every contender; by default each has the better of 1 and all cores")
     parser.add_argument("--repeat", type=_positive, default=5, metavar="N", help="counted rounds (5)")
     parser.add_argument("--json", type=_writable, metavar="FILE", help="write all figures there")
+    parser.add_argument("--scaling", type=_picture, metavar="FILE",
+                        help="in place of the works: draw the time of an epoch by " + ", ".join(SCALES) + " as a picture")
     parser.add_argument("--list", action="store_true", help="list the works and end")
 
 
@@ -53,12 +56,17 @@ def run(args):
             print(f"{name:<12}{work.title} ({', '.join(work.dtypes)}; {'; '.join(work.contenders)})")
         return 0
     peers = ["nnjit", *_installed(args.against)]
-    report = {"environment": environment(), "repeat": args.repeat, "works": []}
+    report = {"environment": environment(), "limits": machine_limits(), "repeat": args.repeat, "works": []}
     print("\n".join(f"{name + ':':<9} {value}" for name, value in report["environment"].items()))
+    print("limits:   " + ", ".join(f"{name} {value / 1e9:.3g} G{unit}" for name, (value, unit) in report["limits"].items()))
+    names = [scale(*point) for point in _points()] if args.scaling else args.work
     try:
-        for name in args.work:
-            for dtype in (args.dtype,) if args.dtype else WORKS[name].dtypes:
+        for name in names:
+            for dtype in (args.dtype,) if args.dtype else find(name).dtypes:
                 result = measure_work(name, dtype, peers, args.threads, args.repeat)
+                peak, _ = report["limits"][dtype]
+                for row in result["contenders"]:
+                    row["of_peak"] = row["operations"] and row["operations"] / row["median"] / peak
                 print(table(result), flush=True)
                 report["works"].append(result)
                 if args.json:
@@ -66,9 +74,27 @@ def run(args):
     except KeyboardInterrupt:
         print("interrupted")
         return 130
+    if args.scaling:
+        draw_scaling(args.scaling, report["works"])
     sound = all(not work["failed"] and all(row["same_work"] != "no" for row in work["contenders"])
                 for work in report["works"])
     return 0 if sound else 1
+
+
+def _points():
+    return [(quantity, value) for quantity, values in SCALES.items() for value in values]
+
+
+def draw_scaling(path, results):
+    """Draw the seconds of an epoch that `measure_work` found, by each quantity of `works.SCALES`, a line a contender."""
+    from ..plots import scaling_curves
+    found = {result["work"]: result["contenders"] for result in results}
+    curves = {}
+    for quantity, value in _points():
+        for row in found[scale(quantity, value)]:
+            line = curves.setdefault(quantity, {}).setdefault(row["contender"], ([], []))
+            line[0].append(value), line[1].append(row["median"])
+    print(f"\nsaved {scaling_curves(path, curves)}")
 
 
 def _peers(text):
@@ -92,6 +118,12 @@ def _writable(text):
     return path
 
 
+def _picture(text):
+    if not text.lower().endswith((".png", ".svg")):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a name that ends in .png or .svg")
+    return _writable(text)
+
+
 def _installed(peers):
     """Return the peers that can be imported; say which cannot."""
     found = [peer for peer in peers if importlib.util.find_spec(peer)]
@@ -111,6 +143,12 @@ def environment():
     return {"cpu": _cpu_model(), "cores": len(_cores()), "system": platform.platform(),
             "python": platform.python_version(), "versions": ", ".join(filter(None, map(_version, packages))),
             "BLAS": ", ".join(sorted(blas)), "load": f"{os.getloadavg()[0]:.2f} at the start"}
+
+
+def machine_limits():
+    """Return what the machine can do at most with all cores: {what: (a second, unit)}."""
+    return {"float32": (limits.peak("float32"), "FLOP/s"), "float64": (limits.peak("float64"), "FLOP/s"),
+            "memory": (limits.bandwidth(len(_cores())), "B/s")}
 
 
 def _version(distribution):
@@ -137,11 +175,11 @@ def _cores():
 
 def measure_work(name, dtype, peers, threads, repeat):
     """Let all contenders of a work take turns; return the dict that JSON and table show."""
-    print(f"\n{name}, {dtype}: {WORKS[name].title}", flush=True)
+    print(f"\n{name}, {dtype}: {find(name).title}", flush=True)
     counts = [threads] if threads else sorted({1, len(_cores())})
     chosen, failed = {}, {}
     with contextlib.ExitStack() as stack:
-        for label, (peer, _) in WORKS[name].contenders.items():
+        for label, (peer, _) in find(name).contenders.items():
             if peer not in peers:
                 continue
             candidates = [Contender(name, dtype, label, n) for n in counts]
@@ -155,8 +193,8 @@ def measure_work(name, dtype, peers, threads, repeat):
         runs, errors = alternate(list(chosen), repeat)
     failed.update((contender.label, reason) for contender, reason in errors.items())
     rows = [summary(contender, chosen[contender], own) for contender, own in runs.items()]
-    compare(rows, WORKS[name].tolerance)
-    return {"work": name, "dtype": dtype, "title": WORKS[name].title, "contenders": rows, "failed": failed}
+    compare(rows, find(name).tolerance)
+    return {"work": name, "dtype": dtype, "title": find(name).title, "contenders": rows, "failed": failed}
 
 
 def try_threads(candidates):
@@ -217,7 +255,7 @@ def summary(contender, preparation, runs):
             "median": statistics.median(seconds), "min": min(seconds), "seconds": seconds,
             "compile": max(0.0, preparation["first"] - median("wall")), "trials": preparation["trials"],
             "pools": preparation["pools"], "loss": median("loss"), "accuracy": median("accuracy"),
-            "epochs": median("epochs"), "note": runs[0].get("note", "")}
+            "epochs": median("epochs"), "operations": runs[0].get("operations"), "note": runs[0].get("note", "")}
 
 
 def compare(rows, tolerance):
@@ -247,12 +285,13 @@ def table(result):
     rows = sorted(result["contenders"], key=lambda row: row["median"])
     against = next((row["contender"] for row in rows if row["reference"]), "none")
     lines = [_line("contender", "threads", "(tried)", "median", "min", "x " + against, "compile", "loss", "accuracy",
-                   "epochs", "same work")]
+                   "epochs", "of peak", "same work")]
     for row in rows:
         tried = " ".join(f"{n}: {_time(seconds)}" for n, seconds in row["trials"].items() if seconds)
         lines.append(_line(row["contender"], row["threads"], f"({tried})" if tried else "", _time(row["median"]),
                            _time(row["min"]), f"{row['ratio']:.2f}", _time(row["compile"]), _figure(row["loss"], ".4f"),
                            _figure(row["accuracy"], ".4f"), _figure(row["epochs"], ".0f"),
+                           _figure(row.get("of_peak"), ".0%"),
                            row["same_work"] + (f" ({row['note']})" if row["note"] else "")))
     lines += [f"{label} is left out: {reason}" for label, reason in result["failed"].items()]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from .works import WORKS
+from .works import find
 
 # XLA's thread pool follows NPROC.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
@@ -33,7 +33,7 @@ class Contender:
 
     def __init__(self, work, dtype, label, threads):
         self.label, self.threads = label, threads
-        self.peer, function = WORKS[work].contenders[label]
+        self.peer, function = find(work).contenders[label]
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
         limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
         self._process = subprocess.Popen(
@@ -127,7 +127,8 @@ def main():
                 answer = {"pools": _pools()}
             else:
                 prepared = prepared or _prepare(*sys.argv[1:])
-                answer = measure(*prepared, seed=int(line))
+                function, task, operations = prepared
+                answer = {**measure(function, task, seed=int(line)), "operations": operations}
         except Exception as error:    # whatever it is, it is the answer
             answer = {"error": f"{type(error).__name__}: {error}".partition("\n")[0]}
         print(json.dumps(answer), file=answers, flush=True)
@@ -135,4 +136,5 @@ def main():
 
 def _prepare(work, dtype, peer, function):
     module = importlib.import_module(f".{peer}_peer", __package__)
-    return getattr(module, function), WORKS[work].task(dtype)
+    task = find(work).task(dtype)
+    return getattr(module, function), task, find(work).operations(task)

@@ -45,6 +45,21 @@ class Task:
         return [(span * (2 * random.random_sample(shape) - 1)).astype(self.x.dtype)
                 for span, shape in zip(spans, shapes)]
 
+    def prediction(self):
+        """Return the operations of the dense products for one row: a multiplication and an addition for each weight."""
+        return 2 * sum(n * m for n, m in zip(self.sizes, self.sizes[1:]))
+
+    def epoch(self):
+        """Return those of an epoch of training: down, the weights' gradients, and those of the inputs but the first."""
+        return self.x.shape[0] * (3 * self.prediction() - 2 * self.sizes[0] * self.sizes[1])
+
+    def experiment(self):
+        """Return those of all epochs, with the test images at each."""
+        return self.epochs * (self.epoch() + self.x_test.shape[0] * self.prediction())
+
+    def predict_all(self):
+        return self.x.shape[0] * self.prediction()
+
 
 @dataclass(frozen=True)
 class Work:
@@ -56,6 +71,7 @@ class Work:
     contenders : {label: (peer, name of the function in its file)}
     tolerance : greatest accepted differences of the final training loss (relative) and accuracy from the reference's;
         where shuffling and dropout are random, four standard deviations over seeds
+    operations : ``operations(task)``, the floating-point operations of the dense products in what is measured
     """
 
     title: str
@@ -63,6 +79,7 @@ class Work:
     contenders: dict
     tolerance: dict
     dtypes: tuple = ("float32",)
+    operations: Callable = Task.epoch
 
 
 # ---- data -----------------------------------------------------------------------------------------------------------
@@ -112,7 +129,7 @@ WORKS = {
         {**_each("experiment", "nnjit", "numpy", "torch", "jax"),
          "numpy, literal loop": ("numpy", "experiment_literally"),
          "jax, one scan": ("jax", "experiment_in_one_scan")},
-        {"loss": 0.1, "accuracy": 0.01}, ("float64", "float32")),
+        {"loss": 0.1, "accuracy": 0.01}, ("float64", "float32"), Task.experiment),
     "mnist-adam": Work(
         "full MNIST, 784-100-10 ReLU, Adam, batch 200, shuffled: one epoch",
         partial(_mnist, sizes=(784, 100, 10)),
@@ -124,11 +141,13 @@ WORKS = {
     "predict-one": Work(
         "predict of one image, 784-100-10 ReLU, from NumPy to NumPy",
         partial(_to_predict, rows=1000),
-        _each("predict_one", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001}),
+        _each("predict_one", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001},
+        operations=Task.prediction),
     "predict-all": Work(
         "predict of 60,000 images, 784-100-10 ReLU, from NumPy to NumPy",
         partial(_to_predict, rows=60000),
-        _each("predict_all", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001}),
+        _each("predict_all", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001},
+        operations=Task.predict_all),
     "text": Work(
         "10,000 sparse rows, 20,000 features, 1 % non-zero, 100 hidden ReLU, 20 classes, Adam, batch 200: one epoch",
         text_like, _each("epoch", "nnjit", "sklearn"), {"loss": 0.1, "accuracy": 0.02}),
@@ -136,5 +155,42 @@ WORKS = {
         "full MNIST to 98 % test accuracy, 784-512-10 ReLU, Adam 0.003 halved every epoch, batch 200, shuffled, "
         "evaluated after every epoch",
         partial(_mnist, sizes=(784, 512, 10), epochs=12, learning_rate=0.003, decay=0.5, target=0.98),
-        _each("race", "nnjit", "sklearn", "torch", "jax"), {"accuracy": 0.01}),
+        _each("race", "nnjit", "sklearn", "torch", "jax"), {"accuracy": 0.01},
+        operations=lambda task: None),    # as many epochs as it takes
 }
+
+
+# ---- scaling --------------------------------------------------------------------------------------------------------
+
+# What is varied of 784-100-10, batch 200, 10,000 rows of which a fifth of the numbers are not 0.
+SCALES = {
+    "width": (32, 64, 128, 256, 512, 1024, 2048, 4096),
+    "batch": (1, 4, 16, 64, 256, 1024, 4096),
+    "density": (0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0),
+    "rows": (1_000, 10_000, 100_000, 600_000),
+}
+
+
+def _random(dtype, width=100, batch=200, density=0.2, rows=10_000, seed=0):
+    random = np.random.default_rng(seed)
+    x = random.random((rows + 1000, 784), np.float32)
+    x *= random.random(x.shape, np.float32) < density
+    x, y = x.astype(dtype, copy=False), random.integers(10, size=len(x))
+    return Task(x[:rows], y[:rows], x[rows:], y[rows:], (784, width, 10), batch)
+
+
+def scale(quantity, value):
+    """Return the name of the work that has this value of a quantity of `SCALES`."""
+    return f"{quantity} {value:g}"
+
+
+_SCALED = {scale(quantity, value): Work(
+               f"784-100-10 ReLU, Adam, batch 200, 10,000 rows of density 0.2, but {quantity} {value:,g}: one epoch",
+               partial(_random, **{quantity: value}),
+               _each("epoch", "nnjit", "sklearn", "torch", "jax"), {})
+           for quantity, values in SCALES.items() for value in values}
+
+
+def find(name):
+    """Return the `Work` of that name."""
+    return WORKS[name] if name in WORKS else _SCALED[name]
