@@ -13,7 +13,19 @@ from .heads import (
     Poisson,
     SquaredError,
 )
-from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
+from .layers import (
+    AveragePool2D,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW
 from .training import History

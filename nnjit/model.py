@@ -63,6 +63,8 @@ class Sequential:
         self.input_shape = None    # until all has gone well
         self.seed(seed)
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
+        if len(shape) != 1:
+            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() after the last")
         self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
         parts = [*self.layers, self.head]
@@ -257,7 +259,8 @@ class Sequential:
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
 
     def _rows(self, X, sparse, check=check_inputs):
-        return check(X, self.input_shape, self.dtype, check_sparse(sparse, self.layers[0].takes_sparse))
+        return check(X, self.input_shape, self.dtype, check_sparse(sparse, self.layers[0].takes_sparse),
+                     self.layers[0].takes_bytes)
 
     def _examples(self, X, y, sample_weight=None, sparse="auto", check=check_inputs):
         x = self._rows(X, sparse, check)
