@@ -1,5 +1,5 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
-from . import book, datasets, losses
+from . import book, datasets, losses, schedules
 from ._jit import get_threads, set_threads
 from .arrays import DataError
 from .heads import (
@@ -22,6 +22,8 @@ from .layers import (
     Flatten,
     GlobalAveragePool2D,
     MaxPool2D,
+    RandomFlip,
+    RandomShift,
     ReLU,
     Sigmoid,
     Tanh,

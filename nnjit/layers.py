@@ -497,3 +497,71 @@ class Flatten(_Elementwise):
 
     def backward(self, x, a, delta, dx, step=None):
         return delta.reshape(x.shape)
+
+
+class _RandomMove(_Elementwise):
+    """Images that are moved at a training step, each in its own way; a layer without a step is the identity.
+
+    What is drawn is a hash of the seed, the layer, the step and the row, so that the same step always does the same.
+    """
+
+    takes_bytes = True
+    seed = index = 0    # the model sets both
+
+    def build(self, input_shape):
+        return _check_images(type(self).__name__, input_shape)
+
+    def _draw(self, N, step, choices, many=1):
+        numbers = np.empty((N, many), np.int64)
+        images.draw(self.seed, self.index, step, choices, numbers)
+        return numbers.T
+
+    def forward(self, x, out, step=None):
+        if step is None:
+            return x
+        images.move(x, *self.moves(len(x), step), out)
+        return out
+
+    def backward(self, x, a, delta, dx, step=None):
+        if step is None:
+            return delta
+        mirrored, down, right = self.moves(len(x), step)
+        images.move(delta.copy(), mirrored, -down, np.where(mirrored, right, -right), dx)
+        return dx
+
+
+class RandomFlip(_RandomMove):
+    """Mirror every other image, left to right, by chance and at a training step alone."""
+
+    def moves(self, N, step):
+        """Return whether each image is mirrored, and how far it goes down and right: three arrays (N,) int64."""
+        mirrored, = self._draw(N, step, 2)
+        return mirrored, np.zeros_like(mirrored), np.zeros_like(mirrored)
+
+
+class RandomShift(_RandomMove):
+    """Shift each image by up to ``pixels`` up or down and left or right, by chance and at a training step alone; 0 comes in.
+
+    Parameters
+    ----------
+    pixels : int
+        At least 1; every shift of so many pixels or fewer is as likely as the others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``pixels`` is not a whole number of at least 1.
+    """
+
+    settings = ("pixels",)
+
+    def __init__(self, pixels):
+        self.pixels = check_count("RandomShift pixels", pixels)
+
+    def moves(self, N, step):
+        """As of `RandomFlip`."""
+        down, right = self._draw(N, step, 2 * self.pixels + 1, 2) - self.pixels
+        return np.zeros_like(down), down, right
+
+    def __repr__(self):
+        return f"RandomShift({self.pixels})"

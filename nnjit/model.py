@@ -117,7 +117,7 @@ class Sequential:
 
     def backward(self, delta, tape, step=None):
         """Write the gradients that follow from ``delta`` = dL/dz after `forward` on this tape; ``delta`` is overwritten."""
-        for i in reversed(range(len(self.layers))):
+        for i in reversed(range(tape.lowest, len(self.layers))):
             layer = self.layers[i]
             dx = delta if layer.elementwise else tape.deltas[i]
             delta = layer.backward(tape.arrays[i], tape.arrays[i + 1], delta, dx, step)
@@ -209,11 +209,11 @@ class Sequential:
         if len(x) <= FEW:    # too few for BLAS to start its threads
             return self.forward(x, _Tape(self, len(x)))
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
-        tapes = self.tapes()
+        tapes, rows = self.tapes(), training.block_rows(self)
         with kernel_threads:
-            for first in range(0, len(x), training.BLOCK):
-                block = x[first:first + training.BLOCK]
-                z[first:first + training.BLOCK] = self.forward(block, tapes[len(block)])
+            for first in range(0, len(x), rows):
+                block = x[first:first + rows]
+                z[first:first + rows] = self.forward(block, tapes[len(block)])
         return z
 
     def predict(self, X, sparse="auto"):
@@ -368,12 +368,14 @@ class _Tapes(dict):
 class _Tape:
     """The arrays of N rows on their way: what every layer gets and gives, and the deltas back.
 
-    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over dL/da, or not needed.
+    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over dL/da, or not needed:
+    no layer below ``lowest`` has parameters.
     """
 
     def __init__(self, model, N):
         self.model, self.N = model, N
         self.arrays = [None] * (len(model.layers) + 1)
+        self.lowest = next((i for i, layer in enumerate(model.layers) if layer.shapes), len(model.layers))
         self.outputs = []
         free = False    # whether the layer's input is an array of this tape that no layer needs on the way back
         for layer, shape in zip(model.layers, model.shapes):
@@ -387,8 +389,8 @@ class _Tape:
 
     @functools.cached_property
     def deltas(self):
-        """dL/dx of every layer but the first, where it has an array of its own."""
-        return [None if i == 0 or layer.elementwise else aligned((self.N, *self.model.shapes[i - 1]), self.model.dtype)
+        """dL/dx of every layer above the lowest with parameters, where it has an array of its own."""
+        return [None if i <= self.lowest or layer.elementwise else aligned((self.N, *self.model.shapes[i - 1]), self.model.dtype)
                 for i, layer in enumerate(self.model.layers)]
 
 

@@ -14,6 +14,7 @@ from numba import prange
 from .._jit import formula, kernel, parallel_kernel
 from .._simd import BYTES, add_outer, hand_over, larger, put, take, take_like
 from . import activations
+from .dropout import GOLDEN, absorb, mix
 
 _TASKS = 16            # at most; sums over samples have as many parts
 _HALF = BYTES // 2     # a vector for few channels: half of one
@@ -449,3 +450,41 @@ def average_pool_backward(delta, height, width, stride, dx):
     """dx = each delta in equal shares to its window."""
     for n in prange(delta.shape[0]):
         _spread_image(delta[n], height, width, stride, dx[n])
+
+
+# ---- flips and shifts -----------------------------------------------------------------------------------------------
+
+@kernel
+def draw(seed, layer, step, choices, numbers):
+    """numbers[n, i] = a hash of (seed, layer, step, n, i), whole and from 0 to below ``choices``: see `dropout`."""
+    key = absorb(absorb(absorb(np.uint64(0), seed), layer), step)
+    N, many = numbers.shape
+    for n in range(N):
+        for i in range(many):
+            # from the upper half of the bits: a product's upper half is the share of the choices that the fraction is
+            fraction = mix(key + np.uint64(n * many + i + 1) * GOLDEN) >> np.uint64(32)
+            numbers[n, i] = np.int64((fraction * np.uint64(choices)) >> np.uint64(32))
+
+
+@kernel
+def _move_image(image, mirrored, down, right, out):
+    H, W, C = out.shape
+    zero = out.dtype.type(0)
+    for i in range(H):
+        for j in range(W):
+            y, x = i - down, j - right
+            inside = 0 <= y < H and 0 <= x < W
+            if mirrored:
+                x = W - 1 - x
+            for c in range(C):
+                out[i, j, c] = _intensity(image[y, x, c], zero) if inside else zero
+
+
+@parallel_kernel
+def move(x, mirrored, down, right, out):
+    """out[n] = x[n], mirrored left to right or not, and shifted by so many pixels; 0 comes in. Bytes are divided by 255.
+
+    mirrored, down, right: (N,) int64.
+    """
+    for n in prange(x.shape[0]):
+        _move_image(x[n], mirrored[n], down[n], right[n], out[n])
