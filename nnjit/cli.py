@@ -9,7 +9,7 @@ from functools import partial
 import numba
 import numpy as np
 
-from . import _blas, _jit, bench, book, datasets, report
+from . import _blas, _jit, bench, book, datasets, presets, report
 from .arrays import DataError
 from .layers import Dropout
 from .optimizers import SGD, Adam
@@ -51,8 +51,8 @@ def _add_no_options(command):
     pass
 
 
-def _add_book_options(command):
-    command.add_argument("--data", choices=("auto", "mnist", "digits"), default="auto",
+def _add_book_options(command, more_data=()):
+    command.add_argument("--data", choices=("auto", "mnist", "digits", *more_data), default="auto",
                          help="auto: MNIST if it can be had within seconds, else the embedded digits (default: auto)")
     command.add_argument("--data-dir", metavar="DIR", help="folder of MNIST's four files")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="(default: %(default)s)")
@@ -68,18 +68,22 @@ def _add_train_options(command):
     add("--out", choices=("softmax",), default="softmax", help="output activation (default: %(default)s)")
     add("--hidden", type=_widths, default=(100,), metavar="100[,100...]",
         help="widths of the hidden layers (default: 100)")
-    add("--dropout", type=_share, default=book.DROPOUT, metavar="RATE",
-        help="share of hidden units dropped, 0 <= RATE < 1 (default: %(default)s)")
+    add("--dropout", type=_share, metavar="RATE",
+        help=f"share of hidden units dropped, 0 <= RATE < 1 (default: {book.DROPOUT})")
     add("--optimizer", choices=("sgd", "adam"), default="sgd", help="(default: %(default)s)")
     add("--lr", type=_rate, help="learning rate (default: sgd 0.02 for tanh, 0.2 for relu and sigmoid; adam 0.001)")
     add("--epochs", type=_whole(1), help="passes over the training images (default: 300; relu 100)")
-    add("--batch-size", type=_whole(1), default=book.BATCH_SIZE, help="(default: %(default)s)")
-    add("--train-size", type=_whole(1), default=book.TRAIN_SIZE, help="first images to train on (default: %(default)s)")
+    add("--batch-size", type=_whole(1), help=f"(default: {book.BATCH_SIZE}, or the preset's)")
+    add("--train-size", type=_whole(1), help=f"first images to train on (default: {book.TRAIN_SIZE}, or all)")
     add("--gradient", choices=("exact", "book"), default="exact",
         help="exact: of the network; book: the book's literal one (default: %(default)s)")
     add("--eval-every", type=_whole(1), default=1, metavar="N", help="epochs between two tests (default: %(default)s)")
     add("--shuffle", action="store_true", help="a new order in every epoch (default: as the images lie)")
-    _add_book_options(command)
+    add("--model", choices=("mlp", "cnn"), default="mlp",
+        help="cnn: a small convolutional network; with it and for cifar10 the preset's settings hold (default: %(default)s)")
+    add("--classes", type=lambda text: tuple(text.split(",")), metavar="NAME,NAME[,...]",
+        help="of CIFAR-10, bird,airplane say (default: all ten)")
+    _add_book_options(command, ("cifar10", "fashion"))
 
 
 def _whole(least, most=np.inf):
@@ -139,6 +143,10 @@ def _say(args):
 
 def train(args):
     """Train one network and save what it did, also where it was interrupted."""
+    if args.model == "cnn" or args.data in ("cifar10", "fashion"):
+        return _train_images(args)
+    if args.classes is not None:
+        args.error(f"argument --classes: got {','.join(args.classes)}, expected none without --data cifar10")
     say = _say(args)
     _use_threads(args)
     model, optimizer = _prepare(args)
@@ -161,6 +169,8 @@ def train(args):
 def _prepare(args):
     """Fill in the defaults that depend on other options, in ``args``; return the network and the optimiser."""
     experiment = book.EXPERIMENTS.get(args.act, book.SIGMOID)
+    args.batch_size, args.train_size = args.batch_size or book.BATCH_SIZE, args.train_size or book.TRAIN_SIZE
+    args.dropout = book.DROPOUT if args.dropout is None else args.dropout
     args.epochs = args.epochs or experiment.iterations
     args.lr = args.lr or (0.001 if args.optimizer == "adam" else experiment.learning_rate)
     draws = np.random.RandomState(args.seed)
@@ -174,13 +184,55 @@ def _prepare(args):
     return book.network(experiment, draws, new_dropout, args.hidden, args.dtype), optimizer
 
 
-def _save(args, folder, model, dataset):
+def _train_images(args):
+    """As `train`, with the network and the settings of a preset, which --epochs, --batch-size, --lr and --train-size replace."""
+    say = _say(args)
+    _use_threads(args)
+    preset = presets.PRESETS["cifar10" if args.data == "cifar10" else "mnist", args.model]
+    args.epochs, args.batch_size = args.epochs or preset.epochs, args.batch_size or preset.batch_size
+    args.act, args.optimizer, args.shuffle = args.model, "adam", True
+    dataset = _load_images(args, say)
+    if args.train_size is not None and args.train_size > len(dataset.x_train):
+        args.error(f"argument --train-size: got {args.train_size}, expected at most {len(dataset.x_train)}")
+    (x, y), test = dataset.images(args.train_size)
+    args.train_size = len(x)
+    folder = report.new_folder(args.out_dir, f"{args.data}-{args.model}")
+    model = preset.network(len(dataset.classes), args.dtype).build(x.shape[1:], args.seed)
+    optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
+    say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of {args.batch_size}; "
+        f"{args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+    try:
+        model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
+                  verbose=0 if args.quiet else "auto", validate_every=args.eval_every)
+    finally:
+        _save(args, folder, model, dataset, test)
+
+
+def _load_images(args, say):
+    if args.data != "cifar10" and args.classes is not None:
+        args.error(f"argument --classes: got {','.join(args.classes)}, expected none without --data cifar10")
+    if args.data not in ("cifar10", "fashion"):
+        return _load(args, say)
+    try:
+        dataset = (datasets.load_cifar10(args.classes, args.data_dir) if args.data == "cifar10"
+                   else datasets.load_fashion_mnist(args.data_dir))
+    except DataError:
+        raise
+    except ValueError as error:    # unknown classes
+        args.error(f"argument --classes: {error}")
+    say(f"data     {dataset.name}: {len(dataset.x_train):,} images to train, {len(dataset.x_test):,} to test ({dataset.source})")
+    return dataset
+
+
+def _save(args, folder, model, dataset, test=None):
     if model.history is None or not model.history.validated:
         print("result   none: stopped before the first epoch was over")
         return
     settings = {name: value for name, value in vars(args).items() if name not in ("run", "error", "quiet")}
     title = f"{dataset.name}: {args.act}, {args.gradient} gradient, seed {args.seed}"
-    results = report.write(folder, model, settings, dataset, title)
+    if test is not None:
+        title = f"{dataset.name}: {args.model}, seed {args.seed}"
+    results = report.write(folder, model, settings, dataset, title, test)
     print("result   iteration {iteration}: test accuracy {test_accuracy:.4f} (best {best_test_accuracy:.4f} in "
           "iteration {best_iteration}), train accuracy {train_accuracy:.4f}; {seconds:.1f} s, of which "
           "{compile_seconds:.1f} s to compile".format(**results))

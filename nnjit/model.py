@@ -27,7 +27,7 @@ class Sequential:
     Parameters
     ----------
     layers : sequence of layers
-        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`.
+        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`; for images `Conv2D`, `MaxPool2D` and the others of `layers`.
     head : a head
         `Categorical` and the others of `heads`. The last layer gives its logits.
     dtype : str or np.dtype
@@ -216,6 +216,15 @@ class Sequential:
                 z[first:first + rows] = self.forward(block, tapes[len(block)])
         return z
 
+    def activations(self, X):
+        """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
+        self._check_built()
+        a, outputs = self._rows(X, False), []
+        with kernel_threads:
+            for layer, shape in zip(self.layers, self.shapes):
+                outputs.append(a := layer.forward(a, np.empty((len(a), *shape), self.dtype)))
+        return outputs
+
     def predict(self, X, sparse="auto"):
         """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64."""
         return self.head.decide(self.logits(X, sparse))
@@ -225,14 +234,30 @@ class Sequential:
         return self.head.probabilities(self.logits(X, sparse))
 
     def summary(self):
-        """Return a table of the layers: output shape and number of parameters."""
+        """Return a table of the layers.
+
+        Each has its output shape, number of parameters, multiply-adds for one row on the way down, and receptive field: the
+        pixels of the input, H × W, that one of its outputs depends on.
+        """
         self._check_built()
-        rows = [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}")
-                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
-        rows.insert(0, ("", "layer", "output", "parameters"))
-        rows.append(("", repr(self.head), "", f"{sum(a.size for a in self.parameters().values()):,}"))
+        rows = [("", "layer", "output", "parameters", "multiply-adds", "sees")]
+        rows += [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}", f"{layer.multiply_adds:,}",
+                  field) for i, (layer, shape, field) in enumerate(zip(self.layers, self.shapes, self._receptive_fields()))]
+        rows.append(("", repr(self.head), "", f"{sum(a.size for a in self.parameters().values()):,}",
+                     f"{sum(layer.multiply_adds for layer in self.layers):,}", ""))
         widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows)
+        return "\n".join("  ".join(f"{cell:{'<<<>>>'[k]}{width}}" for k, (cell, width) in enumerate(zip(row, widths)))
+                         for row in rows)
+
+    def _receptive_fields(self):
+        """Return for each layer what an output sees, as text: a window, moved by so much, of what the layer below sees."""
+        size, step, fields, whole = 1, 1, [], len(self.input_shape) != 3
+        for layer in self.layers:
+            whole = whole or layer.window is None
+            if not whole:
+                size, step = size + (layer.window[0] - 1) * step, step * layer.window[1]
+            fields.append("all" if whole else " × ".join(f"{min(size, most):g}" for most in self.input_shape[:2]))
+        return fields
 
     def save(self, path):
         """Write the network and its parameters to the file ``path``, which `load` reads.

@@ -45,14 +45,19 @@ def versions():
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def write(folder, model, configuration, dataset, title, **book):
-    """Write all files of a trained model and return the results, a dict; ``book`` is as of `plots.learning_curves`."""
+def write(folder, model, configuration, dataset, title, test=None, **book):
+    """Write all files of a trained model and return the results, a dict.
+
+    ``book`` is as of `plots.learning_curves`; ``test`` = (x, y), images and their labels, gives the pictures of `image_pictures`.
+    """
     results = _results(model.history)
     _write_history(folder / "history.csv", model.history)
     _write_run(folder / "run.json", configuration, dataset, results)
     _write_model(folder / "model.npz", model)
     if can_draw():
         _write_pictures(folder, model, title, **book)
+        if test is not None:
+            image_pictures(folder, model, *test, dataset.classes, title)
     return results
 
 
@@ -102,9 +107,41 @@ def can_draw():
 
 def _write_pictures(folder, model, title, **book):
     from . import plots
-    history, W = model.history, model.parameters()["0.W"]
+    history, W = model.history, model.parameters().get("0.W")
     train_accuracy = [history.history["accuracy"][history.epochs.index(epoch)] for epoch in history.validated]
     plots.learning_curves(folder / "curves.png", history.validated, train_accuracy, history.history["val_accuracy"],
                           title, **book)
-    if np.isfinite(W).all():
+    if W is not None and W.ndim == 2 and np.isfinite(W).all():
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights")
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+
+MISTAKES = 12    # drawn
+
+
+def image_pictures(folder, model, x, y, classes, title):
+    """Draw what a network for images does with x (N, H, W, C), of the labels y (N,).
+
+    The filters of the first convolution, one image on its way through the layers, how often each class is taken for each other,
+    and the mistakes of which the network is most certain.
+    """
+    from . import plots
+    p = model.predict_proba(x)
+    p = np.column_stack([1 - p, p]) if p.shape[1] == 1 else p
+    answers = p.argmax(axis=1)
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (y, answers), 1)
+    plots.confusion(folder / "confusion.png", counts, classes, title)
+    wrong = np.flatnonzero(answers != y)
+    worst = wrong[np.argsort(-p[wrong, answers[wrong]], kind="stable")[:MISTAKES]]
+    if len(worst):
+        ranked = [[(classes[k], p[i, k]) for k in np.argsort(-p[i], kind="stable")] for i in worst]
+        plots.mistakes(folder / "mistakes.png", x[worst], [classes[k] for k in y[worst]], ranked,
+                       "Wrong, and most certain of it")
+    shown = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
+    stages = [(type(layer).__name__, a[0]) for layer, a in zip(model.layers, model.activations(x[shown:shown + 1])) if a.ndim == 4]
+    W = model.parameters().get("0.W")
+    if stages and np.isfinite(model.vector).all():
+        plots.filters(folder / "filters.png", W, "Filters of the first convolution")
+        plots.feature_maps(folder / "features.png", x[shown], stages, f"{classes[y[shown]].capitalize()}, {p[shown].max():.1%}")
