@@ -47,6 +47,7 @@ def _hidden_layers(*widths):
 PRESETS = {
     ("cifar10", "cnn"): Preset(_two_convolutions(8, 8, 32), batch_size=32, epochs=50),
     ("cifar10", "mlp"): Preset(_hidden_layers(256), batch_size=32, epochs=50),
+    ("mnist", "mlp"): Preset(_hidden_layers(512), batch_size=100, epochs=10),
     ("mnist", "cnn"): Preset(_two_convolutions(8, 16, 64), batch_size=50, epochs=5,
                              rate=lambda steps: schedules.cosine(0.003, steps)),
 }

@@ -271,8 +271,9 @@ def _sums_of_samples(a, first, last, sums):
     stretch = max(1, _STRETCH // O) * O
     flat, many = a[first:last].reshape(-1), np.zeros(stretch, a.dtype)
     for begin in range(0, flat.size, stretch):
-        for k in range(min(stretch, flat.size - begin)):
-            many[k] += flat[begin + k]
+        some = flat[begin:min(begin + stretch, flat.size)]
+        for k in range(some.size):
+            many[k] += some[k]
     sums[:] = 0
     for begin in range(0, stretch, O):
         for o in range(O):
@@ -378,25 +379,29 @@ def _max_unpool_channels(x, delta, size, stride, first, dx):
 
 
 @kernel
-def _hand_over_tile(rest, largest, x, dx, place, size, row, C):
+def _hand_over_tile(rest, largest, x, dx, place, size, row, C, step):
+    largest = _largest_of_tile(largest, x, place, size, row, C, step)
     for cell in range(size * size):
-        rest = hand_over(rest, largest, x, dx, place + cell // size * row + cell % size * C, 0)
+        rest = hand_over(rest, largest, x, dx, place + cell // size * row + cell % size * C, step)
 
 
 @kernel
 def _max_unpool_image(x, delta, size, stride, dx):
-    """A tile has one row, since windows may overlap."""
     height, width, C = delta.shape
     lanes = _HALF // delta.itemsize
-    row, inputs, given, out = x.shape[1] * C, x.reshape(-1), delta.reshape(-1), dx.reshape(-1)
+    row, across, inputs, given, out = x.shape[1] * C, stride * C, x.reshape(-1), delta.reshape(-1), dx.reshape(-1)
+    apart = width // _FEW * _FEW if stride >= size else 0    # a tile's windows must not share numbers
     for k in range(out.size):
         out[k] = 0
     for c in range(0, C - lanes + 1, lanes):
         for i in range(height):
-            for j in range(width):
-                place = i * stride * row + j * stride * C + c
-                largest = _largest_of_tile(take(inputs, place, 0, 1, _HALF), inputs, place, size, row, C, 0)
-                _hand_over_tile(take(given, (i * width + j) * C + c, 0, 1, _HALF), largest, inputs, out, place, size, row, C)
+            for j in range(0, apart, _FEW):
+                place, here = i * stride * row + j * across + c, (i * width + j) * C + c
+                _hand_over_tile(take(given, here, C, _FEW, _HALF), take(inputs, place, across, _FEW, _HALF), inputs, out, place, size,
+                                row, C, across)
+            for j in range(apart, width):
+                place, here = i * stride * row + j * across + c, (i * width + j) * C + c
+                _hand_over_tile(take(given, here, 0, 1, _HALF), take(inputs, place, 0, 1, _HALF), inputs, out, place, size, row, C, 0)
     if C % lanes:
         _max_unpool_channels(x, delta, size, stride, C // lanes * lanes, dx)
 
