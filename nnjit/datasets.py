@@ -1,7 +1,8 @@
 """Data sets: find the files, download what is missing, verify, read.
 
-MNIST, Fashion-MNIST and CIFAR-10 are looked for in folders and then downloaded; the UCI digits, scaled to MNIST's size, come
-with the package for machines without a network. A file is trusted for its content: its sha256 decides whether it is the published one.
+MNIST, Fashion-MNIST and CIFAR-10 are looked for in folders and then downloaded; the UCI digits, scaled to MNIST's size,
+come with the package for machines without a network. A file is trusted for its content: its sha256 decides whether it is the
+published one.
 """
 import gzip
 import hashlib
@@ -512,8 +513,8 @@ def _check_classes(classes):
     classes = tuple(classes)
     unknown = [name for name in classes if name not in CIFAR10.classes]
     if unknown or len(set(classes)) < max(2, len(classes)):
-        raise ValueError(f"classes: got {', '.join(map(str, unknown or classes)) or 'none'}, expected two or more different ones of "
-                         f"{', '.join(CIFAR10.classes)}")
+        raise ValueError(f"classes: got {', '.join(map(str, unknown or classes)) or 'none'}, expected two or more different ones "
+                         f"of {', '.join(CIFAR10.classes)}")
     return classes
 
 

@@ -343,8 +343,8 @@ class Conv2DTranspose(_Convolution):
     """The transpose of a convolution: from images (N, H, W, C) as one gives them back to such as it takes, (N, H', W', filters).
 
     As a matrix that acts on all the pixels at once, a convolution has a transpose, its way back. It has the shapes of an inverse
-    and not the values: an inverse undoes, a transpose only spreads each number over the window that it came from. ("Deconvolution"
-    is a misnomer.)
+    and not the values: an inverse undoes, a transpose only spreads each number over the window that it came from.
+    ("Deconvolution" is a misnomer.)
 
     Parameters
     ----------

@@ -241,8 +241,9 @@ class Sequential:
         """
         self._check_built()
         rows = [("", "layer", "output", "parameters", "multiply-adds", "sees")]
-        rows += [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}", f"{layer.multiply_adds:,}",
-                  field) for i, (layer, shape, field) in enumerate(zip(self.layers, self.shapes, self._receptive_fields()))]
+        rows += [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}",
+                  f"{layer.multiply_adds:,}", field)
+                 for i, (layer, shape, field) in enumerate(zip(self.layers, self.shapes, self._receptive_fields()))]
         rows.append(("", repr(self.head), "", f"{sum(a.size for a in self.parameters().values()):,}",
                      f"{sum(layer.multiply_adds for layer in self.layers):,}", ""))
         widths = [max(map(len, column)) for column in zip(*rows)]

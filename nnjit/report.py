@@ -140,7 +140,8 @@ def image_pictures(folder, model, x, y, classes, title):
         plots.mistakes(folder / "mistakes.png", x[worst], [classes[k] for k in y[worst]], ranked,
                        "Wrong, and most certain of it")
     shown = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
-    stages = [(type(layer).__name__, a[0]) for layer, a in zip(model.layers, model.activations(x[shown:shown + 1])) if a.ndim == 4]
+    activations = model.activations(x[shown:shown + 1])
+    stages = [(type(layer).__name__, a[0]) for layer, a in zip(model.layers, activations) if a.ndim == 4]
     W = model.parameters().get("0.W")
     if stages and np.isfinite(model.vector).all():
         plots.filters(folder / "filters.png", W, "Filters of the first convolution")

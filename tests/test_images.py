@@ -36,7 +36,8 @@ def down_and_back(layer, output_shape, x, rng):
 @st.composite
 def convolutions(draw):
     kernel = draw(st.integers(1, 5))
-    return {"shape": (draw(st.integers(1, 3)), draw(st.integers(kernel, 13)), draw(st.integers(kernel, 13)), draw(st.integers(1, 4))),
+    side = st.integers(kernel, 13)
+    return {"shape": (draw(st.integers(1, 3)), draw(side), draw(side), draw(st.integers(1, 4))),
             "filters": draw(st.sampled_from([1, 3, 4, 8, 9])), "kernel": kernel, "stride": draw(st.integers(1, 3)),
             "padding": draw(st.sampled_from(["same", "valid"])), "bias": draw(st.booleans()), "seed": draw(st.integers(0, 99))}
 
@@ -56,11 +57,13 @@ def check_convolution(dtype, shape, filters, kernel, stride, padding, bias, seed
         np.testing.assert_allclose(dx.reshape(len(dx), -1), delta.reshape(len(delta), -1) @ M, **tolerance)
     else:    # the matrix would be large; dx has the product with any images that delta has with their convolution
         others = rng.normal(size=shape)
-        np.testing.assert_allclose((dx * others).sum(), (delta * naive.convolution(others, W, b[:0], stride, same)).sum(), rtol=1e-4)
+        product = (delta * naive.convolution(others, W, b[:0], stride, same)).sum()
+        np.testing.assert_allclose((dx * others).sum(), product, rtol=1e-4)
     np.testing.assert_allclose(conv.gradients["W"], naive.convolution_gradient(x, delta, W.shape, stride, same), rtol=0,
                                atol=EPS[dtype] * delta.size * 5)
     if bias:
-        np.testing.assert_allclose(conv.gradients["b"], delta.astype(float).sum((0, 1, 2)), rtol=0, atol=EPS[dtype] * delta.size * 5)
+        np.testing.assert_allclose(conv.gradients["b"], delta.astype(float).sum((0, 1, 2)), rtol=0,
+                                   atol=EPS[dtype] * delta.size * 5)
 
 
 @settings(deadline=None, max_examples=25)
@@ -159,7 +162,8 @@ def network(name, shape=(6, 5, 2), dtype="float64"):
 SLOW = pytest.mark.compiled
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if name in ("convolution", "transpose") else ()) for name in NETWORKS])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=SLOW if name in ("convolution", "transpose") else ()) for name in NETWORKS])
 def test_gradients_of_networks(rng, name):
     X, y = np.random.default_rng(SEED).normal(size=(4, 6, 5, 2)), rng.integers(3, size=4)
     check(network(name), X, y, np.array([1, 0.5, 0, 2]), step=3)
@@ -175,7 +179,8 @@ def test_bytes_are_images_of_0_to_1(rng):
             np.testing.assert_allclose(gradient, model.gradients(X / 255, y)[name], rtol=1e-12, atol=1e-13)
         assert (model._examples(X, y).x is X) == layers[0].takes_bytes
     flat = nn.Sequential([nn.Dense(3)], nn.Categorical(), "float64").build(60)
-    np.testing.assert_allclose(flat.logits(X.reshape(5, -1)), flat.logits(X.reshape(5, -1).astype(float)))    # numbers as they are
+    rows = X.reshape(5, -1)    # numbers as they are
+    np.testing.assert_allclose(flat.logits(rows), flat.logits(rows.astype(float)))
 
 
 def test_layers_are_saved(tmp_path, rng):
@@ -215,10 +220,10 @@ def test_the_same_bits_at_any_number_of_threads(rng):
     (lambda: nn.Conv2D(8, 3, init="zeros"), ValueError, "Conv2D init: got 'zeros', expected 'glorot_uniform', "),
     (lambda: nn.MaxPool2D(0), ValueError, "MaxPool2D pool_size: got 0, expected at least 1"),
     (lambda: nn.Conv2D(8, 3).build((28, 28)), ValueError, r"Conv2D: got rows of shape \(28, 28\), .*X\[..., None\]"),
-    (lambda: nn.Conv2D(8, 5, padding="valid").build((4, 9, 1)), ValueError, "Conv2D: got images of 4 by 9, expected at least 5 by 5"),
+    (lambda: nn.Conv2D(8, 5, padding="valid").build((4, 9, 1)), ValueError, "Conv2D: got images of 4 by 9, expected at"),
     (lambda: nn.AveragePool2D(3).build((2, 9, 1)), ValueError, "AveragePool2D: got images of 2 by 9, expected at least 3 by 3"),
     (lambda: nn.Dense(3).build((4, 4, 1)), ValueError, r"Dense: got rows of shape \(4, 4, 1\), .*Flatten\(\)"),
-    (lambda: nn.Sequential([nn.Conv2D(8, 3)], nn.Categorical()).build((4, 4, 1)), ValueError, r"layers: got an output of .*Flatten\(\)"),
+    (lambda: nn.Sequential([nn.Conv2D(8, 3)], nn.Categorical()).build((4, 4, 1)), ValueError, r"layers: got an .*Flatten\(\)"),
 ])
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
@@ -227,7 +232,8 @@ def test_errors(make, error, message):
 
 # ---- initialisation -------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("init, variance", [("glorot_uniform", 2 / (9 * 40 + 9 * 60)), ("he_uniform", 2 / 360), ("he_normal", 2 / 360)])
+@pytest.mark.parametrize("init, variance", [
+    ("glorot_uniform", 2 / (9 * 40 + 9 * 60)), ("he_uniform", 2 / 360), ("he_normal", 2 / 360)])
 def test_the_spread_of_the_first_weights(init, variance):
     conv = nn.Conv2D(60, 3, init=init)
     model = nn.Sequential([conv, nn.Flatten()], nn.Gaussian(), "float64").build((1, 1, 40), seed=3)
@@ -257,7 +263,7 @@ def test_images_move_at_a_training_step_alone(rng, make):
     layer, out = make(), np.empty(X.shape)
     layer.build(X.shape[1:])
     assert layer.forward(X, out) is X
-    mirrored, down, right = moves = layer.moves(30, 7)
+    moves = layer.moves(30, 7)
     expected = np.array([moved(image / 255, *move) for image, *move in zip(X, *moves)])
     np.testing.assert_allclose(layer.forward(X, out, 7), expected, rtol=1e-15)
     np.testing.assert_array_equal(layer.moves(30, 7), moves)    # a step's moves are its own

@@ -67,7 +67,8 @@ def predict_all(task, clock, seed):
 
 def _image_model(task, seed):
     layers = [layer for filters in task.filters for layer in (nn.Conv2D(filters, 3), nn.ReLU(), nn.MaxPool2D(2))]
-    layers += [nn.Flatten(), *(layer for units in task.units[:-1] for layer in (nn.Dense(units), nn.ReLU())), nn.Dense(task.units[-1])]
+    layers += [nn.Flatten(), *(layer for units in task.units[:-1] for layer in (nn.Dense(units), nn.ReLU()))]
+    layers += [nn.Dense(task.units[-1])]
     head = nn.Bernoulli() if task.units[-1] == 1 else nn.Categorical()
     model = nn.Sequential(layers, head, task.dtype).build(task.x.shape[1:], seed)
     matrices = (array for name, array in model.parameters().items() if name.endswith(".W"))

@@ -2,6 +2,7 @@
 
 A work's contenders are functions of the ``<peer>_peer.py``; each gets the same `Task`, and the same initial weights.
 """
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ class Task:
 
 @dataclass(frozen=True)
 class ImageTask:
-    """Images, a small convolutional network and how it is trained: 3 × 3 "same", ReLU and pool 2 for each convolution, then dense.
+    """Images, a small network and how it is trained: convolutions 3 × 3, "same", each with ReLU and pool 2; then dense layers.
 
     Attributes
     ----------
@@ -79,7 +80,7 @@ class ImageTask:
         channels = (self.x.shape[3], *self.filters)
         pixels = np.prod([side // 2 ** len(self.filters) for side in self.x.shape[1:3]])
         widths = (int(pixels) * channels[-1], *self.units)
-        shapes = [(3, 3, *pair) for pair in zip(channels, channels[1:])] + list(zip(widths, widths[1:]))
+        shapes = [*((3, 3, *pair) for pair in itertools.pairwise(channels)), *itertools.pairwise(widths)]
         return [((6 / (np.prod(shape[:-2]) * sum(shape[-2:]))) ** 0.5 * (2 * random.random_sample(shape) - 1)).astype(self.dtype)
                 for shape in shapes]
 
@@ -171,7 +172,8 @@ def _each(function, *peers):
 
 
 def _each_layout(function):
-    return {"nnjit": ("nnjit", function), "torch": ("torch", function), "torch, channels last": ("torch", function + "_channels_last")}
+    return {"nnjit": ("nnjit", function), "torch": ("torch", function),
+            "torch, channels last": ("torch", f"{function}_channels_last")}
 
 
 _CIFAR = "3 × 3 convolutions of 8 and 8 channels with pools, 32 hidden ReLU, Adam, batch 32, shuffled: one epoch"
@@ -227,7 +229,7 @@ WORKS = {
     "mnist-cnn": Work(
         "full MNIST to 99 % test accuracy, 3 × 3 convolutions of 8 and 16 channels with pools, 64 hidden ReLU, Adam 0.003 along "
         "half a cosine over 5 epochs, batch 50, shuffled, evaluated after every epoch",
-        _images(partial(_load, "load_mnist"), filters=(8, 16), units=(64, 10), batch=50, epochs=5, learning_rate=0.003, cosine=True,
-                target=0.99),
+        _images(partial(_load, "load_mnist"), filters=(8, 16), units=(64, 10), batch=50, epochs=5, learning_rate=0.003,
+                cosine=True, target=0.99),
         _each_layout("image_race"), {"accuracy": 0.005}),
 }

@@ -1,6 +1,6 @@
 """Images: convolution and its gradients, pooling, flips and shifts.
 
-Images are (N, H, W, C), weights (kh, kw, C, O). In an image that lies in memory as a flat array, the kw pixels below a row of
+Images are (N, H, W, C), weights (kh, kw, C, K). In an image that lies in memory as a flat array, the kw pixels below a row of
 weights are kw C numbers side by side, so that the convolution of a row of pixels is kh products of matrices, whose left
 factors need not be written down: row j begins C numbers after row j - 1. A tile of such a product, a few pixels by a vector of
 output channels, is kept in registers over all weights that are summed up.
@@ -79,16 +79,16 @@ def _in_strips(W, flipped, b, out):
 
     Lane l of strip s belongs to the output channel o = s lanes + l: W[ky, kx, c, o], or W[kh-1-ky, kw-1-kx, o, c] if flipped.
     """
-    kh, kw, C, O = W.shape
+    kh, kw, C, K = W.shape
     if flipped:
-        C, O = O, C
-    lanes = _lanes(O, out)
-    strips = (O + lanes - 1) // lanes
+        C, K = K, C
+    lanes = _lanes(K, out)
+    strips = (K + lanes - 1) // lanes
     packed, biases = np.zeros((strips, kh, kw, C, lanes), out.dtype), np.zeros(strips * lanes, out.dtype)
     for ky in range(kh):
         for kx in range(kw):
             for c in range(C):
-                for o in range(O):
+                for o in range(K):
                     weight = W[kh - 1 - ky, kw - 1 - kx, o, c] if flipped else W[ky, kx, c, o]
                     packed[o // lanes, ky, kx, c, o % lanes] = weight
     for o in range(b.size):
@@ -105,12 +105,12 @@ def _copy_corner(source, lanes, rows, columns, out, place, step):
 
 
 @kernel
-def _correlate_strip(biases, pixels, lanes, frame, row, across, down, taps, span, W, begin, spare, out, O, o):
+def _correlate_strip(biases, pixels, lanes, frame, row, across, down, taps, span, W, begin, spare, out, K, o):
     """One image's output channels o to o + lanes: ``biases`` is the tile to begin with, of ``pixels`` rows.
 
     A row of the flat frame has ``row`` numbers, and two pixels of the output are ``across`` or ``down`` of them apart. The
     strip's weights are ``taps`` runs of ``span`` rows in the flat W, from ``begin`` on. What lies outside of out, (height,
-    width, O), goes by way of ``spare``.
+    width, K), goes by way of ``spare``.
     """
     height, width = out.shape[0], out.shape[1]
     flat = out.reshape(-1)
@@ -121,32 +121,32 @@ def _correlate_strip(biases, pixels, lanes, frame, row, across, down, taps, span
                 place, weights = i * down + j * across + t * row, begin + t * span * lanes
                 for k in range(span):
                     tile = add_outer(tile, frame, place + k, across, W, weights + k * lanes)
-            target = (i * width + j) * O + o
-            if j + pixels <= width and o + lanes <= O:
-                put(tile, flat, target, O)
+            target = (i * width + j) * K + o
+            if j + pixels <= width and o + lanes <= K:
+                put(tile, flat, target, K)
             else:
                 put(tile, spare, 0, lanes)
-                _copy_corner(spare, lanes, min(pixels, width - j), min(lanes, O - o), flat, target, O)
+                _copy_corner(spare, lanes, min(pixels, width - j), min(lanes, K - o), flat, target, K)
 
 
 @kernel
 def _correlate_samples(x, first, last, packed, biases, stride, spread, top, left, out):
     strips, kh, kw, C, lanes = packed.shape
-    _, height, width, O = out.shape
+    _, height, width, K = out.shape
     rows, columns = (height - 1) * stride + kh, (width - 1) * stride + kw
     frame, flat = _new_frame(rows, columns, C, _MANY * stride * C, out)
     spare, W = np.empty(_MANY * lanes, out.dtype), packed.reshape(-1)
-    row, across, span = columns * C, stride * C, kw * C
+    row, across, down, span = columns * C, stride * C, stride * columns * C, kw * C
     for n in range(first, last):
         _fill_frame(x[n], top, left, spread, frame)
         for s in range(strips):
             o, begin = s * lanes, s * kh * span * lanes
             if lanes * out.itemsize == BYTES:
-                _correlate_strip(take(biases, o, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, stride * row, kh, span, W, begin,
-                                 spare, out[n], O, o)
+                _correlate_strip(take(biases, o, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, down, kh, span, W, begin,
+                                 spare, out[n], K, o)
             else:
-                _correlate_strip(take(biases, o, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, stride * row, kh, span, W,
-                                 begin, spare, out[n], O, o)
+                _correlate_strip(take(biases, o, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, down, kh, span, W,
+                                 begin, spare, out[n], K, o)
 
 
 @parallel_kernel
@@ -166,11 +166,11 @@ def correlate(x, W, flipped, b, stride, spread, top, left, out):
 # ---- the gradient of the weights ------------------------------------------------------------------------------------
 
 @kernel
-def _add_gradient(kind, height, lanes, frame, row, across, down, taps, span, delta, first, last, width, O, o, part, begin):
+def _add_gradient(kind, height, lanes, frame, row, across, down, taps, span, delta, first, last, width, K, o, part, begin):
     """Add to a strip of dW what the rows ``first`` to ``last`` of one image's delta give.
 
     A tile, ``kind`` is one, has ``height`` rows of dW, whose inputs lie side by side in the flat frame; the last tile of a run
-    may hold rows that mean nothing. ``delta`` is flat, of O channels. The strip is written from ``begin`` on.
+    may hold rows that mean nothing. ``delta`` is flat, of K channels. The strip is written from ``begin`` on.
     """
     tiles = (span + height - 1) // height
     for t in range(taps):
@@ -180,7 +180,7 @@ def _add_gradient(kind, height, lanes, frame, row, across, down, taps, span, del
             for i in range(first, last):
                 place = i * down + t * row + q * height
                 for j in range(width):
-                    tile = add_outer(tile, frame, place + j * across, 1, delta, (i * width + j) * O + o)
+                    tile = add_outer(tile, frame, place + j * across, 1, delta, (i * width + j) * K + o)
             put(tile, part, target, lanes)
 
 
@@ -188,34 +188,34 @@ def _add_gradient(kind, height, lanes, frame, row, across, down, taps, span, del
 def _gradient_of_samples(x, delta, first, last, kh, kw, stride, top, left, part):
     """part = the strips of dW, (strips, kh, rows, lanes), summed up over the samples ``first`` to ``last``."""
     strips, _, rounded, lanes = part.shape
-    _, height, width, O = delta.shape
+    _, height, width, K = delta.shape
     C = x.shape[3]
     rows, columns = (height - 1) * stride + kh, (width - 1) * stride + kw
     frame, flat = _new_frame(rows, columns, C, rounded, part)
-    row, across, span = columns * C, stride * C, kw * C
+    row, across, down, span = columns * C, stride * C, stride * columns * C, kw * C
     whole = strips * lanes
-    padded = np.zeros(height * width * whole if whole > O else 0, part.dtype)
+    padded = np.zeros(height * width * whole if whole > K else 0, part.dtype)
     block = max(1, _NEAREST // (stride * row + width * lanes) // part.itemsize)
     part[:] = 0
     sums = part.reshape(-1)
     for n in range(first, last):
         _fill_frame(x[n], top, left, 1, frame)
         strip = delta[n].reshape(-1)
-        if whole > O:
-            _copy_corner(strip, O, height * width, O, padded, 0, whole)
+        if whole > K:
+            _copy_corner(strip, K, height * width, K, padded, 0, whole)
             strip = padded
         for i in range(0, height, block):
             end = min(height, i + block)
             for s in range(strips):
                 o, begin = s * lanes, s * kh * rounded * lanes
                 if lanes * part.itemsize == BYTES:
-                    _add_gradient(take(sums, 0, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, stride * row, kh, span, strip,
+                    _add_gradient(take(sums, 0, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, down, kh, span, strip,
                                   i, end, width, whole, o, sums, begin)
                 elif span % _NINE == 0:
-                    _add_gradient(take(sums, 0, 0, _NINE, _HALF), _NINE, lanes, flat, row, across, stride * row, kh, span, strip,
+                    _add_gradient(take(sums, 0, 0, _NINE, _HALF), _NINE, lanes, flat, row, across, down, kh, span, strip,
                                   i, end, width, whole, o, sums, begin)
                 else:
-                    _add_gradient(take(sums, 0, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, stride * row, kh, span, strip,
+                    _add_gradient(take(sums, 0, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, down, kh, span, strip,
                                   i, end, width, whole, o, sums, begin)
 
 
@@ -241,21 +241,21 @@ def weight_gradient(x, delta, stride, top, left, dW):
 
 @kernel
 def _parts_of_gradient(N, dW):
-    kh, kw, C, O = dW.shape
-    lanes = _lanes(O, dW)
-    strips, height = (O + lanes - 1) // lanes, _tile_height(kw * C, lanes, dW)
+    kh, kw, C, K = dW.shape
+    lanes = _lanes(K, dW)
+    strips, height = (K + lanes - 1) // lanes, _tile_height(kw * C, lanes, dW)
     return np.empty((min(N, _TASKS), strips, kh, (kw * C + height - 1) // height * height, lanes), dW.dtype)
 
 
 @kernel
 def _add_parts(parts, dW):
     """dW = the sum of the parts, in order."""
-    kh, kw, C, O = dW.shape
+    kh, kw, C, K = dW.shape
     lanes = parts.shape[4]
     for ky in range(kh):
         for kx in range(kw):
             for c in range(C):
-                for o in range(O):
+                for o in range(K):
                     total = parts[0, o // lanes, ky, kx * C + c, o % lanes]
                     for task in range(1, len(parts)):
                         total += parts[task, o // lanes, ky, kx * C + c, o % lanes]
@@ -267,22 +267,22 @@ _STRETCH = 1024    # numbers that are summed up side by side, in a multiple of t
 
 @kernel
 def _sums_of_samples(a, first, last, sums):
-    O = sums.size
-    stretch = max(1, _STRETCH // O) * O
+    K = sums.size
+    stretch = max(1, _STRETCH // K) * K
     flat, many = a[first:last].reshape(-1), np.zeros(stretch, a.dtype)
     for begin in range(0, flat.size, stretch):
         some = flat[begin:min(begin + stretch, flat.size)]
         for k in range(some.size):
             many[k] += some[k]
     sums[:] = 0
-    for begin in range(0, stretch, O):
-        for o in range(O):
+    for begin in range(0, stretch, K):
+        for o in range(K):
             sums[o] += many[begin + o]
 
 
 @parallel_kernel
 def bias_gradient(delta, db):
-    """db[o] = the sum of delta (N, H, W, O) over samples and pixels, in parts as in `weight_gradient`."""
+    """db[o] = the sum of delta (N, H, W, K) over samples and pixels, in parts as in `weight_gradient`."""
     parts = np.empty((min(len(delta), _TASKS), db.size), db.dtype)
     for task in prange(len(parts)):
         first, last = _share(task, len(delta))
@@ -397,11 +397,12 @@ def _max_unpool_image(x, delta, size, stride, dx):
         for i in range(height):
             for j in range(0, apart, _FEW):
                 place, here = i * stride * row + j * across + c, (i * width + j) * C + c
-                _hand_over_tile(take(given, here, C, _FEW, _HALF), take(inputs, place, across, _FEW, _HALF), inputs, out, place, size,
-                                row, C, across)
+                _hand_over_tile(take(given, here, C, _FEW, _HALF), take(inputs, place, across, _FEW, _HALF), inputs, out, place,
+                                size, row, C, across)
             for j in range(apart, width):
                 place, here = i * stride * row + j * across + c, (i * width + j) * C + c
-                _hand_over_tile(take(given, here, 0, 1, _HALF), take(inputs, place, 0, 1, _HALF), inputs, out, place, size, row, C, 0)
+                _hand_over_tile(take(given, here, 0, 1, _HALF), take(inputs, place, 0, 1, _HALF), inputs, out, place, size, row,
+                                C, 0)
     if C % lanes:
         _max_unpool_channels(x, delta, size, stride, C // lanes * lanes, dx)
 
@@ -416,8 +417,7 @@ def max_pool_backward(x, delta, size, stride, dx):
 @parallel_kernel
 def average_pool(x, height, width, stride, out):
     """out[n, i, j, c] = the mean of x[n, i stride + ky, j stride + kx, c] over ky < height, kx < width."""
-    N, rows, columns, C = out.shape
-    for n in prange(N):
+    for n in prange(x.shape[0]):
         _average_image(x[n], height, width, stride, out[n])
 
 
