@@ -47,6 +47,7 @@ def run(*words):
 PICTURES = {"curves.png", "confusion.png", "filters.png", "features.png"}
 
 
+@pytest.mark.compiled
 def test_the_command_trains_and_draws(small_cifar10, capsys):
     pytest.importorskip("matplotlib")
     out = small_cifar10 / "out"
