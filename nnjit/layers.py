@@ -482,6 +482,11 @@ class GlobalAveragePool2D:
         return "GlobalAveragePool2D()"
 
 
+def _intensities(x, out):
+    """Return x, or where it is of bytes, ``out`` with these divided by 255."""
+    return np.multiply(x, out.dtype.type(1 / 255), out=out, dtype=out.dtype) if x.dtype == np.uint8 else x
+
+
 class Flatten(_Elementwise):
     """The numbers of each row side by side: (N, H, W, C) to (N, H W C)."""
 
@@ -491,9 +496,7 @@ class Flatten(_Elementwise):
         return (math.prod(input_shape),)
 
     def forward(self, x, out, step=None):
-        if x.dtype == np.uint8:
-            return np.multiply(_rows(x), out.dtype.type(1 / 255), out=out, dtype=out.dtype)
-        return _rows(x)
+        return _intensities(_rows(x), out)
 
     def backward(self, x, a, delta, dx, step=None):
         return delta.reshape(x.shape)
@@ -518,7 +521,7 @@ class _RandomMove(_Elementwise):
 
     def forward(self, x, out, step=None):
         if step is None:
-            return x
+            return _intensities(x, out)
         images.move(x, *self.moves(len(x), step), out)
         return out
 

@@ -172,7 +172,8 @@ def test_gradients_of_networks(rng, name):
 def test_bytes_are_images_of_0_to_1(rng):
     """As they are, batch by batch, with a first layer that takes them; cast at once with another."""
     X, y = rng.integers(256, size=(5, 6, 5, 2), dtype=np.uint8), rng.integers(3, size=5)
-    for layers in ([nn.Conv2D(3, 3), nn.Flatten()], [nn.Flatten()], [nn.MaxPool2D(), nn.Flatten()]):
+    for layers in ([nn.Conv2D(3, 3), nn.Flatten()], [nn.Flatten()], [nn.MaxPool2D(), nn.Flatten()],
+                   [nn.RandomFlip(), nn.MaxPool2D(), nn.Flatten()]):
         model = nn.Sequential([*layers, nn.Dense(3)], nn.Categorical(), "float64").build((6, 5, 2))
         np.testing.assert_allclose(model.logits(X), model.logits(X / 255), rtol=1e-12, atol=1e-13)
         for name, gradient in model.gradients(X, y).items():
@@ -262,7 +263,8 @@ def test_images_move_at_a_training_step_alone(rng, make):
     X = rng.integers(1, 256, size=(30, 5, 6, 2), dtype=np.uint8)
     layer, out = make(), np.empty(X.shape)
     layer.build(X.shape[1:])
-    assert layer.forward(X, out) is X
+    np.testing.assert_allclose(layer.forward(X, out), X / 255, rtol=1e-15)
+    assert layer.forward(out, out * 0) is out
     moves = layer.moves(30, 7)
     expected = np.array([moved(image / 255, *move) for image, *move in zip(X, *moves)])
     np.testing.assert_allclose(layer.forward(X, out, 7), expected, rtol=1e-15)
