@@ -7,10 +7,19 @@ LINT := --isolated --target-version py310 --line-length 130 \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
 	--per-file-ignores nnjit/__init__.py:F401
 
-.PHONY: mnist test bench figures lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test bench figures lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
+
+cifar-birds: .venv/plots
+	$(BIN)/nnjit train --data cifar10 --classes airplane,bird --model cnn --dtype float32 $(ARGS)
+
+cifar10: .venv/plots
+	$(BIN)/nnjit train --data cifar10 --model cnn --dtype float32 $(ARGS)
+
+mnist-cnn: .venv/plots
+	$(BIN)/nnjit train --data mnist --model cnn --dtype float32 $(ARGS)
 
 test: .venv/test
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)

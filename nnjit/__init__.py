@@ -1,5 +1,5 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
-from . import book, datasets, losses
+from . import book, datasets, losses, schedules
 from ._jit import get_threads, set_threads
 from .arrays import DataError
 from .heads import (
@@ -13,7 +13,21 @@ from .heads import (
     Poisson,
     SquaredError,
 )
-from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
+from .layers import (
+    AveragePool2D,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    MaxPool2D,
+    RandomFlip,
+    RandomShift,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW
 from .training import History

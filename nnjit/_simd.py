@@ -1,10 +1,11 @@
-"""Vectors in registers: the operations with which a kernel keeps a strip of sums out of memory.
+"""Vectors in registers: the operations with which a kernel keeps its sums out of memory.
 
 LLVM vectorises a plain loop well as long as what it adds up lies in an array; sums over a few rows of a matrix then travel
-to the cache and back for every row. A vector has 64 bytes, 16 float32 or 8 float64: one register of AVX-512, two of AVX. A
-`Strip` is a few of them side by side. How many is known at compile time, as the length of the tuple ``width``.
+to the cache and back for every row. A vector has 64 bytes, 16 float32 or 8 float64: one register of AVX-512, two of AVX; or
+half of that. A `Tile` is a few of them that are worked on together, and a strip a tile whose vectors lie side by side.
 """
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
@@ -12,19 +13,34 @@ from numba.extending import intrinsic, models, register_model
 BYTES = 64
 
 
-class Strip(types.Type):
-    """The Numba type of ``count`` vectors, each of ``BYTES / itemsize`` numbers of ``dtype``."""
+class Tile(types.Type):
+    """The Numba type of ``rows`` vectors, each of ``lanes`` numbers of ``dtype``."""
 
-    def __init__(self, dtype, count):
-        self.dtype, self.count = dtype, count
-        super().__init__(name=f"Strip({dtype}, {count})")
+    def __init__(self, dtype, lanes, rows):
+        self.dtype, self.lanes, self.rows = dtype, lanes, rows
+        super().__init__(name=f"Tile({dtype}, {lanes}, {rows})")
 
 
-@register_model(Strip)
-class _StripModel(models.PrimitiveModel):
-    def __init__(self, manager, strip):
-        number = manager.lookup(strip.dtype).get_value_type()
-        super().__init__(manager, strip, ir.ArrayType(ir.VectorType(number, BYTES * 8 // strip.dtype.bitwidth), strip.count))
+@register_model(Tile)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, manager, tile):
+        number = manager.lookup(tile.dtype).get_value_type()
+        super().__init__(manager, tile, ir.ArrayType(ir.VectorType(number, tile.lanes), tile.rows))
+
+
+def _lanes(dtype, size=BYTES):
+    return size * 8 // dtype.bitwidth
+
+
+def _splat(builder, x, vector):
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
+
+
+# ---- strips of a matrix ---------------------------------------------------------------------------------------------
+#
+# How many vectors a strip has is known at compile time, as the length of the tuple ``width``.
 
 
 def _address(context, builder, signature, args):
@@ -36,7 +52,7 @@ def _address(context, builder, signature, args):
     offset = builder.mul(context.cast(builder, args[1], row, types.intp), row_stride)
     column = context.cast(builder, args[2], column, types.intp)
     offset = builder.add(offset, builder.mul(column, ir.Constant(column.type, itemsize)))
-    vector = ir.VectorType(context.get_value_type(matrix.dtype), BYTES // itemsize)
+    vector = ir.VectorType(context.get_value_type(matrix.dtype), _lanes(matrix.dtype))
     return builder.bitcast(cgutils.pointer_add(builder, M.data, offset), vector.as_pointer()), itemsize
 
 
@@ -53,7 +69,7 @@ def load(typing, M, i, k, width):
         for j, place in enumerate(_places(builder, address, len(width))):
             strip = builder.insert_value(strip, builder.load(place, align=align), j)
         return strip
-    return Strip(M.dtype, len(width))(M, i, k, width), generate
+    return Tile(M.dtype, _lanes(M.dtype), len(width))(M, i, k, width), generate
 
 
 @intrinsic
@@ -61,7 +77,7 @@ def store(typing, M, i, k, strip):
     """Write the strip to where M[i, k] begins."""
     def generate(context, builder, signature, args):
         address, align = _address(context, builder, signature, args)
-        for j, place in enumerate(_places(builder, address, strip.count)):
+        for j, place in enumerate(_places(builder, address, strip.rows)):
             builder.store(builder.extract_value(args[3], j), place, align=align)
         return context.get_dummy_value()
     return types.none(M, i, k, strip), generate
@@ -78,12 +94,6 @@ def add_scaled(typing, strip, x, other):
             total = builder.insert_value(total, builder.fadd(product, builder.extract_value(total, j), flags=("contract",)), j)
         return total
     return strip(strip, x, other), generate
-
-
-def _splat(builder, x, vector):
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(ir.IntType(32), 0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
 
 
 @intrinsic
@@ -117,6 +127,123 @@ def count_bits(typing, bits):
     return types.int64(types.uint64), generate
 
 
+# ---- tiles ----------------------------------------------------------------------------------------------------------
+#
+# Row p of a tile belongs to the place i + p step of a flat array M: it is M[i + p step:][:lanes], or is multiplied by the
+# number there.
+
+class _Places:
+    """The places of a tile's rows in the array that is the argument ``m`` of an operation, with i and step after it."""
+
+    def __init__(self, context, builder, signature, args, m, kind):
+        self.builder, self.vector = builder, kind.element.as_pointer()
+        self.data = context.make_array(signature.args[m])(context, builder, args[m]).data
+        self.i, self.step = (context.cast(builder, args[k], signature.args[k], types.intp) for k in (m + 1, m + 2))
+        self.align = signature.args[m].dtype.bitwidth // 8
+
+    def number(self, p):
+        offset = self.builder.mul(self.step, ir.Constant(self.step.type, p))
+        return self.builder.gep(self.data, [self.builder.add(self.i, offset)])
+
+    def load(self, p):
+        return self.builder.load(self.builder.bitcast(self.number(p), self.vector), align=self.align)
+
+    def store(self, p, row):
+        self.builder.store(row, self.builder.bitcast(self.number(p), self.vector), align=self.align)
+
+
+def _make_tile(builder, kind, row_of):
+    """Return the tile whose row p is ``row_of(p)``."""
+    tile = ir.Constant(kind, ir.Undefined)
+    for p in range(kind.count):
+        tile = builder.insert_value(tile, row_of(p), p)
+    return tile
+
+
+@intrinsic(prefer_literal=True)
+def take(typing, M, i, step, rows, size):
+    """Return the tile of ``rows`` vectors of ``size`` bytes, both constants, that lies in M."""
+    tile = Tile(M.dtype, _lanes(M.dtype, size.literal_value), rows.literal_value)
+
+    def generate(context, builder, signature, args):
+        kind = context.get_value_type(tile)
+        return _make_tile(builder, kind, _Places(context, builder, signature, args, 0, kind).load)
+    return tile(M, i, step, rows, size), generate
+
+
+@intrinsic
+def take_like(typing, tile, M, i, step):
+    """Return a tile of the same kind that lies in M."""
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        return _make_tile(builder, kind, _Places(context, builder, signature, args, 1, kind).load)
+    return tile(tile, M, i, step), generate
+
+
+@intrinsic
+def put(typing, tile, M, i, step):
+    """Write the tile into M."""
+    def generate(context, builder, signature, args):
+        places = _Places(context, builder, signature, args, 1, args[0].type)
+        for p in range(tile.rows):
+            places.store(p, builder.extract_value(args[0], p))
+        return context.get_dummy_value()
+    return types.none(tile, M, i, step), generate
+
+
+@intrinsic
+def add_outer(typing, tile, x, i, step, M, k):
+    """Return the tile with x[i + p step] M[k:k + lanes] added to every row p; x and M are flat."""
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        places = _Places(context, builder, signature, args, 1, kind)
+        k = context.cast(builder, args[5], signature.args[5], types.intp)
+        first = builder.gep(context.make_array(M)(context, builder, args[4]).data, [k])
+        vector = builder.load(builder.bitcast(first, kind.element.as_pointer()), align=places.align)
+
+        def row_of(p):
+            factor = _splat(builder, builder.load(places.number(p)), kind.element)
+            product = builder.fmul(factor, vector, flags=("contract",))
+            return builder.fadd(product, builder.extract_value(args[0], p), flags=("contract",))
+        return _make_tile(builder, kind, row_of)
+    return tile(tile, x, i, step, M, k), generate
+
+
+@intrinsic
+def larger(typing, tile, M, i, step):
+    """Return, number by number, the larger one of the tile and M; NaN where either is NaN."""
+    def generate(context, builder, signature, args):
+        places = _Places(context, builder, signature, args, 1, args[0].type)
+
+        def row_of(p):
+            old, new = builder.extract_value(args[0], p), places.load(p)
+            larger = builder.select(builder.fcmp_unordered(">", new, old), new, old)
+            return builder.select(builder.fcmp_unordered("!=", old, old), old, larger)
+        return _make_tile(builder, args[0].type, row_of)
+    return tile(tile, M, i, step), generate
+
+
+@intrinsic
+def hand_over(typing, tile, largest, x, M, i, step):
+    """M += the tile where x equals ``largest``, a tile, or is NaN; return what is left: the tile with 0 there.
+
+    x is a flat array of M's size, read at the same places.
+    """
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        here = _Places(context, builder, signature, args, 3, kind)
+        there = _Places(context, builder, signature.replace(args=(x, *signature.args[4:])), (args[2], *args[4:]), 0, kind)
+        zero = ir.Constant(kind.element, None)
+
+        def row_of(p):
+            rest = builder.extract_value(args[0], p)
+            equal = builder.fcmp_unordered("==", there.load(p), builder.extract_value(args[1], p))
+            here.store(p, builder.fadd(here.load(p), builder.select(equal, rest, zero)))
+            return builder.select(equal, zero, rest)
+        return _make_tile(builder, kind, row_of)
+    return tile(tile, largest, x, M, i, step), generate
+
+
 if numba.config.DISABLE_JIT:    # the same in NumPy
     def nonzero(M, i, k):
         return sum(1 << lane for lane, number in enumerate(M[i, k:k + BYTES // M.itemsize]) if number != 0)
@@ -136,3 +263,30 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
 
     def add_scaled(strip, x, other):
         return strip + x * other
+
+    def _rows(i, step, rows, lanes):
+        """Return where a tile lies in the flat array M, an index."""
+        return i + step * np.arange(rows)[:, None] + np.arange(lanes)
+
+    def take(M, i, step, rows, size):
+        return M[_rows(i, step, rows, size // M.itemsize)]
+
+    def take_like(tile, M, i, step):
+        return M[_rows(i, step, *tile.shape)]
+
+    def put(tile, M, i, step):
+        for p, row in enumerate(tile):
+            M[i + p * step:][:row.size] = row
+
+    def add_outer(tile, x, i, step, M, k):
+        rows, lanes = tile.shape
+        return tile + np.outer(x[i + step * np.arange(rows)], M[k:k + lanes])
+
+    def larger(tile, M, i, step):
+        return np.maximum(tile, M[_rows(i, step, *tile.shape)])
+
+    def hand_over(tile, largest, x, M, i, step):
+        places = _rows(i, step, *tile.shape)
+        elsewhere = (x[places] < largest) | (x[places] > largest)
+        M[places] += np.where(elsewhere, 0, tile)
+        return np.where(elsewhere, tile, 0)

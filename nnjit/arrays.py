@@ -110,18 +110,21 @@ FEW = 8              # rows that pass in the same way whatever their density
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
 
-def check_inputs(X, input_shape, dtype, sparse="auto"):
+def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False):
     """Return ``X`` as rows to train on: checked, and cast once.
 
     Parameters
     ----------
     X : array_like or scipy.sparse matrix, (N, ...)
-        Numbers, all finite. It is not modified, and not copied where it can be used as it is.
+        Numbers, all finite. It is not modified, and not copied where it can be used as it is. Images of bytes, uint8 and of
+        three dimensions or more, stand for 0 ... 1: they are divided by 255. Flat rows of bytes are numbers as they are.
     input_shape : tuple of int, or None
         The shape of one row; None takes what is given.
     dtype : np.dtype
     sparse : "auto", True or False
         Whether zeros are left out; "auto" does so where most numbers are 0.
+    takes_bytes : bool
+        Whether the first layer divides images of bytes itself, batch by batch: they are then left as they are.
 
     Returns
     -------
@@ -135,6 +138,8 @@ def check_inputs(X, input_shape, dtype, sparse="auto"):
         Wrong rank or width, no rows, NaN or infinity, or a number too large for ``dtype``.
     """
     given = check_array(X, input_shape)
+    if given.dtype == np.uint8 and given.ndim > 2:
+        return given if takes_bytes else cast(given, dtype) * dtype.type(1 / 255)
     if scipy.sparse.issparse(given) and sparse is False:
         given = given.toarray()
     if _leave_out_zeros(given, sparse):
@@ -146,12 +151,12 @@ def check_inputs(X, input_shape, dtype, sparse="auto"):
     return rows
 
 
-def check_passing(X, input_shape, dtype, sparse="auto"):
+def check_passing(X, input_shape, dtype, sparse="auto", takes_bytes=False):
     """Return ``X`` as rows to go down once: as `check_inputs`, but zeros are left out on the way (`PassingRows`)."""
     given = check_array(X, input_shape)
     few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= FEW
     if scipy.sparse.issparse(given) or not (few or _leave_out_zeros(given, sparse)):
-        return check_inputs(given, input_shape, dtype, sparse)
+        return check_inputs(given, input_shape, dtype, sparse, takes_bytes)
     return PassingRows(given)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import numba
 import numpy as np
 
-from . import _blas, _jit, bench, book, datasets, report, tasks
+from . import _blas, _jit, bench, book, datasets, presets, report, tasks
 from .arrays import DataError
 from .layers import Dropout
 from .optimizers import SGD, Adam
@@ -83,8 +83,12 @@ def _add_train_options(command):
     add("--loss", choices=tasks.LOSSES, default="auto",
         help="auto: the loss of the distribution that the output assumes; mse, mae and huber: squared, absolute and "
              "Huber's error (default: %(default)s)")
-    add("--classes", type=_classes, metavar="A,B[,C...]",
-        help="images of these classes alone; with two, --out sigmoid asks: is it B? (default: all)")
+    add("--model", choices=("mlp", "cnn"), default="mlp",
+        help="cnn: a small convolutional network; it, cifar10 and fashion have presets, to which --epochs, --batch-size, --lr "
+             "and --train-size can be given (default: %(default)s)")
+    add("--classes", type=lambda text: tuple(text.split(",")), metavar="A,B[,C...]",
+        help="images of these classes alone, digits or names (bird,airplane); with two, --out sigmoid asks: is it B? (default: "
+             "all)")
     add("--outliers", type=_share, default=0.0, metavar="RATE",
         help="share of iris's training targets that go wrong by 5 cm, to compare --loss mse and mae "
              "(default: %(default)g)")
@@ -105,7 +109,8 @@ def _add_train_options(command):
     add("--eval-every", type=_whole(1), default=1, metavar="N", help="epochs between two tests (default: %(default)s)")
     add("--shuffle", action=argparse.BooleanOptionalAction,
         help="a new order in every epoch (default: only where the network is not the book's)")
-    _add_run_options(command, tasks.DATA, f"{_AUTO}; pairs: of those digits, pasted side by side; iris: Fisher's flowers")
+    _add_run_options(command, (*tasks.DATA, "cifar10", "fashion"),
+                     f"{_AUTO}; pairs: of those digits, pasted side by side; iris: Fisher's flowers; cifar10, fashion: images")
 
 
 def _whole(least, most=np.inf):
@@ -143,8 +148,12 @@ def _widths(text):
     return tuple(_whole(1)(width) for width in text.split(","))
 
 
-def _classes(text):
-    return tuple(_whole(0)(name) for name in text.split(","))
+def _class_numbers(args):
+    """Return --classes, of digits, as numbers."""
+    try:
+        return None if args.classes is None else tuple(map(_whole(0), args.classes))
+    except argparse.ArgumentTypeError as error:
+        args.error(f"argument --classes: {error}")
 
 
 def _use_threads(args):
@@ -175,6 +184,8 @@ def _say(args):
 
 def train(args):
     """Train one network and save what it did, also where it was interrupted."""
+    if args.model == "cnn" or args.data in ("cifar10", "fashion"):
+        return _train_images(args)
     say = _say(args)
     _use_threads(args)
     make_head, why = _decide(args)
@@ -193,12 +204,13 @@ def train(args):
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=task.test, shuffle=args.shuffle,
                   seed=args.seed, verbose=0 if args.quiet else "auto", validate_every=args.eval_every)
     finally:
-        _save(args, folder, model, task)
+        how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
+        _save(args, folder, model, task.data, f"{args.act}, {how}", image_shape=task.image_shape)
 
 
 def _decide(args):
     """Fill in the options that depend on others, in ``args``; return what makes the head, and why it is this one."""
-    args.out = args.out or tasks.own_output(args.data)
+    args.out, args.classes = args.out or tasks.own_output(args.data), _class_numbers(args)
     try:
         tasks.check_output(args.data, args.out, args.classes)
         args.loss, make_head, why = tasks.choose_loss(args.out, args.loss)
@@ -278,14 +290,70 @@ def _network(args, task, make_head):
     return tasks.network(args.act, args.hidden, dropout if args.dropout else None, task.units, head, args.dtype)
 
 
-def _save(args, folder, model, task):
+def _train_images(args):
+    """As `train`, with the network and the settings of a preset, which --epochs, --batch-size, --lr and --train-size replace."""
+    say = _say(args)
+    _use_threads(args)
+    _check_preset(args)
+    preset = presets.PRESETS["cifar10" if args.data == "cifar10" else "mnist", args.model]
+    args.epochs, args.batch_size = args.epochs or preset.epochs, args.batch_size or preset.batch_size
+    dataset = _load_images(args, say)
+    _check_preset_output(args, len(dataset.classes))
+    if args.train_size is not None and args.train_size > len(dataset.x_train):
+        args.error(f"argument --train-size: got {args.train_size}, expected at most {len(dataset.x_train)}")
+    (x, y), test = dataset.images(args.train_size)
+    args.train_size = len(x)
+    folder = report.new_folder(args.out_dir, f"{args.data}-{args.model}")
+    model = preset.network(len(dataset.classes), args.dtype).build(x.shape[1:], args.seed)
+    optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
+    say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of {args.batch_size}; "
+        f"{args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+    try:
+        model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
+                  verbose=0 if args.quiet else "auto", validate_every=args.eval_every)
+    finally:
+        _save(args, folder, model, dataset, args.model, test=test)
+
+
+def _check_preset(args):
+    given = {name: getattr(args, name) for name in ("act", "hidden", "dropout", "optimizer", "shuffle")}
+    given["gradient"] = args.gradient if args.gradient != "exact" else None
+    given["loss"] = args.loss if args.loss not in ("auto", "crossentropy") else None
+    for name, value in given.items():
+        if value is not None:
+            args.error(f"argument --{name}: got {value}, expected none with --model cnn, --data cifar10 or fashion, whose "
+                       "network is a preset")
+
+
+def _check_preset_output(args, classes):
+    own = "sigmoid" if classes == 2 else "softmax"
+    if args.out not in (None, own):
+        args.error(f"argument --out: got {args.out}, expected {own} for {classes} classes of images")
+    args.out = own
+
+
+def _load_images(args, say):
+    if args.data != "cifar10" and args.classes is not None:
+        args.error(f"argument --classes: got {','.join(args.classes)}, expected none without --data cifar10")
+    if args.data not in ("cifar10", "fashion"):
+        return _load(args, say)
+    try:
+        dataset = (datasets.load_cifar10(args.classes, args.data_dir) if args.data == "cifar10"
+                   else datasets.load_fashion_mnist(args.data_dir))
+    except DataError:
+        raise
+    except ValueError as error:    # unknown classes
+        args.error(f"argument --classes: {error}")
+    say(f"data     {dataset.name}: {len(dataset.x_train):,} images to train, {len(dataset.x_test):,} to test ({dataset.source})")
+    return dataset
+
+
+def _save(args, folder, model, data, title, **pictures):
     if model.history is None or not model.history.validated:
         print("result   none: stopped before the first epoch was over")
         return
     settings = {name: value for name, value in vars(args).items() if name not in ("run", "error", "quiet")}
-    how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
-    title = f"{task.data.name}: {args.act}, {how}, seed {args.seed}"
-    results = report.write(folder, model, settings, task.data, title, task.image_shape)
+    results = report.write(folder, model, settings, data, f"{data.name}: {title}, seed {args.seed}", **pictures)
     metric = model.head.metric
     shown = {name.replace(f"_{metric}", ""): value for name, value in results.items()}
     print("result   iteration {iteration}: test {metric} {test:.4f} (best {best_test:.4f} in iteration {best_iteration}), "

@@ -1,14 +1,15 @@
 """Data sets: find the files, download what is missing, verify, read.
 
-MNIST is looked for in folders and then downloaded; the UCI digits, scaled to MNIST's size, come with the package for
-machines without a network. A file is trusted for its content: its sha256 decides whether it is the published one.
-Fisher's iris flowers come with the package, too. From images, `paste_pairs` makes examples of several labels.
+MNIST, Fashion-MNIST and CIFAR-10 are looked for in folders and then downloaded; the UCI digits, scaled to MNIST's size,
+come with the package for machines without a network. A file is trusted for its content: its sha256 decides whether it is the
+published one. Fisher's iris flowers come with the package, too. From images, `paste_pairs` makes examples of several labels.
 """
 import gzip
 import hashlib
 import math
 import os
 import struct
+import tarfile
 import threading
 import zlib
 from dataclasses import dataclass, replace
@@ -33,12 +34,21 @@ class Dataset:
     """Images and labels, and where they came from."""
 
     name: str               # "MNIST" or "UCI digits"
-    x_train: np.ndarray     # (N, 28, 28) uint8: 0 is the paper, 255 the ink
-    y_train: np.ndarray     # (N,) int64: 0 to 9
+    x_train: np.ndarray     # (N, 28, 28) uint8: 0 is the paper, 255 the ink; colours (N, 32, 32, 3), red, green, blue
+    y_train: np.ndarray     # (N,) int64: 0 to 9, or as many as there are classes
     x_test: np.ndarray
     y_test: np.ndarray
     source: str             # one line: a folder, a URL, or the package; says so if the content is not the published one
     checksums: dict         # file name → sha256 of its unpacked content
+    classes: tuple = tuple("0123456789")    # the name of each label
+
+    def images(self, train_size=None):
+        """Return ``((x, y), (x_test, y_test))``, the images as they are, (N, H, W, C) uint8; arguments as of `rows`."""
+        def channels(images):
+            return images[..., None] if images.ndim == 3 else images
+
+        n = self._check_size(train_size)
+        return (channels(self.x_train[:n]), self.y_train[:n]), (channels(self.x_test), self.y_test)
 
     def rows(self, dtype="float32", train_size=None):
         """Return ``((x, y), (x_test, y_test))``, the images as rows, (N, 784), of pixels divided by 255.
@@ -57,20 +67,25 @@ class Dataset:
         ValueError
             ``train_size`` is not within 1..N, or ``dtype`` is another one.
         """
-        dtype, available = np.dtype(dtype), len(self.x_train)
+        dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype: got {dtype}, expected float32 or float64")
-        if train_size is None:
-            train_size = available
-        if isinstance(train_size, bool) or not hasattr(train_size, "__index__"):
-            raise TypeError(f"train_size: got {train_size!r}, expected an integer")
-        if not 1 <= train_size <= available:
-            raise ValueError(f"train_size: got {train_size}, expected 1 to {available}, the number of training images")
+        train_size = self._check_size(train_size)
 
         def scaled(images):
             return images.reshape(len(images), -1).astype(dtype) / dtype.type(255)
 
         return (scaled(self.x_train[:train_size]), self.y_train[:train_size]), (scaled(self.x_test), self.y_test)
+
+    def _check_size(self, train_size):
+        available = len(self.x_train)
+        if train_size is None:
+            return available
+        if isinstance(train_size, bool) or not hasattr(train_size, "__index__"):
+            raise TypeError(f"train_size: got {train_size!r}, expected an integer")
+        if not 1 <= train_size <= available:
+            raise ValueError(f"train_size: got {train_size}, expected 1 to {available}, the number of training images")
+        return train_size
 
     def only(self, *classes):
         """Return a Dataset of the images of these classes alone, at least 2, numbered 0, 1, ... in the given order.
@@ -88,7 +103,8 @@ class Dataset:
 
         (x_train, y_train), (x_test, y_test) = chosen(self.x_train, self.y_train), chosen(self.x_test, self.y_test)
         name = f"{self.name}, {' or '.join(map(str, classes))}"
-        return replace(self, name=name, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+        return replace(self, name=name, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test,
+                       classes=tuple(self.classes[label] for label in classes))
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,8 @@ class Published:
     name: str
     folder: str       # its own folder among the data
     sources: tuple    # URLs that end in "/", in the order to be tried; each offers every file with ".gz"
-    files: dict       # file name → (sha256 of the .gz, sha256 of the unpacked content)
+    files: dict       # file name → (sha256 of the .gz, sha256 of the unpacked content, None where that is not published)
+    classes: tuple = tuple("0123456789")
 
 
 MNIST = Published(
@@ -116,6 +133,31 @@ MNIST = Published(
                                    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     },
 )
+
+FASHION_MNIST = Published(
+    name="Fashion-MNIST",
+    folder="fashion-mnist",
+    sources=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    files={
+        "train-images-idx3-ubyte": ("3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", None),
+        "train-labels-idx1-ubyte": ("a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", None),
+        "t10k-images-idx3-ubyte": ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", None),
+        "t10k-labels-idx1-ubyte": ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", None),
+    },
+    classes=("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+
+# What is in the archive's one folder. A record is a label and 1,024 bytes each of red, green and blue, row by row.
+CIFAR10 = Published(
+    name="CIFAR-10",
+    folder="cifar10",
+    sources=("https://www.cs.toronto.edu/~kriz/",),
+    files={"cifar-10-binary.tar.gz": ("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", None)},
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
+CIFAR10_FOLDER = "cifar-10-batches-bin"
+CIFAR10_BATCHES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+CIFAR10_RECORDS, _RECORD_BYTES = 10000, 1 + 3 * 32 * 32    # of each file, and of each record
 
 
 # ---- loading --------------------------------------------------------------------------------------------------------
@@ -181,6 +223,68 @@ def load_mnist(data_dir=None, download=True):
     Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits". Licence: CC BY-SA 3.0.
     """
     return _load_idx(MNIST, data_dir, download)
+
+
+def load_fashion_mnist(data_dir=None, download=True):
+    """Return Fashion-MNIST: images of ten kinds of clothes, in MNIST's shape and numbers.
+
+    Parameters, result and errors are as of `load_mnist`; the folder's name is ``fashion-mnist``.
+
+    References
+    ----------
+    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
+    arXiv 1708.07747, 2017. Licence: MIT.
+    """
+    return _load_idx(FASHION_MNIST, data_dir, download)
+
+
+def load_cifar10(classes=None, data_dir=None, download=True):
+    """Return CIFAR-10: colour images of 32 by 32 pixels, 50,000 to train and 10,000 to test, of ten classes.
+
+    Parameters
+    ----------
+    classes : sequence of str, optional
+        Return the images of these alone, ``("bird", "airplane")`` say; their labels count from 0 in the order given.
+    data_dir : path, optional
+        The folder of the six files of the binary version (``data_batch_1.bin`` ... ``test_batch.bin``), or one with the folder
+        ``cifar-10-batches-bin`` or ``cifar10/cifar-10-batches-bin``. Without it, ``$NNJIT_DATA/cifar10`` and `default_folder`
+        are searched.
+    download : bool
+        Without ``data_dir``, download and unpack the archive into the default folder, which takes 350 MB at most.
+
+    Returns
+    -------
+    Dataset
+        The images are (N, 32, 32, 3) uint8.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``classes`` are not at least two different ones of the ten.
+    DataError, NotFoundError
+        As `load_mnist`.
+
+    References
+    ----------
+    A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
+    """
+    chosen = _check_classes(CIFAR10.classes if classes is None else classes)
+    tried = []
+    for folder in _cifar10_places(data_dir):
+        lacking = [name for name in CIFAR10_BATCHES if not (folder / name).is_file()]
+        if not lacking:
+            return _read_cifar10(folder, str(folder), chosen)
+        tried.append(f"{folder}: lacks {', '.join(lacking) if folder.is_dir() else 'everything: no such folder'}")
+    if data_dir is None and download:
+        folder = default_folder(CIFAR10.folder)
+        source, failures = _download_archive(folder)
+        if source:
+            return _read_cifar10(folder / CIFAR10_FOLDER, f"{source}, kept in {folder}", chosen)
+        tried += failures
+    error = DataError if data_dir is not None else NotFoundError
+    raise error("\n    ".join(["CIFAR-10 was not found in any of these places:", *tried]) + (
+        f"\nUnpack {next(iter(CIFAR10.files))}, the binary version, and name the folder as data_dir (--data-dir), or put its "
+        f"folder {CIFAR10_FOLDER} into a folder cifar10 and set NNJIT_DATA to the parent of that."))
 
 
 def load_digits():
@@ -268,11 +372,11 @@ def _read(published, paths, source):
     for images, labels in [(train_images, train_labels), (test_images, test_labels)]:
         _check_pair(arrays[images], paths[images], arrays[labels], paths[labels])
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    foreign = [name for name in checksums if checksums[name] != published.files[name][1]]
+    foreign = [name for name in checksums if published.files[name][1] not in (checksums[name], None)]
     if foreign:
         source += f" (not the published {published.name}: {', '.join(foreign)})"
     return Dataset(published.name, arrays[train_images], arrays[train_labels].astype(np.int64),
-                   arrays[test_images], arrays[test_labels].astype(np.int64), source, checksums)
+                   arrays[test_images], arrays[test_labels].astype(np.int64), source, checksums, published.classes)
 
 
 def _check_pair(images, images_path, labels, labels_path):
@@ -380,7 +484,7 @@ def _download(published, folder):
     A source that fails once is given up. DataError if the folder holds files of another data set: none are mixed.
     """
     for name, path in _look(published, folder)[0].items():
-        if hashlib.sha256(_unpacked(path)).hexdigest() != published.files[name][1]:
+        if published.files[name][1] not in (hashlib.sha256(_unpacked(path)).hexdigest(), None):
             raise DataError(f"{path}: not the published {published.name}, whose other files are not downloaded beside "
                             "it; add the files that belong to it, or remove it")
     failures = []
@@ -496,3 +600,96 @@ def _parse_idx(content, path):
     if expected == start:
         raise DataError(f"{path}: got an empty array of shape {shape}, expected some elements")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()    # a copy can be written to
+
+
+# ---- CIFAR-10 -------------------------------------------------------------------------------------------------------
+
+def _check_classes(classes):
+    if isinstance(classes, str) or not hasattr(classes, "__iter__"):
+        raise TypeError(f"classes: got {classes!r}, expected a list of names")
+    classes = tuple(classes)
+    unknown = [name for name in classes if name not in CIFAR10.classes]
+    if unknown or len(set(classes)) < max(2, len(classes)):
+        raise ValueError(f"classes: got {', '.join(map(str, unknown or classes)) or 'none'}, expected two or more different ones "
+                         f"of {', '.join(CIFAR10.classes)}")
+    return classes
+
+
+def _cifar10_places(data_dir):
+    """Return the folders to search for the six files, in order."""
+    if data_dir is None:
+        return [folder / CIFAR10_FOLDER for folder in _places(CIFAR10, None)]
+    data_dir = Path(data_dir).expanduser()
+    return [data_dir, data_dir / CIFAR10_FOLDER, data_dir / CIFAR10.folder / CIFAR10_FOLDER]
+
+
+def _read_cifar10(folder, source, classes):
+    batches = {name: _read_batch(folder / name) for name in CIFAR10_BATCHES}
+    checksums = {name: hashlib.sha256(records).hexdigest() for name, records in batches.items()}
+    *train, test = batches.values()
+    number = np.full(len(CIFAR10.classes), -1)    # of each label, -1 where it is not asked for
+    number[[CIFAR10.classes.index(name) for name in classes]] = np.arange(len(classes))
+
+    def images_and_labels(parts):
+        parts = [part[number[part[:, 0]] >= 0] for part in parts]
+        images = np.empty((sum(map(len, parts)), 32, 32, 3), np.uint8)
+        np.concatenate([part[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for part in parts], out=images)
+        return images, number[np.concatenate([part[:, 0] for part in parts])].astype(np.int64)
+
+    return Dataset(CIFAR10.name, *images_and_labels(train), *images_and_labels([test]), source, checksums, classes)
+
+
+def _read_batch(path):
+    """Return the records of a file, (N, 3073) uint8."""
+    try:
+        size = path.stat().st_size
+        records = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if size != CIFAR10_RECORDS * _RECORD_BYTES:
+        raise DataError(f"{path}: got {size:,} bytes, expected {CIFAR10_RECORDS:,} records of {_RECORD_BYTES:,} bytes")
+    records = records.reshape(-1, _RECORD_BYTES)
+    if records[:, 0].max() > 9:
+        i = int(np.argmax(records[:, 0] > 9))
+        raise DataError(f"{path}: got the label {records[i, 0]} in record {i}, expected 0 to 9")
+    return records
+
+
+def _download_archive(folder):
+    """Fetch and unpack the archive; return its source, or None, and the failures. One that lies there is not fetched again."""
+    (name, (sha256, _)), = CIFAR10.files.items()
+    archive, failures = folder / name, []
+    for source in CIFAR10.sources:
+        try:
+            if not archive.is_file():
+                _check_answer(source + name)
+            _fetch(source + name, archive, sha256)
+            _unpack_batches(archive, folder / CIFAR10_FOLDER)
+        except (OSError, ValueError) as error:    # the network and the disk; a checksum
+            failures.append(f"{source}: {_reason(error)}")
+        else:
+            archive.unlink()
+            return source, failures
+    return None, failures
+
+
+def _unpack_batches(archive, folder):
+    """Write the six files of the archive into the folder: no others, under no other names, of no other size."""
+    size, found = CIFAR10_RECORDS * _RECORD_BYTES, set()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(archive, "r:gz") as members:
+            for member in members:
+                place, _, name = member.name.rpartition("/")
+                if place != CIFAR10_FOLDER or name not in CIFAR10_BATCHES:
+                    continue
+                if not member.isfile() or member.size != size:
+                    raise DataError(f"{archive}: got {member.size:,} bytes as {member.name}, expected a file of {size:,}")
+                partial = folder / f".{name}.{os.getpid()}"
+                partial.write_bytes(members.extractfile(member).read(size))
+                os.replace(partial, folder / name)
+                found.add(name)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DataError(f"{archive}: damaged archive ({error}); get it anew") from error
+    if len(found) < len(CIFAR10_BATCHES):
+        raise DataError(f"{archive}: lacks {', '.join(name for name in CIFAR10_BATCHES if name not in found)}")

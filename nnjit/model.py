@@ -28,7 +28,7 @@ class Sequential:
     Parameters
     ----------
     layers : sequence of layers
-        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`.
+        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`; for images `Conv2D`, `MaxPool2D` and the others of `layers`.
     head : a head
         `Categorical` and the others of `heads`. The last layer gives its logits.
     dtype : str or np.dtype
@@ -64,6 +64,8 @@ class Sequential:
         self.input_shape = None    # until all has gone well
         self.seed(seed)
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
+        if len(shape) != 1:
+            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() after the last")
         self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
         self.outputs = _outputs(self.layers, self.shapes)
@@ -117,7 +119,7 @@ class Sequential:
 
     def backward(self, delta, tape, step=None):
         """Write the gradients that follow from ``delta`` = dL/dz after `forward` on this tape; ``delta`` is overwritten."""
-        for i in reversed(range(len(self.layers))):
+        for i in reversed(range(tape.lowest, len(self.layers))):
             layer = self.layers[i]
             dx = delta if layer.elementwise else tape.deltas[i]
             delta = layer.backward(tape.arrays[i], tape.arrays[i + 1], delta, dx, step)
@@ -209,12 +211,21 @@ class Sequential:
         if len(x) <= FEW:    # too few for BLAS to start its threads
             return self.forward(x, _Tape(self, len(x)))
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
-        tapes = self.tapes()
+        tapes, rows = self.tapes(), training.block_rows(self)
         with kernel_threads:
-            for first in range(0, len(x), training.BLOCK):
-                block = x[first:first + training.BLOCK]
-                z[first:first + training.BLOCK] = self.forward(block, tapes[len(block)])
+            for first in range(0, len(x), rows):
+                block = x[first:first + rows]
+                z[first:first + rows] = self.forward(block, tapes[len(block)])
         return z
+
+    def activations(self, X):
+        """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
+        self._check_built()
+        a, outputs = self._rows(X, False), []
+        with kernel_threads:
+            for layer, shape in zip(self.layers, self.shapes):
+                outputs.append(a := layer.forward(a, np.empty((len(a), *shape), self.dtype)))
+        return outputs
 
     def predict(self, X, sparse="auto"):
         """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64."""
@@ -225,14 +236,31 @@ class Sequential:
         return self.head.probabilities(self.logits(X, sparse))
 
     def summary(self):
-        """Return a table of the layers: output shape and number of parameters."""
+        """Return a table of the layers.
+
+        Each has its output shape, number of parameters, multiply-adds for one row on the way down, and receptive field: the
+        pixels of the input, H × W, that one of its outputs depends on.
+        """
         self._check_built()
-        rows = [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}")
-                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
-        rows.insert(0, ("", "layer", "output", "parameters"))
-        rows.append(("", repr(self.head), "", f"{sum(a.size for a in self.parameters().values()):,}"))
+        rows = [("", "layer", "output", "parameters", "multiply-adds", "sees")]
+        rows += [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}",
+                  f"{layer.multiply_adds:,}", field)
+                 for i, (layer, shape, field) in enumerate(zip(self.layers, self.shapes, self._receptive_fields()))]
+        rows.append(("", repr(self.head), "", f"{sum(a.size for a in self.parameters().values()):,}",
+                     f"{sum(layer.multiply_adds for layer in self.layers):,}", ""))
         widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows)
+        return "\n".join("  ".join(f"{cell:{'<<<>>>'[k]}{width}}" for k, (cell, width) in enumerate(zip(row, widths)))
+                         for row in rows)
+
+    def _receptive_fields(self):
+        """Return for each layer what an output sees, as text: a window, moved by so much, of what the layer below sees."""
+        size, step, fields, whole = 1, 1, [], len(self.input_shape) != 3
+        for layer in self.layers:
+            whole = whole or layer.window is None
+            if not whole:
+                size, step = size + (layer.window[0] - 1) * step, step * layer.window[1]
+            fields.append("all" if whole else " × ".join(f"{min(size, most):g}" for most in self.input_shape[:2]))
+        return fields
 
     def save(self, path):
         """Write the network and its parameters to the file ``path``, which `load` reads.
@@ -259,7 +287,8 @@ class Sequential:
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
 
     def _rows(self, X, sparse, check=check_inputs):
-        return check(X, self.input_shape, self.dtype, check_sparse(sparse, self.layers[0].takes_sparse))
+        return check(X, self.input_shape, self.dtype, check_sparse(sparse, self.layers[0].takes_sparse),
+                     self.layers[0].takes_bytes)
 
     def _examples(self, X, y, sample_weight=None, sparse="auto", check=check_inputs):
         x = self._rows(X, sparse, check)
@@ -367,12 +396,14 @@ class _Tapes(dict):
 class _Tape:
     """The arrays of N rows on their way: what every layer gets and gives, and the deltas back.
 
-    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over dL/da, or not needed.
+    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over dL/da, or not needed:
+    no layer below ``lowest`` has parameters.
     """
 
     def __init__(self, model, N):
         self.model, self.N = model, N
         self.arrays = [None] * (len(model.layers) + 1)
+        self.lowest = next((i for i, layer in enumerate(model.layers) if layer.shapes), len(model.layers))
         self.outputs = [None if shape is None else aligned((N, *shape), model.dtype) for shape in model.outputs]
 
     @functools.cached_property
@@ -382,8 +413,8 @@ class _Tape:
 
     @functools.cached_property
     def deltas(self):
-        """dL/dx of every layer but the first, where it has an array of its own."""
-        return [None if i == 0 or layer.elementwise else aligned((self.N, *self.model.shapes[i - 1]), self.model.dtype)
+        """dL/dx of every layer above the lowest with parameters, where it has an array of its own."""
+        return [None if i <= self.lowest or layer.elementwise else aligned((self.N, *self.model.shapes[i - 1]), self.model.dtype)
                 for i, layer in enumerate(self.model.layers)]
 
 

@@ -1,7 +1,8 @@
 """The optimisers: hyperparameters, and the slots that a step carries over to the next.
 
 ``step(parameters, gradient)`` changes a model's parameters, one flat vector, in place. An optimiser belongs to one model;
-given to `Sequential.fit` again, it goes on where it was.
+given to `Sequential.fit` again, it goes on where it was. A learning rate is a number, or a function of the number of steps
+that have been taken, such as those of `schedules`.
 """
 import numpy as np
 
@@ -14,19 +15,31 @@ class _Optimizer:
 
     slot_names = ()
 
-    def __init__(self, learning_rate, weight_decay):
-        self.learning_rate = check_real("learning_rate", learning_rate, 0.0, closed="()")
+    def __init__(self, learning_rate, weight_decay, clip_norm):
+        self.learning_rate = learning_rate if callable(learning_rate) else _check_rate(learning_rate)
         self.weight_decay = check_real("weight_decay", weight_decay)
+        self.clip_norm = None if clip_norm is None else check_real("clip_norm", clip_norm, 0.0, closed="()")
         self.iterations = 0
         self.slots = {}
 
     def step(self, parameters, gradient):
-        """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype."""
+        """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping shortens in place."""
         if not self.slots:
             self.slots = {name: np.zeros_like(parameters) for name in self.slot_names}
         self._check_model(parameters)
+        rate = self.learning_rate
+        if callable(rate):
+            rate = _check_rate(rate(self.iterations))
+        if self.clip_norm is not None:
+            updates.clip(gradient, self.clip_norm)
         self.iterations += 1
-        self._update(parameters, gradient)
+        self._update(parameters, gradient, rate)
+
+    def _rate_text(self):
+        return "a function" if callable(self.learning_rate) else f"{self.learning_rate:g}"
+
+    def _clip_text(self):
+        return "" if self.clip_norm is None else f", clip_norm={self.clip_norm:g}"
 
     def _check_model(self, parameters):
         for slot in self.slots.values():
@@ -35,19 +48,26 @@ class _Optimizer:
                                  f"the {slot.size} in {slot.dtype} that it began with; use a new optimizer")
 
 
+def _check_rate(rate):
+    return check_real("learning_rate", rate, 0.0, closed="()")
+
+
 class SGD(_Optimizer):
     """Stochastic gradient descent, with momentum or Nesterov's, and decoupled weight decay (all as in Keras).
 
     Parameters
     ----------
-    learning_rate : float
-        Above 0.
+    learning_rate : float or callable
+        Above 0, or a function of the step, 0, 1, ..., that returns such a number.
     momentum : float
         In [0, 1).
     nesterov : bool
         Look ahead along the momentum.
     weight_decay : float
         At least 0: every step also subtracts ``learning_rate * weight_decay * W``.
+    clip_norm : float, optional
+        Above 0: a gradient that is longer, as one vector of all parameters, is shortened to this (Pascanu, Mikolov and Bengio,
+        ICML 2013).
 
     Raises
     ------
@@ -55,24 +75,24 @@ class SGD(_Optimizer):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
-        super().__init__(learning_rate, weight_decay)
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0, clip_norm=None):
+        super().__init__(learning_rate, weight_decay, clip_norm)
         self.momentum = check_real("momentum", momentum, 0.0, 1.0)
         self.nesterov = bool(nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov: got momentum 0, expected a momentum above 0")
         self.slot_names = ("velocity",) if self.momentum else ()
 
-    def _update(self, W, g):
+    def _update(self, W, g, rate):
         if self.momentum:
-            updates.sgd_momentum(W, g, self.slots["velocity"], self.learning_rate, self.momentum, self.nesterov,
+            updates.sgd_momentum(W, g, self.slots["velocity"], rate, self.momentum, self.nesterov,
                                  self.weight_decay)
         else:
-            updates.sgd(W, g, self.learning_rate, self.weight_decay)
+            updates.sgd(W, g, rate, self.weight_decay)
 
     def __repr__(self):
-        return (f"SGD(learning_rate={self.learning_rate:g}, momentum={self.momentum:g}, nesterov={self.nesterov}, "
-                f"weight_decay={self.weight_decay:g})")
+        return (f"SGD(learning_rate={self._rate_text()}, momentum={self.momentum:g}, nesterov={self.nesterov}, "
+                f"weight_decay={self.weight_decay:g}{self._clip_text()})")
 
 
 class _AdamStep(_Optimizer):
@@ -80,20 +100,20 @@ class _AdamStep(_Optimizer):
 
     slot_names = ("m", "v")
 
-    def __init__(self, learning_rate, beta_1, beta_2, epsilon, weight_decay):
-        super().__init__(learning_rate, weight_decay)
+    def __init__(self, learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm):
+        super().__init__(learning_rate, weight_decay, clip_norm)
         self.beta_1 = check_real("beta_1", beta_1, 0.0, 1.0)
         self.beta_2 = check_real("beta_2", beta_2, 0.0, 1.0)
         self.epsilon = check_real("epsilon", epsilon, 0.0, closed="()")
 
-    def _update(self, W, g):
-        updates.adam(W, g, self.slots["m"], self.slots["v"], self.iterations, self.learning_rate, self.beta_1,
+    def _update(self, W, g, rate):
+        updates.adam(W, g, self.slots["m"], self.slots["v"], self.iterations, rate, self.beta_1,
                      self.beta_2, self.epsilon, self.weight_decay)
 
     def __repr__(self):
         decay = f", weight_decay={self.weight_decay:g}" if isinstance(self, AdamW) else ""
-        return (f"{type(self).__name__}(learning_rate={self.learning_rate:g}, beta_1={self.beta_1:g}, "
-                f"beta_2={self.beta_2:g}, epsilon={self.epsilon:g}{decay})")
+        return (f"{type(self).__name__}(learning_rate={self._rate_text()}, beta_1={self.beta_1:g}, "
+                f"beta_2={self.beta_2:g}, epsilon={self.epsilon:g}{decay}{self._clip_text()})")
 
 
 class Adam(_AdamStep):
@@ -101,10 +121,14 @@ class Adam(_AdamStep):
 
     Parameters
     ----------
-    learning_rate, epsilon : float
-        Above 0.
+    learning_rate : float or callable
+        As of `SGD`.
     beta_1, beta_2 : float
         In [0, 1): how much of the running means of g and g² a step keeps.
+    epsilon : float
+        Above 0.
+    clip_norm : float, optional
+        As of `SGD`.
 
     Raises
     ------
@@ -112,8 +136,8 @@ class Adam(_AdamStep):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay=0.0)
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, clip_norm=None):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, 0.0, clip_norm)
 
 
 class AdamW(_AdamStep):
@@ -121,7 +145,7 @@ class AdamW(_AdamStep):
 
     Parameters
     ----------
-    learning_rate, beta_1, beta_2, epsilon
+    learning_rate, beta_1, beta_2, epsilon, clip_norm
         As of `Adam`.
     weight_decay : float
         At least 0: every step also subtracts ``learning_rate * weight_decay * W``.
@@ -132,5 +156,6 @@ class AdamW(_AdamStep):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
+    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
+                 clip_norm=None):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm)

@@ -46,10 +46,11 @@ def versions():
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def write(folder, model, configuration, dataset, title, image_shape=None, **book):
+def write(folder, model, configuration, dataset, title, image_shape=None, test=None, **book):
     """Write all files of a trained model and return the results, a dict.
 
-    ``image_shape`` (rows, columns) is that of inputs that are images; ``book`` is as of `plots.learning_curves`.
+    ``image_shape`` (rows, columns) is that of flat inputs that are images; ``test`` = (x, y), images and their labels, gives the
+    pictures of `image_pictures`; ``book`` is as of `plots.learning_curves`.
     """
     results = _results(model.history, model.head.metric)
     _write_history(folder / "history.csv", model.history, model.head.metric)
@@ -57,6 +58,8 @@ def write(folder, model, configuration, dataset, title, image_shape=None, **book
     _write_model(folder / "model.npz", model)
     if can_draw():
         _write_pictures(folder, model, title, image_shape, **book)
+        if test is not None:
+            image_pictures(folder, model, *test, dataset.classes, title)
     return results
 
 
@@ -112,6 +115,39 @@ def _write_pictures(folder, model, title, image_shape, **book):
     draw = plots.learning_curves if metric == "accuracy" else plots.error_curves
     if np.isfinite(log[f"val_{metric}"]).all() and np.isfinite(train).all():
         draw(folder / "curves.png", epochs, train, log[f"val_{metric}"], title, **book)
-    W = model.parameters()["0.W"]
+    W = model.parameters().get("0.W")
     if image_shape is not None and np.isfinite(W).all():
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+
+MISTAKES = 12    # drawn
+
+
+def image_pictures(folder, model, x, y, classes, title):
+    """Draw what a network for images does with x (N, H, W, C), of the labels y (N,).
+
+    The filters of the first convolution, one image on its way through the layers, how often each class is taken for each other,
+    and the mistakes of which the network is most certain.
+    """
+    from . import plots
+    p = model.predict_proba(x)
+    p = np.column_stack([1 - p, p]) if p.shape[1] == 1 else p
+    answers = p.argmax(axis=1)
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (y, answers), 1)
+    plots.confusion(folder / "confusion.png", counts, classes, title)
+    wrong = np.flatnonzero(answers != y)
+    worst = wrong[np.argsort(-p[wrong, answers[wrong]], kind="stable")[:MISTAKES]]
+    if len(worst):
+        ranked = [[(classes[k], p[i, k]) for k in np.argsort(-p[i], kind="stable")] for i in worst]
+        plots.mistakes(folder / "mistakes.png", x[worst], [classes[k] for k in y[worst]], ranked,
+                       "Wrong, and most certain of it")
+    shown = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
+    activations = model.activations(x[shown:shown + 1])
+    stages = [(type(layer).__name__, a[0]) for layer, a in zip(model.layers, activations) if a.ndim == 4]
+    W = model.parameters().get("0.W")
+    if stages and np.isfinite(model.vector).all():
+        plots.filters(folder / "filters.png", W, "Filters of the first convolution")
+        plots.feature_maps(folder / "features.png", x[shown], stages, f"{classes[y[shown]].capitalize()}, {p[shown].max():.1%}")

@@ -1,4 +1,5 @@
 """The epoch loop: batches, validation, history, callbacks."""
+import math
 import sys
 import time
 
@@ -7,7 +8,8 @@ from tqdm import tqdm
 
 from ._blas import kernel_threads
 
-BLOCK = 2048    # rows evaluated at a time
+BLOCK = 2048                # rows evaluated at a time, at most
+BLOCK_BYTES = 4 * 2**20     # of what they leave on a tape, which so stays in the caches
 
 
 class History:
@@ -81,12 +83,18 @@ def _train_epoch(model, batches, optimizer, tapes):
     return sums.means()
 
 
+def block_rows(model):
+    """Return how many rows are evaluated at a time."""
+    row = sum(map(math.prod, model.shapes)) * model.dtype.itemsize
+    return min(BLOCK, max(32, BLOCK_BYTES // row // 32 * 32))
+
+
 def evaluate(model, data, tapes=None):
     """Return the mean loss and metric over the `Examples`, without dropout, a block of rows at a time."""
     tapes = model.tapes() if tapes is None else tapes
     sums = _Sums(model.head)
     with kernel_threads:
-        for x, y, w in data.batches(BLOCK):
+        for x, y, w in data.batches(block_rows(model)):
             sums.add(*model.loss_and_delta(x, y, w, tapes[len(x)]))
     return sums.means()
 

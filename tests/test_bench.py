@@ -249,6 +249,24 @@ def test_dropout_is_drawn(name):
     assert len(losses) == 4
 
 
+@pytest.mark.parametrize("function, settings", [
+    ("image_epoch", {"units": (5, 1)}), ("image_race", {"units": (5, 3), "epochs": 2, "cosine": True}),
+    ("image_predict", {"units": (3,)}), ("convolve", None)])
+def test_images_give_every_contender_the_same(function, settings):
+    """A batch has all the images, so that their order is none of the result's business."""
+    torch = _peer("torch")
+    if settings is None:
+        task = works._convolution("float64", channels=4, images=2, side=5)
+    else:
+        random = np.random.default_rng(2)
+        x, y = random.integers(256, size=(12, 8, 8, 1), dtype=np.uint8), random.integers(2, size=12)
+        task = works.ImageTask(x, y, x[:5], y[:5], filters=(4, 4), batch=12, learning_rate=0.01, dtype="float64", **settings)
+    outcomes = [getattr(peer, name)(task, process.Clock(), seed=0)
+                for peer, name in [(_peer("nnjit"), function), (torch, function), (torch, function + "_channels_last")]]
+    for outcome in outcomes[1:]:
+        assert outcome == pytest.approx(outcomes[0], rel=1e-5)
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 TINY_WORK = Work("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),

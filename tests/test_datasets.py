@@ -2,9 +2,11 @@
 import contextlib
 import gzip
 import hashlib
+import io
 import os
 import socket
 import struct
+import tarfile
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -633,3 +635,160 @@ def test_real_mnist_is_the_published_one():
     assert np.bincount(data.y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert data.y_test[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+
+
+# ---- CIFAR-10 and Fashion-MNIST -------------------------------------------------------------------------------------
+
+RECORDS = 5
+
+
+def batches():
+    """Return {file name: bytes}, a few records each whose labels go round."""
+    rng = np.random.default_rng(8)
+    records = {name: rng.integers(0, 256, (RECORDS, 3073), dtype=np.uint8) for name in datasets.CIFAR10_BATCHES}
+    for k, array in enumerate(records.values()):
+        array[:, 0] = (np.arange(RECORDS) + RECORDS * k) % 10
+    return {name: array.tobytes() for name, array in records.items()}
+
+
+def archive(contents, folder="cifar-10-batches-bin/"):
+    """Return a .tar.gz of the files, and of some that are none of CIFAR-10's business."""
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w:gz") as tar:
+        link = tarfile.TarInfo("cifar-10-batches-bin/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        for name, content in {"../escaped.bin": b"x", "/tmp/escaped.bin": b"x", f"{folder}readme.html": b"x",
+                              **{folder + name: content for name, content in contents.items()}}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return memory.getvalue()
+
+
+@pytest.fixture
+def cifar(home, monkeypatch):
+    """The folder of small files, which are not written yet."""
+    monkeypatch.setattr(datasets, "CIFAR10", replace(datasets.CIFAR10, sources=()))
+    monkeypatch.setattr(datasets, "CIFAR10_RECORDS", RECORDS)
+    return home / "default" / "cifar10" / "cifar-10-batches-bin"
+
+
+def write(folder, contents):
+    folder.mkdir(parents=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+
+
+def check_cifar(data):
+    records = [np.frombuffer(content, np.uint8).reshape(-1, 3073) for content in batches().values()]
+    for x, y, part in [(data.x_train, data.y_train, np.concatenate(records[:5])), (data.x_test, data.y_test, records[5])]:
+        assert x.shape == (len(part), 32, 32, 3) and x.dtype == np.uint8 and x.flags.c_contiguous
+        np.testing.assert_array_equal(y, part[:, 0])
+        for record, image in zip(part, x):
+            for channel, plane in enumerate(np.split(record[1:], 3)):
+                np.testing.assert_array_equal(image[..., channel].ravel(), plane)
+
+
+@pytest.mark.parametrize("place", ["", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin"])
+def test_cifar10_is_found_where_it_is_unpacked(cifar, home, place, monkeypatch):
+    write(home / "here" / place, batches())
+    check_cifar(data := datasets.load_cifar10(data_dir=home / "here"))
+    assert data.source == str(home / "here" / place) and data.classes[2] == "bird"
+    if place.startswith("cifar10"):
+        monkeypatch.setenv("NNJIT_DATA", str(home / "here"))
+        check_cifar(datasets.load_cifar10())
+
+
+def test_some_classes_of_cifar10(cifar):
+    write(cifar, batches())
+    every, data = datasets.load_cifar10(), datasets.load_cifar10(["bird", "airplane"])
+    assert data.classes == ("bird", "airplane")
+    for label, name in enumerate(data.classes):
+        of_all = every.x_train[every.y_train == every.classes.index(name)]
+        np.testing.assert_array_equal(data.x_train[data.y_train == label], of_all)
+    assert len(data.x_train) == len(data.y_train) == 6 and set(data.y_test) <= {0, 1}
+    (x, y), test = data.images(4)
+    assert x.shape == (4, 32, 32, 3) and len(y) == 4 and test[0] is data.x_test
+    assert datasets.load_digits().images()[0][0].shape == (1000, 28, 28, 1)
+
+
+@pytest.mark.parametrize("classes, error", [
+    (["bird"], ValueError), (["bird", "bird"], ValueError), (["bird", "plane"], ValueError), ([], ValueError),
+    ("bird", TypeError), (3, TypeError)])
+def test_unknown_classes(cifar, classes, error):
+    with pytest.raises(error, match="classes: got .*, expected"):
+        datasets.load_cifar10(classes)
+
+
+@pytest.mark.parametrize("name, change, fault", [
+    ("data_batch_2.bin", lambda content: content[:-1], "got 15,364 bytes, expected 5 records of 3,073 bytes"),
+    ("test_batch.bin", lambda content: content + b"x", "got 15,366 bytes, expected"),
+    ("data_batch_5.bin", lambda content: content[:3073] + b"\x0a" + content[3074:], "got the label 10 in record 1, expected 0"),
+])
+def test_damaged_files_of_cifar10(cifar, name, change, fault):
+    contents = batches()
+    write(cifar, {**contents, name: change(contents[name])})
+    with pytest.raises(DataError, match=f"{name}: {fault}"):
+        datasets.load_cifar10()
+
+
+def test_cifar10_names_every_place_tried(cifar, home, monkeypatch):
+    monkeypatch.setenv("NNJIT_DATA", str(home / "chosen"))
+    write(cifar, {"test_batch.bin": b""})
+    with pytest.raises(datasets.NotFoundError) as caught:
+        datasets.load_cifar10()
+    assert f"{home / 'chosen' / 'cifar10' / cifar.name}: lacks everything: no such folder" in str(caught.value)
+    assert f"{cifar}: lacks data_batch_1.bin, " in str(caught.value) and "NNJIT_DATA" in str(caught.value)
+    with pytest.raises(DataError):
+        datasets.load_cifar10(data_dir=home)
+
+
+@pytest.fixture
+def serve_archive(cifar, monkeypatch):
+    """Return a function that offers these bytes as the archive, and what their sha256 should be."""
+    servers = []
+
+    def start(content, sha=None):
+        servers.append(Server(lambda method, name: (200, len(content), content)))
+        monkeypatch.setattr(datasets, "CIFAR10", replace(datasets.CIFAR10, sources=(servers[-1].url,), files={
+            "cifar-10-binary.tar.gz": (sha or sha256(content), None)}))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_cifar10_is_downloaded_verified_and_unpacked(cifar, home, serve_archive):
+    server = serve_archive(archive(batches()))
+    check_cifar(data := datasets.load_cifar10())
+    assert data.source == f"{server.url}, kept in {cifar.parent}"
+    assert {path.name for path in cifar.iterdir()} == set(datasets.CIFAR10_BATCHES)    # and nothing else, nor elsewhere
+    assert [path.name for path in cifar.parent.iterdir()] == [cifar.name] and not (home / "default" / "escaped.bin").exists()
+    count = len(server.requests)
+    check_cifar(datasets.load_cifar10())
+    assert len(server.requests) == count
+
+
+@pytest.mark.parametrize("content, sha, fault", [
+    (lambda: archive(batches()), "0" * 64, "SHA256 hash of downloaded file"),
+    (lambda: archive(batches())[:-100], None, "damaged archive|ended before"),
+    (lambda: b"no archive", None, "damaged archive|Not a gzipped file"),
+    (lambda: archive({**batches(), "data_batch_1.bin": bytes(2 * RECORDS * 3073)}), None, "got 30,730 bytes as cifar-10"),
+    (lambda: archive(batches(), "elsewhere/"), None, "lacks data_batch_1.bin"),
+])
+def test_a_wrong_archive_is_refused(cifar, serve_archive, content, sha, fault):
+    serve_archive(content(), sha)
+    with pytest.raises(datasets.NotFoundError, match=fault):
+        datasets.load_cifar10()
+
+
+def test_fashion_mnist_is_clothes_in_the_files_of_mnist(home, monkeypatch):
+    monkeypatch.setattr(datasets, "FASHION_MNIST", replace(datasets.FASHION_MNIST, sources=()))
+    put(home / "here" / "fashion-mnist")
+    data = datasets.load_fashion_mnist(home / "here")
+    check_small(data)
+    assert (data.name, data.classes[9]) == ("Fashion-MNIST", "ankle boot") and "not the published" not in data.source
+    with pytest.raises(datasets.NotFoundError, match="Fashion-MNIST was not found"):
+        datasets.load_fashion_mnist()

@@ -410,8 +410,9 @@ def test_initialisation():
 def test_summary():
     lines = network().build(D).summary().splitlines()
     assert [line.split() for line in lines] == [
-        ["layer", "output", "parameters"], ["0", "Dense(5)", "(5,)", "25"], ["1", "Tanh()", "(5,)", "0"],
-        ["2", "Dropout(0.25)", "(5,)", "0"], ["3", "Dense(3)", "(3,)", "18"], ["Categorical()", "43"]]
+        ["layer", "output", "parameters", "multiply-adds", "sees"], ["0", "Dense(5)", "(5,)", "25", "20", "all"],
+        ["1", "Tanh()", "(5,)", "0", "0", "all"], ["2", "Dropout(0.25)", "(5,)", "0", "0", "all"],
+        ["3", "Dense(3)", "(3,)", "18", "15", "all"], ["Categorical()", "43", "35"]]
 
 
 @pytest.mark.parametrize("name, arguments", [

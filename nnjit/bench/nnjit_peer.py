@@ -61,3 +61,57 @@ def predict_all(task, clock, seed):
     with clock:
         predicted = model.predict(task.x)
     return {"accuracy": np.mean(predicted == task.y)}
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+
+def _image_model(task, seed):
+    layers = [layer for filters in task.filters for layer in (nn.Conv2D(filters, 3), nn.ReLU(), nn.MaxPool2D(2))]
+    layers += [nn.Flatten(), *(layer for units in task.units[:-1] for layer in (nn.Dense(units), nn.ReLU()))]
+    layers += [nn.Dense(task.units[-1])]
+    head = nn.Bernoulli() if task.units[-1] == 1 else nn.Categorical()
+    model = nn.Sequential(layers, head, task.dtype).build(task.x.shape[1:], seed)
+    matrices = (array for name, array in model.parameters().items() if name.endswith(".W"))
+    for own, given in zip(matrices, task.weights(seed)):
+        own[...] = given
+    return model
+
+
+def _image_optimizer(task):
+    steps = task.epochs * -(-len(task.x) // task.batch)
+    return nn.Adam(nn.schedules.cosine(task.learning_rate, steps) if task.cosine else task.learning_rate)
+
+
+def image_epoch(task, clock, seed):
+    model, optimizer = _image_model(task, seed), _image_optimizer(task)
+    with clock:
+        history = model.fit(task.x, task.y, optimizer, batch_size=task.batch, seed=seed, verbose=0).history
+    return {"loss": history["loss"][-1], "accuracy": model.evaluate(task.x_test, task.y_test)["accuracy"]}
+
+
+def image_race(task, clock, seed):
+    model, optimizer = _image_model(task, seed), _image_optimizer(task)
+    with clock:
+        history = model.fit(task.x, task.y, optimizer, epochs=task.epochs, batch_size=task.batch, seed=seed, verbose=0,
+                            validation_data=(task.x_test, task.y_test),
+                            callbacks=[lambda model, epoch, logs: logs["val_accuracy"] >= task.target]).history
+    return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1], "epochs": len(history["loss"])}
+
+
+def image_predict(task, clock, seed):
+    model = _image_model(task, 0)
+    x = (task.x / 255).astype(task.dtype)
+    with clock:
+        model.predict(x)
+    return {"loss": model.evaluate(task.x, task.y)["loss"]}
+
+
+def convolve(task, clock, seed):
+    """Return as its loss the root mean squares of the output and of both gradients, multiplied."""
+    from nnjit.kernels import images
+    none, a, dx, dW = task.W.ravel()[:0], np.empty_like(task.x), np.empty_like(task.x), np.empty_like(task.W)
+    with clock:
+        images.correlate(task.x, task.W, False, none, 1, 1, 1, 1, a)
+        images.weight_gradient(task.x, task.delta, 1, 1, 1, dW)
+        images.correlate(task.delta, task.W, True, none, 1, 1, 1, 1, dx)
+    return {"loss": (a**2).mean() ** 0.5 * (dW**2).mean() ** 0.5 * (dx**2).mean() ** 0.5}

@@ -1,8 +1,10 @@
 """PyTorch as a contender: eager, tensors made once, optimisers fused."""
+from functools import partial
+
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy
 
 
 def _tensors(task):
@@ -100,3 +102,116 @@ def predict_all(task, clock, seed):
     with clock, torch.inference_mode():
         predicted = model(torch.from_numpy(task.x)).argmax(1).numpy()
     return {"accuracy": np.mean(predicted == task.y)}
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+#
+# In either layout of memory; the images become tensors of 0 to 1 once, outside what is timed.
+
+def _image_network(task, seed, layout):
+    layers, convolutions = [], len(task.filters)
+    channels, pixels = task.filters[-1], [side // 2**convolutions for side in task.x.shape[1:3]]
+    for i, W in enumerate(task.weights(seed)):
+        if i < convolutions:
+            layer = nn.Conv2d(*W.shape[2:], 3, padding=1, dtype=getattr(torch, task.dtype))
+            own = W.transpose(3, 2, 0, 1)
+        else:
+            layer = nn.Linear(*W.shape, dtype=getattr(torch, task.dtype))
+            if i == convolutions:    # the channels, last there, come first here
+                W = W.reshape(*pixels, channels, -1).transpose(2, 0, 1, 3).reshape(W.shape)
+                layers.append(nn.Flatten())
+            own = W.T
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(own)))
+            layer.bias.zero_()
+        layers += [layer, nn.ReLU(), *([nn.MaxPool2d(2)] if i < convolutions else [])]
+    return nn.Sequential(*layers[:-1]).to(memory_format=layout)
+
+
+def _image_tensors(task, layout):
+    def images(x):
+        x = torch.from_numpy((x / 255).astype(task.dtype)).permute(0, 3, 1, 2)
+        return x.contiguous(memory_format=layout)
+    return images(task.x), torch.from_numpy(task.y), images(task.x_test), torch.from_numpy(task.y_test)
+
+
+def _image_loss(z, y):
+    return cross_entropy(z, y) if z.shape[1] > 1 else binary_cross_entropy_with_logits(z[:, 0], y.to(z.dtype))
+
+
+def _image_accuracy(model, x, y, block=500):
+    hits = 0
+    with torch.inference_mode():
+        for images, labels in zip(x.split(block), y.split(block)):
+            z = model(images)
+            hits += ((z.argmax(1) if z.shape[1] > 1 else z[:, 0] > 0) == labels).sum().item()
+    return hits / len(y)
+
+
+def _image_epoch(model, optimizer, schedule, x, y, batch):
+    total = torch.zeros(())
+    for rows in torch.randperm(len(x)).split(batch):
+        loss = _image_loss(model(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+        total += loss.detach() * len(rows)
+    return total.item() / len(x)
+
+
+def _image_training(task, seed, layout):
+    torch.manual_seed(seed)
+    model = _image_network(task, seed, layout)
+    optimizer = torch.optim.Adam(model.parameters(), lr=task.learning_rate, fused=True)
+    steps = task.epochs * -(-len(task.x) // task.batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, task.learning_rate / 100) if task.cosine else None
+    return model, partial(_image_epoch, model, optimizer, schedule)
+
+
+def image_epoch(task, clock, seed, layout=torch.contiguous_format):
+    x, y, x_test, y_test = _image_tensors(task, layout)
+    model, train = _image_training(task, seed, layout)
+    with clock:
+        loss = train(x, y, task.batch)
+    return {"loss": loss, "accuracy": _image_accuracy(model, x_test, y_test)}
+
+
+def image_race(task, clock, seed, layout=torch.contiguous_format):
+    x, y, x_test, y_test = _image_tensors(task, layout)
+    model, train = _image_training(task, seed, layout)
+    with clock:
+        for number in range(1, task.epochs + 1):
+            loss = train(x, y, task.batch)
+            accuracy = _image_accuracy(model, x_test, y_test)
+            if accuracy >= task.target:
+                break
+    return {"loss": loss, "accuracy": accuracy, "epochs": number}
+
+
+def image_predict(task, clock, seed, layout=torch.contiguous_format, block=500):
+    """In blocks, which are faster than all at once."""
+    model = _image_network(task, 0, layout).eval()
+    x, y, _, _ = _image_tensors(task, layout)
+    with clock, torch.inference_mode():
+        np.concatenate([model(images).argmax(1).numpy() for images in x.split(block)])
+    with torch.inference_mode():
+        return {"loss": sum(_image_loss(model(images), labels).item() * len(labels)
+                            for images, labels in zip(x.split(block), y.split(block))) / len(y)}
+
+
+def convolve(task, clock, seed, layout=torch.contiguous_format):
+    x, delta = (torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout) for array in (task.x, task.delta))
+    W = torch.from_numpy(task.W.transpose(3, 2, 0, 1).copy()).to(memory_format=layout)
+    x.requires_grad_(), W.requires_grad_()
+    with clock:
+        a = conv2d(x, W, padding=1)
+        a.backward(delta)
+    return {"loss": np.prod([(values.detach()**2).mean().item() ** 0.5 for values in (a, W.grad, x.grad)])}
+
+
+image_epoch_channels_last = partial(image_epoch, layout=torch.channels_last)
+image_race_channels_last = partial(image_race, layout=torch.channels_last)
+image_predict_channels_last = partial(image_predict, layout=torch.channels_last)
+convolve_channels_last = partial(convolve, layout=torch.channels_last)

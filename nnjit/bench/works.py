@@ -2,6 +2,7 @@
 
 A work's contenders are functions of the ``<peer>_peer.py``; each gets the same `Task`, and the same initial weights.
 """
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -62,6 +63,71 @@ class Task:
 
 
 @dataclass(frozen=True)
+class ImageTask:
+    """Images, a small network and how it is trained: convolutions 3 × 3, "same", each with ReLU and pool 2; then dense layers.
+
+    Attributes
+    ----------
+    x, x_test : (N, H, W, C), (M, H, W, C) uint8
+    y, y_test : (N,), (M,) int64 class numbers, 0 … K - 1
+    filters : of the convolutions
+    units : of the dense layers; 1 at the end is a sigmoid for two classes
+    cosine : whether the learning rate goes down to a hundredth of itself along half a cosine over all steps
+    target : test accuracy at which a race ends
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    filters: tuple = (8, 8)
+    units: tuple = (32, 10)
+    batch: int = 32
+    epochs: int = 1
+    learning_rate: float = 0.001
+    cosine: bool = False
+    target: float = 1.0
+    dtype: str = "float32"
+
+    def weights(self, seed):
+        """Return Glorot's uniform weights: (3, 3, in, out) of the convolutions, (in, out) of the others."""
+        random = np.random.RandomState(seed)
+        channels = (self.x.shape[3], *self.filters)
+        pixels = np.prod([side // 2 ** len(self.filters) for side in self.x.shape[1:3]])
+        widths = (int(pixels) * channels[-1], *self.units)
+        shapes = [*((3, 3, *pair) for pair in itertools.pairwise(channels)), *itertools.pairwise(widths)]
+        return [((6 / (np.prod(shape[:-2]) * sum(shape[-2:]))) ** 0.5 * (2 * random.random_sample(shape) - 1)).astype(self.dtype)
+                for shape in shapes]
+
+    def _operations(self):
+        """Return the operations for one image, layer by layer: a pool halves the sides after every convolution."""
+        convolutions, dense = self.weights(0)[:len(self.filters)], self.weights(0)[len(self.filters):]
+        pixels = [int(np.prod([side >> i for side in self.x.shape[1:3]])) for i in range(len(convolutions))]
+        return [2 * p * W.size for p, W in zip(pixels, convolutions)] + [2 * W.size for W in dense]
+
+    def prediction(self):
+        """Return the operations of the products for one image: a multiplication and an addition each."""
+        return sum(self._operations())
+
+    def epoch(self):
+        """Return those of an epoch of training: down, the weights' gradients, and those of the inputs but the first."""
+        return len(self.x) * (3 * self.prediction() - self._operations()[0])
+
+
+@dataclass(frozen=True)
+class ConvolutionTask:
+    """One 3 × 3 convolution, "same", down and back: images x (N, H, W, C), weights W (3, 3, C, C), delta as x."""
+
+    x: np.ndarray
+    W: np.ndarray
+    delta: np.ndarray
+
+    def both(self):
+        """Return the operations of the way down and back."""
+        return 3 * 2 * self.x[..., 0].size * self.W.size
+
+
+@dataclass(frozen=True)
 class Work:
     """What is done, by whom, and how far the results may lie from one another.
 
@@ -114,11 +180,38 @@ def text_like(dtype, rows=10000, test_rows=2000, features=20000, classes=20, wor
     return Task(x[:rows], y[:rows], x[rows:], y[rows:], (features, 100, classes))
 
 
+def _images(load, rows=None, **settings):
+    """Return a function of the dtype, as a `Work` has it, that makes the `ImageTask` of the data set which ``load()`` returns."""
+    def task(dtype):
+        (x, y), (x_test, y_test) = load().images(rows)
+        return ImageTask(x, y, x_test, y_test, dtype=dtype, **settings)
+    return task
+
+
+def _load(name, *args):
+    from nnjit import datasets
+    return getattr(datasets, name)(*args)
+
+
+def _convolution(dtype, channels, images=128, side=32, seed=0):
+    random = np.random.default_rng(seed)
+    shape = images, side, side, channels
+    x, delta = random.normal(size=shape).astype(dtype), random.normal(size=shape).astype(dtype)
+    return ConvolutionTask(x, random.normal(0, 0.1, (3, 3, channels, channels)).astype(dtype), delta)
+
+
 # ---- the list -------------------------------------------------------------------------------------------------------
 
 def _each(function, *peers):
     return {peer: (peer, function) for peer in peers}
 
+
+def _each_layout(function):
+    return {"nnjit": ("nnjit", function), "torch": ("torch", function),
+            "torch, channels last": ("torch", f"{function}_channels_last")}
+
+
+_CIFAR = "3 × 3 convolutions of 8 and 8 channels with pools, 32 hidden ReLU, Adam, batch 32, shuffled: one epoch"
 
 WORKS = {
     "book-tanh": Work(
@@ -157,6 +250,28 @@ WORKS = {
         partial(_mnist, sizes=(784, 512, 10), epochs=12, learning_rate=0.003, decay=0.5, target=0.98),
         _each("race", "nnjit", "sklearn", "torch", "jax"), {"accuracy": 0.01},
         operations=lambda task: None),    # as many epochs as it takes
+    "birds": Work(
+        f"10,000 birds and airplanes of CIFAR-10, {_CIFAR}",
+        _images(partial(_load, "load_cifar10", ("airplane", "bird")), units=(32, 1)),
+        _each_layout("image_epoch"), {"loss": 0.1, "accuracy": 0.08}, operations=ImageTask.epoch),
+    "cifar10": Work(
+        f"CIFAR-10, {_CIFAR}",
+        _images(partial(_load, "load_cifar10")), _each_layout("image_epoch"), {"loss": 0.1, "accuracy": 0.1},
+        operations=ImageTask.epoch),
+    "images-all": Work(
+        "predict of 10,000 images of CIFAR-10 by the same network, from NumPy to NumPy",
+        _images(partial(_load, "load_cifar10"), rows=10000), _each_layout("image_predict"), {"loss": 0.001},
+        operations=lambda task: len(task.x) * task.prediction()),
+    **{f"conv-{channels}": Work(
+        f"3 × 3 convolution of 128 images of 32 × 32, {channels} to {channels} channels: forward and backward",
+        partial(_convolution, channels=channels), _each_layout("convolve"), {"loss": 0.001},
+        operations=ConvolutionTask.both) for channels in (8, 16, 32)},
+    "mnist-cnn": Work(
+        "full MNIST to 99 % test accuracy, 3 × 3 convolutions of 8 and 16 channels with pools, 64 hidden ReLU, Adam 0.003 along "
+        "half a cosine over 5 epochs, batch 50, shuffled, evaluated after every epoch",
+        _images(partial(_load, "load_mnist"), filters=(8, 16), units=(64, 10), batch=50, epochs=5, learning_rate=0.003,
+                cosine=True, target=0.99),
+        _each_layout("image_race"), {"accuracy": 0.005}, operations=lambda task: None),
 }
 
 

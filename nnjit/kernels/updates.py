@@ -1,11 +1,30 @@
 """Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of one dtype."""
 import math
 
+import numpy as np
 from numba import prange
 
 from .._jit import kernel, parallel_kernel
 
 _SHARE = 8192    # parameters a task
+
+
+@kernel
+def clip(g, most):
+    """g *= most / |g| where |g|, the root of the sum of squares, is larger than ``most``."""
+    largest = g.dtype.type(0)
+    for i in range(g.size):
+        largest = max(largest, abs(g[i]))
+    if not 0 < largest < np.inf:    # NaN and infinity remain visible
+        return
+    total = 0.0
+    for i in range(g.size):
+        share = g[i] / largest    # whose squares neither overflow nor vanish
+        total += share * share
+    factor = most / largest / math.sqrt(total)
+    if factor < 1:
+        for i in range(g.size):
+            g[i] *= g.dtype.type(factor)
 
 
 @kernel

@@ -1,0 +1,53 @@
+"""Networks for images, and how they are trained: one for each data set and kind of network."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import schedules
+from .heads import Bernoulli, Categorical
+from .layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from .model import Sequential
+from .optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is built and how it is trained.
+
+    Attributes
+    ----------
+    body : ``body()`` returns the layers below the last
+    rate : of Adam, a number, or a function of the steps of the whole training that returns a schedule
+    """
+
+    body: Callable
+    batch_size: int
+    epochs: int
+    rate: float | Callable = 0.001
+
+    def network(self, classes, dtype="float32"):
+        """Return the network for so many classes: one logit for two, else one for each."""
+        head = Bernoulli() if classes == 2 else Categorical()
+        return Sequential([*self.body(), Dense(1 if classes == 2 else classes)], head, dtype)
+
+    def optimizer(self, rows, epochs, batch_size, rate=None):
+        """Return a new optimizer for so many rows and epochs."""
+        rate = rate or self.rate
+        return Adam(rate(epochs * -(-rows // batch_size)) if callable(rate) else rate)
+
+
+def _two_convolutions(first, second, hidden):
+    return lambda: [Conv2D(first, 3), ReLU(), MaxPool2D(2), Conv2D(second, 3), ReLU(), MaxPool2D(2), Flatten(), Dense(hidden),
+                    ReLU()]
+
+
+def _hidden_layers(*widths):
+    return lambda: [Flatten(), *(layer for units in widths for layer in (Dense(units), ReLU(), Dropout(0.5)))]
+
+
+PRESETS = {
+    ("cifar10", "cnn"): Preset(_two_convolutions(8, 8, 32), batch_size=32, epochs=50),
+    ("cifar10", "mlp"): Preset(_hidden_layers(256), batch_size=32, epochs=50),
+    ("mnist", "mlp"): Preset(_hidden_layers(512), batch_size=100, epochs=10),
+    ("mnist", "cnn"): Preset(_two_convolutions(8, 16, 64), batch_size=50, epochs=5,
+                             rate=lambda steps: schedules.cosine(0.003, steps)),
+}

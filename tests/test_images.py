@@ -1,0 +1,299 @@
+"""Images: the kernels against their naive twins, the layers' shapes and gradients, bytes, threads."""
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_gradients import check
+
+import nnjit as nn
+from nnjit.kernels import images
+
+EPS = {"float32": 2e-6, "float64": 1e-14}    # of a sum of products near 1, for each of its terms
+
+
+def layer(kind, input_shape, *args, dtype="float64", seed=0, **options):
+    """Return a layer with parameters and gradients of its own, none of them 0, and its output's shape."""
+    layer, rng = kind(*args, **options), np.random.default_rng(seed)
+    output_shape = layer.build(input_shape)
+    layer.parameters = {name: np.zeros(shape, dtype) for name, shape in layer.shapes.items()}
+    layer.gradients = {name: np.full(shape, np.nan, dtype) for name, shape in layer.shapes.items()}
+    layer.initialise(rng)
+    for array in layer.parameters.values():
+        array[...] = rng.uniform(-1, 1, array.shape)
+    return layer, output_shape
+
+
+def down_and_back(layer, output_shape, x, rng):
+    """Return the output, a delta, and dx."""
+    a = layer.forward(x, np.full((len(x), *output_shape), np.nan, x.dtype))
+    delta = rng.normal(size=a.shape).astype(a.dtype)
+    return a, delta, layer.backward(x, a, delta, np.full(x.shape, np.nan, x.dtype))
+
+
+# ---- convolution ----------------------------------------------------------------------------------------------------
+
+@st.composite
+def convolutions(draw):
+    kernel = draw(st.integers(1, 5))
+    side = st.integers(kernel, 13)
+    return {"shape": (draw(st.integers(1, 3)), draw(side), draw(side), draw(st.integers(1, 4))),
+            "filters": draw(st.sampled_from([1, 3, 4, 8, 9])), "kernel": kernel, "stride": draw(st.integers(1, 3)),
+            "padding": draw(st.sampled_from(["same", "valid"])), "bias": draw(st.booleans()), "seed": draw(st.integers(0, 99))}
+
+
+def check_convolution(dtype, shape, filters, kernel, stride, padding, bias, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=shape).astype(dtype)
+    conv, output_shape = layer(nn.Conv2D, shape[1:], filters, kernel, stride, padding, bias, dtype=dtype, seed=seed)
+    W, b, same = conv.parameters["W"], conv.parameters["b"], padding == "same"
+    a, delta, dx = down_and_back(conv, output_shape, x, rng)
+    expected = naive.convolution(x, W, b, stride, same)
+    assert expected.shape[1:] == output_shape
+    tolerance = {"rtol": 0, "atol": EPS[dtype] * (W[..., 0].size + 5) * 5}
+    np.testing.assert_allclose(a, expected, **tolerance)
+    if dtype == "float64":
+        M = naive.convolution_matrix(W, shape[1:], stride, same)
+        np.testing.assert_allclose(dx.reshape(len(dx), -1), delta.reshape(len(delta), -1) @ M, **tolerance)
+    else:    # the matrix would be large; dx has the product with any images that delta has with their convolution
+        others = rng.normal(size=shape)
+        product = (delta * naive.convolution(others, W, b[:0], stride, same)).sum()
+        np.testing.assert_allclose((dx * others).sum(), product, rtol=1e-4)
+    np.testing.assert_allclose(conv.gradients["W"], naive.convolution_gradient(x, delta, W.shape, stride, same), rtol=0,
+                               atol=EPS[dtype] * delta.size * 5)
+    if bias:
+        np.testing.assert_allclose(conv.gradients["b"], delta.astype(float).sum((0, 1, 2)), rtol=0,
+                                   atol=EPS[dtype] * delta.size * 5)
+
+
+@settings(deadline=None, max_examples=25)
+@given(convolutions())
+def test_convolutions(case):
+    check_convolution("float64", **case)
+
+
+@pytest.mark.parametrize("filters, shape", [(8, (19, 9, 11, 3)), (16, (2, 7, 13, 8)), (32, (3, 6, 6, 16))])
+def test_convolutions_of_every_tile_in_float32(filters, shape):
+    check_convolution("float32", shape, filters, 3, 1, "same", True, seed=1)
+
+
+def test_weights_and_channels_that_fill_no_vector_leave_the_neighbours_alone(rng):
+    """Rows and channels end in the middle of a tile: nothing is written beyond them."""
+    conv, output_shape = layer(nn.Conv2D, (5, 5, 2), 3, 3)
+    memory = np.full(2 * 75 + 8, 7.0)
+    out = memory[4:-4].reshape(2, *output_shape)
+    conv.forward(rng.normal(size=(2, 5, 5, 2)), out)
+    assert (memory[:4] == 7).all() and (memory[-4:] == 7).all()
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("kernel, stride", [(3, 2), (2, 3), (2, 2), (4, 1)])
+def test_the_transposed_convolution_is_the_transpose(rng, kernel, stride, padding):
+    up, output_shape = layer(nn.Conv2DTranspose, (4, 5, 3), 2, kernel, stride, padding)
+    x = rng.normal(size=(2, 4, 5, 3))
+    a, delta, dx = down_and_back(up, output_shape, x, rng)
+    M = naive.convolution_matrix(up.parameters["W"], output_shape, stride, padding == "same")
+    assert M.shape == (60, a[0].size)    # the convolution gives back the shape
+    biases = np.broadcast_to(up.parameters["b"], output_shape).ravel()
+    np.testing.assert_allclose(a.reshape(2, -1), x.reshape(2, -1) @ M + biases, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dx.reshape(2, -1), delta.reshape(2, -1) @ M.T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(up.gradients["b"], delta.sum((0, 1, 2)), rtol=1e-12, atol=1e-12)
+
+
+# ---- pooling --------------------------------------------------------------------------------------------------------
+
+@settings(deadline=None, max_examples=30)
+@given(size=st.integers(1, 3), stride=st.integers(1, 3), height=st.integers(3, 11), width=st.integers(3, 11),
+       channels=st.sampled_from([1, 3, 4, 6, 8]), levels=st.sampled_from([2, 1000]), seed=st.integers(0, 99))
+def test_pools(size, stride, height, width, channels, levels, seed):
+    """With two levels alone most windows have several largest numbers."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(levels, size=(2, height, width, channels)) / levels
+    a, delta, dx = down_and_back(*layer(nn.MaxPool2D, x.shape[1:], size, stride), x, rng)
+    np.testing.assert_array_equal(a, naive.windows(x, size, stride).max(axis=3))
+    np.testing.assert_allclose(dx, naive.max_pool_backward(x, delta, size, stride), atol=1e-14)
+    a, delta, dx = down_and_back(*layer(nn.AveragePool2D, x.shape[1:], size, stride), x, rng)
+    np.testing.assert_allclose(a, naive.windows(x, size, stride).mean(axis=3), atol=1e-14)
+    others = rng.normal(size=x.shape)    # the transpose has the same product with any images
+    np.testing.assert_allclose((dx * others).sum(), (naive.windows(others, size, stride).mean(axis=3) * delta).sum())
+
+
+def test_the_mean_over_an_image(rng):
+    x = rng.normal(size=(3, 4, 5, 6))
+    a, delta, dx = down_and_back(*layer(nn.GlobalAveragePool2D, x.shape[1:]), x, rng)
+    np.testing.assert_allclose(a, x.mean(axis=(1, 2)))
+    np.testing.assert_allclose(dx, np.broadcast_to(delta[:, None, None] / 20, x.shape))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_nan_remains_visible(channels):
+    for cell in range(4):
+        x = np.arange(2 * 16.0 * channels).reshape(2, 4, 4, channels)
+        x[1, 2 + cell // 2, cell % 2] = np.nan
+        a = images.max_pool(x, 2, 2, out := np.empty((2, 2, 2, channels))) or out
+        assert np.isnan(a[1, 1, 0]).all() and np.isnan(a).sum() == channels
+
+
+# ---- networks -------------------------------------------------------------------------------------------------------
+
+SEED = 1    # inputs whose windows have a largest number by far: the differences move it by less
+NETWORKS = {
+    "convolution": lambda: [nn.Conv2D(3, 3), nn.Tanh(), nn.Flatten()],
+    "strides and windows": lambda: [nn.Conv2D(4, 2, strides=2, padding="valid"), nn.Sigmoid(), nn.Conv2D(2, 3, strides=2),
+                                    nn.Flatten(), nn.Tanh()],
+    "pools": lambda: [nn.Conv2D(4, 3, bias=False), nn.MaxPool2D(), nn.Tanh(), nn.AveragePool2D(2, strides=1), nn.Flatten()],
+    "pool of a pool": lambda: [nn.Conv2D(3, 3), nn.Tanh(), nn.MaxPool2D(3, strides=2), nn.Conv2D(4, 1), nn.GlobalAveragePool2D()],
+    "transpose": lambda: [nn.Conv2D(2, 3, strides=2), nn.Tanh(), nn.Conv2DTranspose(3, 3, strides=2), nn.Tanh(), nn.Flatten()],
+    "dropout": lambda: [nn.Conv2D(2, 3), nn.Dropout(0.5), nn.MaxPool2D(), nn.Flatten(), nn.Dropout(0.25)],
+    "nothing to train at first": lambda: [nn.AveragePool2D(2), nn.Tanh(), nn.Conv2D(3, 2), nn.Tanh(), nn.Flatten()],
+}
+
+
+def network(name, shape=(6, 5, 2), dtype="float64"):
+    model = nn.Sequential([*NETWORKS[name](), nn.Dense(3)], nn.Categorical(), dtype).build(shape, seed=2)
+    rng = np.random.default_rng(2)
+    for key, array in model.parameters().items():
+        if key.endswith("b"):
+            array[:] = rng.uniform(-0.5, 0.5, array.shape)
+    return model
+
+
+# one kernel is followed in Python by another network, too, in which it takes less time
+SLOW = pytest.mark.compiled
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=SLOW if name in ("convolution", "transpose") else ()) for name in NETWORKS])
+def test_gradients_of_networks(rng, name):
+    X, y = np.random.default_rng(SEED).normal(size=(4, 6, 5, 2)), rng.integers(3, size=4)
+    check(network(name), X, y, np.array([1, 0.5, 0, 2]), step=3)
+
+
+def test_bytes_are_images_of_0_to_1(rng):
+    """As they are, batch by batch, with a first layer that takes them; cast at once with another."""
+    X, y = rng.integers(256, size=(5, 6, 5, 2), dtype=np.uint8), rng.integers(3, size=5)
+    for layers in ([nn.Conv2D(3, 3), nn.Flatten()], [nn.Flatten()], [nn.MaxPool2D(), nn.Flatten()],
+                   [nn.RandomFlip(), nn.MaxPool2D(), nn.Flatten()]):
+        model = nn.Sequential([*layers, nn.Dense(3)], nn.Categorical(), "float64").build((6, 5, 2))
+        np.testing.assert_allclose(model.logits(X), model.logits(X / 255), rtol=1e-12, atol=1e-13)
+        for name, gradient in model.gradients(X, y).items():
+            np.testing.assert_allclose(gradient, model.gradients(X / 255, y)[name], rtol=1e-12, atol=1e-13)
+        assert (model._examples(X, y).x is X) == layers[0].takes_bytes
+    flat = nn.Sequential([nn.Dense(3)], nn.Categorical(), "float64").build(60)
+    rows = X.reshape(5, -1)    # numbers as they are
+    np.testing.assert_allclose(flat.logits(rows), flat.logits(rows.astype(float)))
+
+
+def test_layers_are_saved(tmp_path, rng):
+    for name in NETWORKS:
+        model = network(name, dtype="float64")
+        model.save(tmp_path / "model.npz")
+        again, X = nn.load(tmp_path / "model.npz"), rng.normal(size=(2, 6, 5, 2))
+        assert list(map(repr, again.layers)) == list(map(repr, model.layers))
+        np.testing.assert_array_equal(again.logits(X), model.logits(X))
+
+
+@pytest.mark.compiled
+def test_the_same_bits_at_any_number_of_threads(rng):
+    X, y = rng.integers(256, size=(70, 9, 9, 3), dtype=np.uint8), rng.integers(3, size=70)
+
+    def trained(threads):
+        before = nn.get_threads()
+        nn.set_threads(threads)
+        try:
+            model = nn.Sequential([nn.Conv2D(8, 3), nn.ReLU(), nn.MaxPool2D(), nn.Conv2D(4, 3), nn.Flatten(), nn.Dense(3)],
+                                  nn.Categorical(), "float64")
+            model.fit(X, y, nn.Adam(0.01), epochs=2, batch_size=33, verbose=0)
+            return model.vector.tobytes(), model.logits(X).tobytes()
+        finally:
+            nn.set_threads(before)
+
+    assert trained(1) == trained(min(2, nn.get_threads()))
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("make, error, message", [
+    (lambda: nn.Conv2D(0, 3), ValueError, "Conv2D filters: got 0, expected at least 1"),
+    (lambda: nn.Conv2D(8, 2.5), TypeError, "Conv2D kernel_size: got 2.5, expected a whole number"),
+    (lambda: nn.Conv2D(8, 3, padding="full"), ValueError, "Conv2D padding: got 'full', expected 'same' or 'valid'"),
+    (lambda: nn.Conv2DTranspose(8, 3, strides=0), ValueError, "Conv2DTranspose strides: got 0, expected at least 1"),
+    (lambda: nn.Conv2D(8, 3, init="zeros"), ValueError, "Conv2D init: got 'zeros', expected 'glorot_uniform', "),
+    (lambda: nn.MaxPool2D(0), ValueError, "MaxPool2D pool_size: got 0, expected at least 1"),
+    (lambda: nn.Conv2D(8, 3).build((28, 28)), ValueError, r"Conv2D: got rows of shape \(28, 28\), .*X\[..., None\]"),
+    (lambda: nn.Conv2D(8, 5, padding="valid").build((4, 9, 1)), ValueError, "Conv2D: got images of 4 by 9, expected at"),
+    (lambda: nn.AveragePool2D(3).build((2, 9, 1)), ValueError, "AveragePool2D: got images of 2 by 9, expected at least 3 by 3"),
+    (lambda: nn.Dense(3).build((4, 4, 1)), ValueError, r"Dense: got rows of shape \(4, 4, 1\), .*Flatten\(\)"),
+    (lambda: nn.Sequential([nn.Conv2D(8, 3)], nn.Categorical()).build((4, 4, 1)), ValueError, r"layers: got an .*Flatten\(\)"),
+])
+def test_errors(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# ---- initialisation -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("init, variance", [
+    ("glorot_uniform", 2 / (9 * 40 + 9 * 60)), ("he_uniform", 2 / 360), ("he_normal", 2 / 360)])
+def test_the_spread_of_the_first_weights(init, variance):
+    conv = nn.Conv2D(60, 3, init=init)
+    model = nn.Sequential([conv, nn.Flatten()], nn.Gaussian(), "float64").build((1, 1, 40), seed=3)
+    W = model.parameters()["0.W"]
+    assert abs(W.var() / variance - 1) < 0.03 and abs(W.mean()) < 0.03 * W.std()
+    kurtosis = ((W / W.std()) ** 4).mean()
+    assert abs(kurtosis - (3 if init == "he_normal" else 1.8)) < 0.1
+    dense = nn.Sequential([nn.Dense(50, init=init)], nn.Gaussian()).build(360, seed=3).parameters()["0.W"]
+    assert abs(dense.var() / (2 / 410 if init == "glorot_uniform" else variance) - 1) < 0.03
+
+
+# ---- flips and shifts -----------------------------------------------------------------------------------------------
+
+def moved(image, mirrored, down, right):
+    """Return the image, moved a pixel at a time."""
+    out = np.zeros_like(image)
+    image = image[:, ::-1] if mirrored else image
+    for i, j in np.ndindex(image.shape[:2]):
+        if 0 <= i + down < len(image) and 0 <= j + right < image.shape[1]:
+            out[i + down, j + right] = image[i, j]
+    return out
+
+
+@pytest.mark.parametrize("make", [nn.RandomFlip, lambda: nn.RandomShift(2)])
+def test_images_move_at_a_training_step_alone(rng, make):
+    X = rng.integers(1, 256, size=(30, 5, 6, 2), dtype=np.uint8)
+    layer, out = make(), np.empty(X.shape)
+    layer.build(X.shape[1:])
+    np.testing.assert_allclose(layer.forward(X, out), X / 255, rtol=1e-15)
+    assert layer.forward(out, out * 0) is out
+    moves = layer.moves(30, 7)
+    expected = np.array([moved(image / 255, *move) for image, *move in zip(X, *moves)])
+    np.testing.assert_allclose(layer.forward(X, out, 7), expected, rtol=1e-15)
+    np.testing.assert_array_equal(layer.moves(30, 7), moves)    # a step's moves are its own
+    assert not np.array_equal(layer.moves(30, 8), moves)
+    delta, others = rng.normal(size=(2, *X.shape))
+    dx = layer.backward(X, out, delta.copy(), given := delta.copy(), 7)
+    np.testing.assert_allclose((dx * others).sum(), (np.array([moved(o, *m) for o, *m in zip(others, *moves)]) * delta).sum())
+    assert dx is given
+
+
+def test_every_move_is_as_likely_as_the_others():
+    mirrored, _, _ = nn.RandomFlip().moves(4000, 0)
+    _, down, right = nn.RandomShift(1).moves(9000, 0)
+    counts = [np.bincount(mirrored, minlength=2) / 4000 * 2, np.bincount(3 * down + right + 4, minlength=9) / 9000 * 9]
+    for count in counts:
+        assert abs(count - 1).max() < 0.15
+
+
+def test_a_model_that_moves_images_goes_on_where_it_was(rng):
+    X, y = rng.integers(256, size=(12, 4, 4, 1), dtype=np.uint8), rng.integers(3, size=12)
+
+    def new():
+        layers = [nn.RandomFlip(), nn.RandomShift(1), nn.Conv2D(4, 3), nn.Flatten(), nn.Dense(3)]
+        return nn.Sequential(layers, nn.Categorical(), "float64"), nn.Adam(nn.schedules.cosine(0.1, 10), clip_norm=1.0)
+
+    once, twice = new(), new()
+    once[0].fit(X, y, once[1], epochs=4, batch_size=5, shuffle=False, verbose=0)
+    for _ in range(2):
+        twice[0].fit(X, y, twice[1], epochs=2, batch_size=5, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(once[0].vector, twice[0].vector)
+    np.testing.assert_array_equal(once[0].logits(X), once[0].logits(X))
