@@ -96,7 +96,7 @@ def test_run_json_tells_how_a_result_came_about(first_run):
     assert content["configuration"] == {
         "act": "tanh", "out": "softmax", "hidden": [100], "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
         "batch_size": 100, "train_size": 1000, "gradient": "book", "eval_every": 1, "shuffle": False, "data": "digits",
-        "data_dir": None, "dtype": "float64", "seed": 0, "threads": 1, "out_dir": None}
+        "data_dir": None, "dtype": "float64", "seed": 0, "threads": 1, "out_dir": None, "model": "mlp", "classes": None}
     assert content["versions"]["nnjit"] == nn.__version__
     assert content["versions"]["numpy"] == np.__version__
     assert content["threads"] == 1
@@ -277,8 +277,8 @@ def test_doctor(capsys, monkeypatch):
 @pytest.mark.parametrize("line, words", [
     ("--help", "train book bench doctor"),
     ("train --help", "--act {tanh,relu,sigmoid} --out --hidden --dropout --optimizer {sgd,adam} --lr --epochs "
-     "--batch-size --train-size --data {auto,mnist,digits} --data-dir --dtype {float32,float64} "
-     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --quiet"),
+     "--batch-size --train-size --data {auto,mnist,digits,cifar10,fashion} --data-dir --dtype {float32,float64} "
+     "--gradient {exact,book} --model {mlp,cnn} --classes --seed --threads --eval-every --shuffle --out-dir --quiet"),
     ("book --help", "--data --data-dir --dtype --seed --threads --out-dir --quiet"),
 ])
 def test_help(line, words, capsys):
