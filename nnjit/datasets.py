@@ -631,10 +631,15 @@ def _read_cifar10(folder, source, classes):
     number[[CIFAR10.classes.index(name) for name in classes]] = np.arange(len(classes))
 
     def images_and_labels(parts):
-        parts = [part[number[part[:, 0]] >= 0] for part in parts]
-        images = np.empty((sum(map(len, parts)), 32, 32, 3), np.uint8)
-        np.concatenate([part[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for part in parts], out=images)
-        return images, number[np.concatenate([part[:, 0] for part in parts])].astype(np.int64)
+        numbers = [number[part[:, 0]] for part in parts]
+        labels = np.concatenate(numbers)
+        images = np.empty((np.count_nonzero(labels >= 0), 32, 32, 3), np.uint8)
+        first = 0
+        for part, of_part in zip(parts, numbers):    # one at a time, which takes less memory
+            chosen = part[of_part >= 0, 1:].reshape(-1, 3, 32, 32)
+            images[first:first + len(chosen)] = chosen.transpose(0, 2, 3, 1)
+            first += len(chosen)
+        return images, labels[labels >= 0]
 
     return Dataset(CIFAR10.name, *images_and_labels(train), *images_and_labels([test]), source, checksums, classes)
 

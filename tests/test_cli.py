@@ -95,8 +95,8 @@ def test_run_json_tells_how_a_result_came_about(first_run):
     folder, _ = first_run
     content, history = read_run(folder), read_history(folder)
     assert content["configuration"] == {
-        "act": "tanh", "out": "softmax", "loss": "crossentropy", "classes": None, "outliers": 0.0, "hidden": [100],
-        "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
+        "act": "tanh", "out": "softmax", "loss": "crossentropy", "model": "mlp", "classes": None, "outliers": 0.0,
+        "hidden": [100], "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
         "batch_size": 100, "train_size": 1000, "gradient": "book", "eval_every": 1, "shuffle": False,
         "data": "digits", "data_dir": None, "dtype": "float64", "seed": 0, "threads": 1, "out_dir": None}
     assert content["versions"]["nnjit"] == nn.__version__
@@ -344,9 +344,9 @@ def test_doctor(capsys, monkeypatch):
 @pytest.mark.parametrize("line, words", [
     ("--help", "train book bench figures doctor"),
     ("train --help", "--act {tanh,relu,sigmoid,linear} --out {softmax,sigmoid,linear,ordinal,poisson} "
-     "--loss {auto,crossentropy,mse,mae,huber,poisson} --classes --outliers --hidden --dropout --optimizer {sgd,adam} "
-     "--lr --epochs --batch-size --train-size --data {auto,mnist,digits,pairs,iris} --data-dir --dtype {float32,float64} "
-     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --quiet"),
+     "--loss {auto,crossentropy,mse,mae,huber,poisson} --model {mlp,cnn} --classes --outliers --hidden --dropout "
+     "--optimizer {sgd,adam} --lr --epochs --batch-size --train-size --data {auto,mnist,digits,pairs,iris,cifar10,fashion} "
+     "--data-dir --dtype {float32,float64} --gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --quiet"),
     ("figures --help", "--out-dir"),
     ("book --help", "--data --data-dir --dtype --seed --threads --out-dir --quiet"),
 ])
