@@ -2,6 +2,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nnjit import datasets
@@ -22,12 +23,20 @@ def examples(page):
     return "\n".join(program)
 
 
+def noise(classes):
+    """Return a Dataset of the shape of CIFAR-10's."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(256, size=(64, 32, 32, 3), dtype=np.uint8), np.arange(64) % len(classes)
+    return datasets.Dataset("noise", x, y, x, y, "made here", {}, classes)
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_examples_run(page, tmp_path, monkeypatch, capsys):
-    """One after the other, in a folder of their own. The embedded digits take MNIST's place."""
+    """One after the other, in a folder of their own. The embedded digits take MNIST's place, and noise takes CIFAR-10's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "load", lambda *given, **options: datasets.load_digits())
+    monkeypatch.setattr(datasets, "load_cifar10", noise)
     exec(compile(examples(page), page, "exec"), {"__name__": "__main__"})
 
 

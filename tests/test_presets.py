@@ -61,7 +61,10 @@ def test_the_command_trains_and_draws(small_cifar10, capsys):
 
 @pytest.mark.parametrize("words, message", [
     (["--data", "cifar10", "--classes", "bird,plane"], "argument --classes: classes: got plane, expected"),
-    (["--data", "digits", "--classes", "bird,airplane"], "argument --classes: got bird,airplane, expected none without"),
+    (["--data", "digits", "--classes", "bird,airplane"], "argument --classes: got 'bird', expected a whole number"),
+    (["--data", "cifar10", "--act", "relu"], "argument --act: got relu, expected none with --model cnn"),
+    (["--data", "cifar10", "--loss", "mse"], "argument --loss: got mse, expected none with --model cnn"),
+    (["--data", "cifar10", "--out", "sigmoid"], "argument --out: got sigmoid, expected softmax for 10 classes of images"),
     (["--data", "digits", "--model", "cnn", "--classes", "bird,airplane"], "argument --classes: got bird,airplane, expected"),
     (["--data", "cifar10", "--train-size", "301"], "argument --train-size: got 301, expected at most 300"),
 ])

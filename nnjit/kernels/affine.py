@@ -38,7 +38,7 @@ def product(A, transpose_A, B, transpose_B, b, C):
     else:
         for task in prange(down * across):
             i, j = task // across * height, task % across * width
-            _product_block(A, transpose_A, B, transpose_B, b, C, i, j, height, width)
+            _product_block(A, transpose_A, B, transpose_B, b, C, i, j, min(height, N - i), min(width, H - j))
 
 
 @kernel
