@@ -160,29 +160,37 @@ def first_layer(path, W, title, image_shape=(28, 28), units=100):
     return _write(path, ax, title)
 
 
-PEERS = {"nnjit": "#0072B2", "torch": "#D55E00", "jax": "#009E73", "sklearn": "#CC79A7", "numpy": "#666666"}
-SCALE_TITLES = {"width": "hidden width", "batch": "batch size", "density": "share of inputs that are not 0", "rows": "rows"}
+PEERS = {"nnjit": "#0072B2", "torch": "#D55E00", "torch, channels last": "#E69F00", "jax": "#009E73", "sklearn": "#CC79A7",
+         "numpy": "#666666"}
+SCALE_TITLES = {"width": "an epoch, by hidden width", "batch": "an epoch, by batch size",
+                "density": "an epoch, by the share of inputs that are not 0", "rows": "an epoch, by rows",
+                "channels": "a convolution, by channels", "side": "a convolution, by the image's side"}
 
 
-def scaling_curves(path, curves):
-    """Draw how the seconds of an epoch follow from a quantity, one beside the other; return ``path``.
+def scaling_curves(path, curves, title):
+    """Draw how the seconds of a work follow from a quantity, a panel for each, three in a row; return ``path``.
 
     Parameters
     ----------
     path : str or Path, ending in .png or .svg
-    curves : {quantity: {contender: (values, seconds)}}, of the quantities "width", "batch", "density" and "rows"
+    curves : {quantity: {contender: (values, seconds)}}, of the quantities of `SCALE_TITLES`
+    title : str
     """
-    panels = Figure(figsize=(3.6 * len(curves), 3.8), dpi=DPI, layout="constrained").subplots(1, len(curves), squeeze=False)[0]
-    for ax, (quantity, lines) in zip(panels, curves.items()):
+    across = min(3, len(curves))
+    down = -(-len(curves) // across)
+    figure = Figure(figsize=(3.7 * across, 3.1 * down + 0.6), dpi=DPI, layout="constrained")
+    named = {}
+    for ax, (quantity, lines) in zip(figure.subplots(down, across, squeeze=False).flat, curves.items()):
         for contender, (values, seconds) in lines.items():
-            ax.plot(values, seconds, color=PEERS[contender], marker=".", linewidth=2 if contender == "nnjit" else 1.2,
-                    label=contender)
-        ax.set(xscale="log", yscale="log", xlabel=SCALE_TITLES[quantity])
-        ax.grid(color="#e4e4e4")
+            wide = 2.2 if contender == "nnjit" else 1.2
+            named[contender], = ax.plot(values, seconds, color=PEERS[contender], marker=".", linewidth=wide)
+        ax.set(xscale="log", yscale="log")
+        ax.set_title(SCALE_TITLES[quantity], loc="left", size=9)
         _plain(ax)
-    panels[0].set_ylabel("seconds an epoch")
-    panels[0].figure.legend(*panels[0].get_legend_handles_labels(), ncols=5, frameon=False, loc="outside lower center")
-    return _write(path, panels[0], "an epoch of training")
+        ax.grid(axis="x", color="#e4e4e4")
+    figure.supylabel("seconds", size=9)
+    figure.legend(named.values(), named, ncols=len(named), frameon=False, loc="outside lower center")
+    return _save(path, figure, title)
 
 
 # ---- images ---------------------------------------------------------------------------------------------------------

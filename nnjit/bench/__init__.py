@@ -38,7 +38,7 @@ def add_arguments(parser):
     parser.add_argument("--repeat", type=_positive, default=5, metavar="N", help="counted rounds (5)")
     parser.add_argument("--json", type=_writable, metavar="FILE", help="write all figures there")
     parser.add_argument("--scaling", type=_picture, metavar="FILE",
-                        help="in place of the works: draw the time of an epoch by " + ", ".join(SCALES) + " as a picture")
+                        help="in place of the works: draw the times of an epoch and of a convolution by " + ", ".join(SCALES))
     parser.add_argument("--list", action="store_true", help="list the works and end")
 
 
@@ -86,7 +86,7 @@ def _points():
 
 
 def draw_scaling(path, results):
-    """Draw the seconds of an epoch that `measure_work` found, by each quantity of `works.SCALES`, a line a contender."""
+    """Draw the seconds that `measure_work` found, by each quantity of `works.SCALES`, a line a contender."""
     from ..plots import scaling_curves
     found = {result["work"]: result["contenders"] for result in results}
     curves = {}
@@ -94,7 +94,7 @@ def draw_scaling(path, results):
         for row in found[scale(quantity, value)]:
             line = curves.setdefault(quantity, {}).setdefault(row["contender"], ([], []))
             line[0].append(value), line[1].append(row["median"])
-    print(f"\nsaved {scaling_curves(path, curves)}")
+    print(f"\nsaved {scaling_curves(path, curves, f'Seconds on {len(_cores())} cores of {_cpu_model()}')}")
 
 
 def _peers(text):

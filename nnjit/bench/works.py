@@ -277,12 +277,15 @@ WORKS = {
 
 # ---- scaling --------------------------------------------------------------------------------------------------------
 
-# What is varied of 784-100-10, batch 200, 10,000 rows of which a fifth of the numbers are not 0.
+# What is varied: of an epoch of 784-100-10, batch 200, 10,000 rows of which a fifth of the numbers are not 0; and of a
+# convolution of 8 channels and 32 × 32 pixels, down and back.
 SCALES = {
     "width": (32, 64, 128, 256, 512, 1024, 2048, 4096),
     "batch": (1, 4, 16, 64, 256, 1024, 4096),
     "density": (0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0),
     "rows": (1_000, 10_000, 100_000, 600_000),
+    "channels": (1, 2, 4, 8, 16, 32, 64),
+    "side": (8, 16, 32, 64, 128),
 }
 
 
@@ -299,11 +302,16 @@ def scale(quantity, value):
     return f"{quantity} {value:g}"
 
 
-_SCALED = {scale(quantity, value): Work(
-               f"784-100-10 ReLU, Adam, batch 200, 10,000 rows of density 0.2, but {quantity} {value:,g}: one epoch",
-               partial(_random, **{quantity: value}),
-               _each("epoch", "nnjit", "sklearn", "torch", "jax"), {})
-           for quantity, values in SCALES.items() for value in values}
+def _scaled(quantity, value):
+    if quantity in ("channels", "side"):
+        return Work(f"3 × 3 convolution of 128 images, 8 channels, 32 × 32, but {quantity} {value}: forward and backward",
+                    partial(_convolution, **{"channels": 8, quantity: value}), _each_layout("convolve"), {},
+                    operations=ConvolutionTask.both)
+    return Work(f"784-100-10 ReLU, Adam, batch 200, 10,000 rows of density 0.2, but {quantity} {value:,g}: one epoch",
+                partial(_random, **{quantity: value}), _each("epoch", "nnjit", "sklearn", "torch", "jax"), {})
+
+
+_SCALED = {scale(quantity, value): _scaled(quantity, value) for quantity, values in SCALES.items() for value in values}
 
 
 def find(name):

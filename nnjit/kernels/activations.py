@@ -10,8 +10,9 @@ a short Taylor series gives e^r and 2^n is written as the bits of its exponent.
 .. [1] W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", Prentice-Hall, 1980, chapter 6.
 """
 import numpy as np
+from numba import prange
 
-from .._jit import formula, kernel
+from .._jit import formula, kernel, parallel_kernel
 
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts: n times the first, which has 9 bits, is exact in either precision.
@@ -21,6 +22,8 @@ _LN2_LO = -2.1219444005469058e-4
 # Below the first bound e^x rounds to 0; the second is the last number at which it is finite.
 _EXP_BOUNDS_32 = (-104.0, 88.72283)
 _EXP_BOUNDS_64 = (-746.0, 709.782712893384)
+
+_SHARE = 4096    # numbers a task
 
 # tanh is 1 to the last bit long before 2x reaches this.
 _TANH_SATURATION = 40.0
@@ -111,11 +114,19 @@ def _two_to(n):
 # would fall back to one element at a time.
 
 @kernel
-def tanh_forward(x, out):
-    """out = tanh(x). Overwrites ``out``, which may be ``x``."""
+def _tanh_share(x, out):
     out = _flat_copy(x, out)
     for i in range(out.size):
         out[i] = tanh(out[i])
+
+
+@parallel_kernel
+def tanh_forward(x, out):
+    """out = tanh(x). Overwrites ``out``, which may be ``x``."""
+    x, out = x.reshape(-1), out.reshape(-1)
+    for task in prange((out.size + _SHARE - 1) // _SHARE):
+        a, b = task * _SHARE, min(out.size, (task + 1) * _SHARE)
+        _tanh_share(x[a:b], out[a:b])
 
 
 @kernel

@@ -36,7 +36,7 @@ def _share(task, N):
 def _intensity(x, zero):
     """The number ``x`` in the precision of ``zero``; bytes are divided by 255."""
     T = type(zero)
-    return T(x) * T(1 / 255) if isinstance(x, np.uint8) else T(x)
+    return T(x) / T(255) if isinstance(x, np.uint8) else T(x)
 
 
 @kernel
