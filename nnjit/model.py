@@ -403,13 +403,16 @@ class _Tape:
     def __init__(self, model, N):
         self.model, self.N = model, N
         self.arrays = [None] * (len(model.layers) + 1)
-        self.lowest = next((i for i, layer in enumerate(model.layers) if layer.shapes), len(model.layers))
         self.outputs = [None if shape is None else aligned((N, *shape), model.dtype) for shape in model.outputs]
 
     @functools.cached_property
     def delta(self):
         """dL/dz, which the head writes."""
         return aligned((self.N, *self.model.shapes[-1]), self.model.dtype)
+
+    @functools.cached_property
+    def lowest(self):
+        return next((i for i, layer in enumerate(self.model.layers) if layer.shapes), len(self.model.layers))
 
     @functools.cached_property
     def deltas(self):
