@@ -44,7 +44,7 @@ def learning_curves(path, iteration, train_accuracy, test_accuracy, title, print
         ax.figure.legend(list(zip(*map(dict.values, drawn), strict=True)), list(drawn[0]), ncols=3, frameon=False,
                          loc="outside lower center", handlelength=3.5, handler_map={tuple: HandlerTuple(ndivide=None)})
     ax.set(xlabel="iteration", ylabel="accuracy, stretched towards 100%", xmargin=0.02)
-    ax.locator_params(axis="x", integer=True)
+    _count_along_x(ax, iteration)
     ax.yaxis.set_major_formatter(lambda tick, _: f"{100 * tick:.4g}%")
     low, high = ax.get_ylim()
     if sum(low < tick < high for tick in TICKS) > 3:    # a narrow range has ticks of its own
@@ -78,7 +78,7 @@ def error_curves(path, iteration, train_error, test_error, title):
         ax.plot(iteration, y, color=STYLES[name][0], marker="." if len(y) == 1 else None)
     ax.set(xlabel="iteration", ylabel="mean absolute error", xmargin=0.02)
     ax.set_ylim(bottom=0)
-    ax.locator_params(axis="x", integer=True)
+    _count_along_x(ax, iteration)
     _name_ends(ax, curves, "{:.3g}")
     _plain(ax)
     return _write(path, ax, title)
@@ -91,6 +91,12 @@ def _name_ends(ax, curves, form):
     for (end, name), side in zip(ends, (-0.5, 0.5), strict=True):
         ax.annotate(f"{name} {form.format(end)}", (1, end), (5, side * max(0, 15 - apart)), ax.get_yaxis_transform(),
                     "offset points", va="center", color=STYLES[name][0], weight="bold", annotation_clip=False)
+
+
+def _count_along_x(ax, iteration):
+    ax.locator_params(axis="x", integer=True)
+    if len(iteration) == 1:    # between a single one's neighbours there are no whole numbers
+        ax.set_xticks(iteration)
 
 
 def _plain(ax):
