@@ -489,15 +489,24 @@ def test_an_out_dir_without_permission(capsys, tmp_path):
 
 # ---- signals, pipes and terminals -----------------------------------------------------------------------------------
 
+def heed_ctrl_c():
+    """In a new process: a shell's background job ignores it, and so do all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @trains
 @posix
 def test_ctrl_c_leaves_what_was_done(tmp_path):
     options = "--data digits --epochs 1000000 --threads 1 --out-dir out"
     with subprocess.Popen([*MODULE, "train", *options.split()], cwd=tmp_path, env=environment(), text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stderr.readline().startswith("epoch 1/1000000")
-        os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                          preexec_fn=heed_ctrl_c) as process:
+        try:
+            assert process.stderr.readline().startswith("epoch 1/1000000")
+            os.killpg(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err == "interrupted\n"
     assert "saved" in out.splitlines()[-1]
