@@ -98,16 +98,16 @@ def add_scaled(typing, strip, x, other):
 
 @intrinsic
 def nonzero(typing, M, i, k):
-    """Return, as a uint64, a bit for each number of the vector M[i, k:k + lanes]: whether it is not 0. M: of any dtype."""
+    """Return, as a uint64, a bit for each number of M[i, k:k + 64]: whether it is not 0. M: of any dtype."""
     def generate(context, builder, signature, args):
         address, align = _address(context, builder, signature, args)
-        vector = builder.load(address, align=align)
-        zero = ir.Constant(vector.type, None)
         number = signature.args[0].dtype
+        kind = ir.VectorType(context.get_value_type(number), 64)
+        vector = builder.load(builder.bitcast(address, kind.as_pointer()), align=align)
+        zero = ir.Constant(kind, None)
         bits = (builder.fcmp_unordered("!=", vector, zero) if isinstance(number, types.Float)
                 else builder.icmp_unsigned("!=", vector, zero))
-        mask = builder.bitcast(bits, ir.IntType(vector.type.count))
-        return builder.zext(mask, ir.IntType(64)) if vector.type.count < 64 else mask
+        return builder.bitcast(bits, ir.IntType(64))
     return types.uint64(M, i, k), generate
 
 
@@ -116,7 +116,7 @@ def lowest_bit(typing, bits):
     """Return the number of the lowest bit of a uint64 that is 1."""
     def generate(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-    return types.int64(types.uint64), generate
+    return types.uint64(types.uint64), generate
 
 
 @intrinsic
@@ -246,7 +246,7 @@ def hand_over(typing, tile, largest, x, M, i, step):
 
 if numba.config.DISABLE_JIT:    # the same in NumPy
     def nonzero(M, i, k):
-        return sum(1 << lane for lane, number in enumerate(M[i, k:k + BYTES // M.itemsize]) if number != 0)
+        return sum(1 << lane for lane, number in enumerate(M[i, k:k + 64]) if number != 0)
 
     def lowest_bit(bits):
         bits = int(bits)

@@ -73,30 +73,30 @@ def _strip(M, s):
 @kernel
 def _compress_row(X, i, first, last, indices, values, place):
     """Write the columns and the values of X[i, first:last] that are not 0 from ``place`` on; return where they end."""
-    lanes = BYTES // X.itemsize
-    whole = first + (last - first) // lanes * lanes
-    for k in range(first, whole, lanes):
+    one = np.uint64(1)    # signed numbers would be looked at for being negative
+    whole = first + (last - first) // 64 * 64
+    for k in range(first, whole, 64):
         bits = nonzero(X, i, k)
         while bits:
-            column = k + lowest_bit(bits)
+            column = np.uint64(k) + lowest_bit(bits)
             indices[place], values[place] = column, X[i, column]
-            place += 1
-            bits &= bits - np.uint64(1)
-    for column in range(whole, last):
+            place += one
+            bits &= bits - one
+    for column in range(np.uint64(whole), np.uint64(last)):
         if X[i, column] != 0:
             indices[place], values[place] = column, X[i, column]
-            place += 1
+            place += one
     return place
 
 
 @kernel
 def count_entries(X):
     """Return how many numbers of X are not 0."""
-    (N, D), lanes, count = X.shape, BYTES // X.itemsize, 0
+    (N, D), count = X.shape, 0
     for i in range(N):
-        for k in range(0, D // lanes * lanes, lanes):
+        for k in range(0, D // 64 * 64, 64):
             count += count_bits(nonzero(X, i, k))
-        for column in range(D // lanes * lanes, D):
+        for column in range(D // 64 * 64, D):
             count += X[i, column] != 0
     return count
 
@@ -112,6 +112,7 @@ def compress(X, place, cuts, indices, values):
     """Write the rows of X without their zeros, one after the other from ``place`` on, and their ``cuts``."""
     N, D = X.shape
     width = block_width(D)
+    place = np.uint64(place)
     for i in range(N):
         cuts[i, 0] = place
         for c in range(cuts.shape[1] - 1):
