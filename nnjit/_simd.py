@@ -97,6 +97,19 @@ def add_scaled(typing, strip, x, other):
 
 
 @intrinsic
+def keep_rolled(typing):
+    """Keep the loop in which this stands as it is written: a statement that may be repeated only as the loop repeats it.
+
+    LLVM unrolls a short loop twice or four times; the rounds left over are then one more branch that cannot be foreseen.
+    """
+    def generate(context, builder, signature, args):
+        nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
+        builder.call(nothing, [], attrs=("convergent", "readnone", "nounwind"))
+        return context.get_dummy_value()
+    return types.none(), generate
+
+
+@intrinsic
 def nonzero(typing, M, i, k):
     """Return, as a uint64, a bit for each number of M[i, k:k + 64]: whether it is not 0. M: of any dtype."""
     def generate(context, builder, signature, args):
@@ -245,6 +258,9 @@ def hand_over(typing, tile, largest, x, M, i, step):
 
 
 if numba.config.DISABLE_JIT:    # the same in NumPy
+    def keep_rolled():
+        pass
+
     def nonzero(M, i, k):
         return sum(1 << lane for lane, number in enumerate(M[i, k:k + 64]) if number != 0)
 

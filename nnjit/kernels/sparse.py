@@ -11,9 +11,9 @@ import numpy as np
 from numba import prange
 
 from .._jit import kernel, parallel_kernel
-from .._simd import BYTES, add_scaled, count_bits, load, lowest_bit, nonzero, store
+from .._simd import BYTES, add_scaled, count_bits, keep_rolled, load, lowest_bit, nonzero, store
 
-_TASKS = 8         # at least, so that a small batch is shared evenly
+_TASKS = 8         # or a multiple, so that they are shared out evenly
 _MOST_ROWS = 128   # of one task
 _BLOCKS = 3        # of columns at a time, of whose strip of W most stays in the nearest cache
 
@@ -29,6 +29,7 @@ def _add_strip(indices, values, first, last, M, k, out, i, width):
     """out[i, strip] += sum_p values[p] M[indices[p], strip], where the strip begins at k: in registers over all p."""
     sums = load(out, i, k, width)
     for p in range(np.uint64(first), np.uint64(last)):    # a signed p would be looked at for being negative
+        keep_rolled()
         sums = add_scaled(sums, values[p], load(M, indices[p], k, width))
     store(out, i, k, sums)
 
@@ -141,11 +142,17 @@ def _forward(cuts, indices, values, rows, first, last, W, b, z):
             z[i, k] = sums[i - first, k]
 
 
+@kernel
+def _rows_of_a_task(N):
+    tasks = (N + _TASKS * _MOST_ROWS - 1) // (_TASKS * _MOST_ROWS) * _TASKS
+    return (N + tasks - 1) // tasks
+
+
 @parallel_kernel
 def forward(cuts, indices, values, rows, W, b, z):
     """z = x W + b, where row i of x is the row ``rows[i]`` without its zeros."""
     N = rows.size
-    height = min(_MOST_ROWS, (N + _TASKS - 1) // _TASKS)
+    height = _rows_of_a_task(N)
     for task in prange((N + height - 1) // height):
         _forward(cuts, indices, values, rows, task * height, min(N, (task + 1) * height), W, b, z)
 
@@ -169,9 +176,9 @@ def forward_skipping(X, W, b, z):
     N = X.shape[0]
     if N <= _MOST_ROWS:
         return _forward_skipping(X, 0, N, W, b, z)
-    unsound = 0
-    for task in prange((N + _MOST_ROWS - 1) // _MOST_ROWS):
-        unsound += _forward_skipping(X, task * _MOST_ROWS, min(N, (task + 1) * _MOST_ROWS), W, b, z)
+    height, unsound = _rows_of_a_task(N), 0
+    for task in prange((N + height - 1) // height):
+        unsound += _forward_skipping(X, task * height, min(N, (task + 1) * height), W, b, z)
     return unsound
 
 
@@ -182,6 +189,7 @@ def _spread_strip(indices, values, first, last, delta, i, k, dW, width):
     """dW[indices[p], strip] += values[p] delta[i, strip] for first <= p < last, where the strip begins at k."""
     share = load(delta, i, k, width)
     for p in range(np.uint64(first), np.uint64(last)):
+        keep_rolled()
         column = indices[p]
         store(dW, column, k, add_scaled(load(dW, column, k, width), values[p], share))
 
