@@ -16,10 +16,10 @@ from .activations import exp
 @kernel
 def _largest(row):
     """Return the index of the largest entry, the first of equals."""
-    best = 0
+    best, top = 0, row[0]
     for k in range(1, row.size):
-        if row[k] > row[best]:
-            best = k
+        if row[k] > top:
+            best, top = k, row[k]
     return best
 
 
@@ -31,65 +31,63 @@ def argmax(z, out):
 
 
 @kernel
-def _exponentials(z, top, out):
-    """out = exp(z - top), where out may be z. Return the sum."""
-    for k in range(z.size):
-        out[k] = exp(z[k] - top)
-    total = out[0]
-    for k in range(1, z.size):
-        total += out[k]
-    return total
-
-
-@kernel
-def _integer_rows(z, y, w, weight, delta):
-    loss, hits = 0.0, 0.0
-    for i in range(z.shape[0]):
-        if w[i] == 0:
-            delta[i, :] = 0
-            continue
-        decision = _largest(z[i])
-        top, at_label = z[i, decision], z[i, y[i]]
-        total = _exponentials(z[i], top, delta[i])
-        loss += w[i] * (math.log(total) + (top - at_label))
-        hits += w[i] * (decision == y[i])
-        share = z.dtype.type(w[i] / weight)
-        scale = share / total
-        for k in range(z.shape[1]):
-            delta[i, k] *= scale
-        delta[i, y[i]] -= share
-    return loss, hits
-
-
-@kernel
-def _soft_rows(z, y, w, weight, delta):
-    loss, hits = 0.0, 0.0
-    for i in range(z.shape[0]):
-        if w[i] == 0:
-            delta[i, :] = 0
-            continue
-        decision = _largest(z[i])
-        top = z[i, decision]
-        distance, mass = 0.0, 0.0
-        for k in range(z.shape[1]):
-            distance += y[i, k] * (top - z[i, k])
-            mass += y[i, k]
-        total = _exponentials(z[i], top, delta[i])
-        loss += w[i] * (mass * math.log(total) + distance)
-        hits += w[i] * (decision == _largest(y[i]))
-        share = z.dtype.type(w[i] / weight)
-        scale = share / total
-        for k in range(z.shape[1]):
-            delta[i, k] = scale * delta[i, k] - share * y[i, k]
-    return loss, hits
-
-
-@kernel
 def _sum(values):
     total = 0.0
     for i in range(values.size):
         total += values[i]
     return total
+
+
+@kernel
+def _shift(z, y, w, delta):
+    """delta = z less its row's largest; return the sums of w sum_k y_k (largest - z_k), and of w over the right decisions."""
+    loss, hits = 0.0, 0.0
+    for i in range(z.shape[0]):
+        decision = _largest(z[i])
+        top = z[i, decision]
+        if w[i] != 0:
+            if y.ndim == 1:
+                loss += w[i] * (top - z[i, y[i]])
+                hits += w[i] * (decision == y[i])
+            else:
+                loss += w[i] * _distance(z[i], top, y[i])
+                hits += w[i] * (decision == _largest(y[i]))
+        for k in range(z.shape[1]):
+            delta[i, k] = z[i, k] - top
+    return loss, hits
+
+
+@kernel
+def _distance(z, top, y):
+    total = 0.0
+    for k in range(z.size):
+        total += y[k] * (top - z[k])
+    return total
+
+
+@kernel
+def _share_out(y, w, weight, delta):
+    """From the exponentials to delta = w (p - y) / weight; return the sum of w sum_k y_k times the log of the row's sum."""
+    loss = 0.0
+    for i in range(delta.shape[0]):
+        if w[i] == 0:
+            delta[i, :] = 0
+            continue
+        total = delta[i, 0]
+        for k in range(1, delta.shape[1]):
+            total += delta[i, k]
+        share = delta.dtype.type(w[i] / weight)
+        scale = share / total
+        if y.ndim == 1:
+            loss += w[i] * math.log(total)
+            for k in range(delta.shape[1]):
+                delta[i, k] *= scale
+            delta[i, y[i]] -= share
+        else:
+            loss += w[i] * (_sum(y[i]) * math.log(total))
+            for k in range(delta.shape[1]):
+                delta[i, k] = scale * delta[i, k] - share * y[i, k]
+    return loss
 
 
 @kernel
@@ -100,11 +98,11 @@ def categorical(z, y, w, delta):
     Returns (sum w l, sum of w over the rows whose largest p is that of y, sum w) in float64.
     """
     weight = _sum(w)
-    if y.ndim == 1:
-        loss, hits = _integer_rows(z, y, w, weight, delta)
-    else:
-        loss, hits = _soft_rows(z, y, w, weight, delta)
-    return loss, hits, weight
+    distances, hits = _shift(z, y, w, delta)
+    flat = delta.reshape(-1)    # in one loop, for a short row would fill no vector
+    for j in range(flat.size):
+        flat[j] = exp(flat[j])
+    return distances + _share_out(y, w, weight, delta), hits, weight
 
 
 # ---- independent units ----------------------------------------------------------------------------------------------
