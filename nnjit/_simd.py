@@ -97,6 +97,20 @@ def add_scaled(typing, strip, x, other):
 
 
 @intrinsic
+def prefetch(typing, array, place):
+    """Ask for the cache line in which array[place] lies, whether there is such a place or not: it will be needed soon."""
+    def generate(context, builder, signature, args):
+        place = context.cast(builder, args[1], signature.args[1], types.intp)
+        address = builder.gep(context.make_array(array)(context, builder, args[0]).data, [place])
+        kinds = [ir.IntType(8).as_pointer()] + [ir.IntType(32)] * 3
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0")
+        to_read, closest, data = (ir.Constant(ir.IntType(32), value) for value in (0, 3, 1))
+        builder.call(function, [builder.bitcast(address, kinds[0]), to_read, closest, data])
+        return context.get_dummy_value()
+    return types.none(array, place), generate
+
+
+@intrinsic
 def keep_rolled(typing):
     """Keep the loop in which this stands as it is written: a statement that may be repeated only as the loop repeats it.
 
@@ -258,6 +272,9 @@ def hand_over(typing, tile, largest, x, M, i, step):
 
 
 if numba.config.DISABLE_JIT:    # the same in NumPy
+    def prefetch(array, place):
+        pass
+
     def keep_rolled():
         pass
 

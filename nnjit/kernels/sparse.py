@@ -11,11 +11,26 @@ import numpy as np
 from numba import prange
 
 from .._jit import kernel, parallel_kernel
-from .._simd import BYTES, add_scaled, count_bits, keep_rolled, load, lowest_bit, nonzero, store
+from .._simd import BYTES, add_scaled, count_bits, keep_rolled, load, lowest_bit, nonzero, prefetch, store
 
+_AHEAD = 3         # rows
 _TASKS = 8         # or a multiple, so that they are shared out evenly
 _MOST_ROWS = 128   # of one task
 _BLOCKS = 3        # of columns at a time, of whose strip of W most stays in the nearest cache
+
+# ---- entries of rows ahead ------------------------------------------------------------------------------------------
+#
+# The rows of a batch lie anywhere in the matrix: the processor, which cannot know where, would wait for the memory at every one.
+
+@kernel
+def _prefetch(cuts, indices, values, row, block, end):
+    """Ask for the first and the last of a row's entries in the blocks of columns from ``block`` on, before ``end``."""
+    first, last = cuts[row, block], cuts[row, end]
+    prefetch(indices, first)
+    prefetch(values, first)
+    prefetch(indices, last - 1)
+    prefetch(values, last - 1)
+
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
 
@@ -136,6 +151,8 @@ def _forward(cuts, indices, values, rows, first, last, W, b, z):
         for s in range(_strips(W)):
             k, vectors = _strip(W, s)
             for i in range(first, last):
+                if s == 0 and i + _AHEAD < last:
+                    _prefetch(cuts, indices, values, rows[i + _AHEAD], block, end)
                 _add_rows(indices, values, cuts[rows[i], block], cuts[rows[i], end], W, k, vectors, sums, i - first)
     for i in range(first, last):
         for k in range(z.shape[1]):
@@ -220,6 +237,8 @@ def _gradient_of_block(cuts, indices, values, rows, delta, block, first, last, d
     for s in range(_strips(dW)):
         k, vectors = _strip(dW, s)
         for i in range(rows.size):
+            if s == 0 and i + _AHEAD < rows.size:
+                _prefetch(cuts, indices, values, rows[i + _AHEAD], block, block + 1)
             _spread_row(indices, values, cuts[rows[i], block], cuts[rows[i], block + 1], delta, i, k, vectors, dW)
 
 
