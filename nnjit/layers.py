@@ -135,7 +135,7 @@ class _Elementwise:
 
 def _rows(x):
     """Return an array (N, ...) as rows (N, D), without a copy."""
-    return x.reshape(len(x), -1)
+    return x if x.ndim == 2 else x.reshape(len(x), -1)
 
 
 class Tanh(_Elementwise):
