@@ -220,7 +220,7 @@ class SparseRows:
     Attributes
     ----------
     shape : (N, D)
-    indices, values : (entries,) int32, and the training dtype
+    indices, values : (entries,) uint16 or, if there are more columns, int32; and the training dtype
         The columns and the values of the matrix's entries, row after row, the columns ascending.
     cuts : (M, blocks + 1) int64
         Where the entries of a row of the matrix begin in each block of columns, and where they end.
@@ -234,6 +234,7 @@ class SparseRows:
         self.dtype = dtype
         self.cuts = np.empty((N, -(-D // kernel.block_width(D)) + 1), np.int64)
         self.rows = np.arange(N)
+        self._index = np.uint16 if D <= 2**16 else np.int32    # the smaller, the sooner they have come from memory
         self._scratch = {}
         if scipy.sparse.issparse(matrix):
             self._take(matrix)
@@ -245,7 +246,7 @@ class SparseRows:
         parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(self.rows, min(len(X), get_threads()))]
         with ThreadPoolExecutor(len(parts)) as threads:
             counts = list(threads.map(lambda part: kernel.count_entries(X[part]), parts))
-            self.indices, self.values = np.empty(sum(counts), np.int32), np.empty(sum(counts), self.dtype)
+            self.indices, self.values = np.empty(sum(counts), self._index), np.empty(sum(counts), self.dtype)
             starts = [0, *itertools.accumulate(counts)]
             list(threads.map(lambda part, start: kernel.compress(X[part], start, self.cuts[part], self.indices, self.values),
                              parts, starts))
@@ -255,7 +256,7 @@ class SparseRows:
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        self.indices, self.values = matrix.indices.astype(np.int32, copy=False), cast(matrix.data, self.dtype)
+        self.indices, self.values = matrix.indices.astype(self._index, copy=False), cast(matrix.data, self.dtype)
         N, blocks = len(self.cuts), self.cuts.shape[1] - 1
         row = np.repeat(np.arange(N), np.diff(matrix.indptr))
         block = self.indices // kernel.block_width(self.shape[1])

@@ -128,6 +128,18 @@ def test_dense_rows_lose_their_zeros(rng, given):
         assert np.array_equal(z, z_kept)
 
 
+@pytest.mark.parametrize("D", [2**16, 2**16 + 1])
+def test_as_many_columns_as_there_are_words(D):
+    """The number of the last column takes two bytes, or just not."""
+    rows = SparseRows(sparse.csr_array(([2.0, 3.0], [0, D - 1], [0, 2]), shape=(1, D)), np.dtype(float))
+    W, z, dW = np.zeros((D, 1)), np.empty((1, 1)), np.empty((D, 1))
+    W[0], W[-1] = 10, 1
+    arrays = rows.cuts, rows.indices, rows.values, rows.rows
+    zeros.forward(*arrays, W, np.empty(0), z)
+    zeros.weight_gradient(*arrays, np.ones((1, 1)), rows.scratch(1), dW)
+    assert z == 23 and (dW[0], dW[-1], dW.sum()) == (2, 3, 5)
+
+
 def test_numbers_that_are_not_finite_are_counted():
     x = np.array([[1.0, np.nan, 0.0], [np.inf, 2.0, 1e300]])
     W, z = np.ones((3, 2), np.float32), np.empty((2, 2), np.float32)
