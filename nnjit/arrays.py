@@ -139,7 +139,7 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False):
     """
     given = check_array(X, input_shape)
     if given.dtype == np.uint8 and given.ndim > 2:
-        return given if takes_bytes else cast(given, dtype) * dtype.type(1 / 255)
+        return given if takes_bytes else cast(given, dtype) / dtype.type(255)
     if scipy.sparse.issparse(given) and sparse is False:
         given = given.toarray()
     if _leave_out_zeros(given, sparse):

@@ -485,7 +485,7 @@ class GlobalAveragePool2D:
 
 def _intensities(x, out):
     """Return x, or where it is of bytes, ``out`` with these divided by 255."""
-    return np.multiply(x, out.dtype.type(1 / 255), out=out, dtype=out.dtype) if x.dtype == np.uint8 else x
+    return np.divide(x, out.dtype.type(255), out=out, dtype=out.dtype) if x.dtype == np.uint8 else x
 
 
 class Flatten(_Elementwise):

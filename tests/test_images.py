@@ -184,6 +184,17 @@ def test_bytes_are_images_of_0_to_1(rng):
     np.testing.assert_allclose(flat.logits(rows), flat.logits(rows.astype(float)))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layer", [nn.Conv2D(1, 1), nn.RandomFlip(), nn.MaxPool2D(1), nn.Flatten()], ids=repr)
+def test_bytes_are_divided_alike(layer, dtype):
+    """To the last bit, whichever layer or check divides them."""
+    X = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    model = nn.Sequential([layer, nn.Flatten(), nn.Dense(2)], nn.Categorical(), dtype).build((16, 16, 1))
+    if layer.shapes:
+        layer.parameters["W"][:] = 1
+    np.testing.assert_array_equal(model.activations(X)[1][0], np.arange(256, dtype=dtype) / np.dtype(dtype).type(255))
+
+
 def test_layers_are_saved(tmp_path, rng):
     for name in NETWORKS:
         model = network(name, dtype="float64")
