@@ -16,7 +16,9 @@ from .._simd import BYTES, add_scaled, count_bits, keep_rolled, load, lowest_bit
 _AHEAD = 3         # rows
 _TASKS = 8         # or a multiple, so that they are shared out evenly
 _MOST_ROWS = 128   # of one task
-_BLOCKS = 3        # of columns at a time, of whose strip of W most stays in the nearest cache
+_WIDEST = 4        # vectors of a strip
+_WHOLE = 7         # vectors of a row that is one strip in the forward product: with two registers each, all that AVX has
+_TILE = 14         # blocks of columns at a time, times the vectors of a strip: of W there most stays in the nearest cache
 
 # ---- entries of rows ahead ------------------------------------------------------------------------------------------
 #
@@ -34,9 +36,8 @@ def _prefetch(cuts, indices, values, row, block, end):
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
 
-# The widths of strips in vectors. A wider one would not gain: of its columns fewer stay in the nearest cache.
-_1, _2, _3, _4 = (0,), (0, 0), (0, 0, 0), (0, 0, 0, 0)
-_WIDEST = 4
+# The widths of strips in vectors.
+_1, _2, _3, _4, _5, _6, _7 = ((0,) * width for width in range(1, 8))
 
 
 @kernel
@@ -55,7 +56,13 @@ def _add_rows(indices, values, first, last, M, k, vectors, out, i):
 
     Rows shorter than a vector, of which ``vectors`` is 0, are summed up number by number.
     """
-    if vectors == 4:
+    if vectors == 7:
+        _add_strip(indices, values, first, last, M, k, out, i, _7)
+    elif vectors == 6:
+        _add_strip(indices, values, first, last, M, k, out, i, _6)
+    elif vectors == 5:
+        _add_strip(indices, values, first, last, M, k, out, i, _5)
+    elif vectors == 4:
         _add_strip(indices, values, first, last, M, k, out, i, _4)
     elif vectors == 3:
         _add_strip(indices, values, first, last, M, k, out, i, _3)
@@ -77,9 +84,9 @@ def _strips(M):
 
 
 @kernel
-def _strip(M, s):
-    """Return where the s-th strip begins, and how many vectors it has."""
-    vectors, strips = M.shape[1] * M.itemsize // BYTES, _strips(M)
+def _strip(M, strips, s):
+    """Return where the s-th of so many strips begins, and how many vectors it has."""
+    vectors = M.shape[1] * M.itemsize // BYTES
     first = s * vectors // strips
     return first * BYTES // M.itemsize, (s + 1) * vectors // strips - first
 
@@ -145,11 +152,12 @@ def _forward(cuts, indices, values, rows, first, last, W, b, z):
     for i in range(last - first):
         for k in range(W.shape[1]):
             sums[i, k] = b[k] if k < b.size else 0
-    blocks = cuts.shape[1] - 1
-    for block in range(0, blocks, _BLOCKS):
-        end = min(blocks, block + _BLOCKS)
-        for s in range(_strips(W)):
-            k, vectors = _strip(W, s)
+    strips = 1 if W.shape[1] * W.itemsize <= _WHOLE * BYTES else _strips(W)
+    blocks, together = cuts.shape[1] - 1, _TILE // max(1, _strip(W, strips, strips - 1)[1])
+    for block in range(0, blocks, together):
+        end = min(blocks, block + together)
+        for s in range(strips):
+            k, vectors = _strip(W, strips, s)
             for i in range(first, last):
                 if s == 0 and i + _AHEAD < last:
                     _prefetch(cuts, indices, values, rows[i + _AHEAD], block, end)
@@ -234,8 +242,9 @@ def _spread_row(indices, values, first, last, delta, i, k, vectors, dW):
 @kernel
 def _gradient_of_block(cuts, indices, values, rows, delta, block, first, last, dW):
     dW[first:last] = 0
-    for s in range(_strips(dW)):
-        k, vectors = _strip(dW, s)
+    strips = _strips(dW)
+    for s in range(strips):
+        k, vectors = _strip(dW, strips, s)
         for i in range(rows.size):
             if s == 0 and i + _AHEAD < rows.size:
                 _prefetch(cuts, indices, values, rows[i + _AHEAD], block, block + 1)
