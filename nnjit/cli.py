@@ -56,7 +56,7 @@ def _add_no_options(command):
 def _add_run_options(command, data, data_help):
     add = command.add_argument
     add("--data", choices=data, default="auto", help=data_help)
-    add("--data-dir", metavar="DIR", help="folder of MNIST's four files")
+    add("--data-dir", metavar="DIR", help="folder of the images' files, of MNIST's four by default")
     add("--dtype", choices=("float32", "float64"), default="float64", help="(default: %(default)s)")
     add("--seed", type=_whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
     add("--threads", type=_whole(1, numba.config.NUMBA_NUM_THREADS), help="(default: all cores)")
@@ -321,7 +321,8 @@ def _check_preset(args):
     given["loss"] = args.loss if args.loss not in ("auto", "crossentropy") else None
     for name, value in given.items():
         if value is not None:
-            args.error(f"argument --{name}: got {value}, expected none with --model cnn, --data cifar10 or fashion, whose "
+            got = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            args.error(f"argument --{name}: got {got}, expected none with --model cnn, --data cifar10 or fashion, whose "
                        "network is a preset")
 
 

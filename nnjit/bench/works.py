@@ -281,7 +281,7 @@ WORKS = {
 # convolution of 8 channels and 32 × 32 pixels, down and back.
 SCALES = {
     "width": (32, 64, 128, 256, 512, 1024, 2048, 4096),
-    "batch": (1, 4, 16, 64, 256, 1024, 4096),
+    "batch": (1, 5, 20, 100, 500, 2000, 5000),    # divisors of the rows, which JAX needs
     "density": (0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0),
     "rows": (1_000, 10_000, 100_000, 600_000),
     "channels": (1, 2, 4, 8, 16, 32, 64),
