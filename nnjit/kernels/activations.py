@@ -23,7 +23,7 @@ _LN2_LO = -2.1219444005469058e-4
 _EXP_BOUNDS_32 = (-104.0, 88.72283)
 _EXP_BOUNDS_64 = (-746.0, 709.782712893384)
 
-_SHARE = 4096    # numbers a task
+_SHARE = 1024    # numbers a task: few, so that threads get as many as each other
 
 # tanh is 1 to the last bit long before 2x reaches this.
 _TANH_SATURATION = 40.0

@@ -32,6 +32,8 @@ def product(A, transpose_A, B, transpose_B, b, C):
     """
     N, H = C.shape[0], min(C.shape[1], B.shape[0] if transpose_B else B.shape[1])
     down, across = (N + _HEIGHT - 1) // _HEIGHT, (H + _WIDTH - 1) // _WIDTH
+    if down > 1:
+        down += down % 2    # so that threads get as many as each other
     height, width = (N + down - 1) // down, (H + across - 1) // across
     if down * across == 1:
         _product_block(A, transpose_A, B, transpose_B, b, C, 0, 0, N, H)

@@ -6,7 +6,7 @@ from numba import prange
 
 from .._jit import kernel, parallel_kernel
 
-_SHARE = 8192    # parameters a task
+_SHARE = 2048    # parameters a task: few, so that threads get as many as each other
 
 
 @kernel
