@@ -340,7 +340,7 @@ def test_scaling_is_drawn(tiny_work, monkeypatch, tmp_path, capsys):
 
 def test_the_works_of_scaling(monkeypatch):
     """Each has the value that it is named for, and a share of entries that is not 0 as it says."""
-    for quantity, value, found in [("width", 64, lambda t: t.sizes[1]), ("batch", 16, lambda t: t.batch),
+    for quantity, value, found in [("width", 64, lambda t: t.sizes[1]), ("batch", 20, lambda t: t.batch),
                                    ("rows", 1000, lambda t: len(t.x)), ("channels", 4, lambda t: t.W.shape[3]),
                                    ("side", 16, lambda t: t.x.shape[1]), ("density", 0.1, lambda t: round((t.x != 0).mean(), 2))]:
         assert found(works.find(works.scale(quantity, value)).task("float32")) == value
