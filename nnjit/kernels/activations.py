@@ -200,15 +200,21 @@ def _flat_copy(x, out):
 # ---- softmax --------------------------------------------------------------------------------------------------------
 
 @kernel
+def exponentials(out):
+    """out = e^out, for all rows in one loop: a short one would fill no vector. Overwrites ``out``."""
+    flat = out.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = exp(flat[i])
+
+
+@kernel
 def softmax(z, out):
     """out[n, k] = e^z[n, k] / sum_j e^z[n, j], from z less its row's maximum.
 
     Both are (N, K). Overwrites ``out``, which may be ``z``. A NaN makes its whole row NaN.
     """
     _shift_rows(z, out)
-    flat = out.reshape(-1)    # in one loop, for a short row would fill no vector
-    for i in range(flat.size):
-        flat[i] = exp(flat[i])
+    exponentials(out)
     N, K = out.shape
     for n in range(N):
         total = out[n, 0]

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .._jit import formula, kernel
-from .activations import exp
+from .activations import exp, exponentials
 
 
 @kernel
@@ -99,9 +99,7 @@ def categorical(z, y, w, delta):
     """
     weight = _sum(w)
     distances, hits = _shift(z, y, w, delta)
-    flat = delta.reshape(-1)    # in one loop, for a short row would fill no vector
-    for j in range(flat.size):
-        flat[j] = exp(flat[j])
+    exponentials(delta)
     return distances + _share_out(y, w, weight, delta), hits, weight
 
 
