@@ -8,7 +8,8 @@ from numba import prange
 from .._blas import multiply
 from .._jit import kernel, parallel_kernel
 
-_HEIGHT, _WIDTH = 256, 128    # the largest block of a product that is one call of BLAS
+_HEIGHT, _WIDTH = 256, 256    # the largest block of a product that is one call of BLAS
+_NARROW = 128                 # columns that are not worth sharing out
 
 
 @kernel
@@ -34,6 +35,8 @@ def product(A, transpose_A, B, transpose_B, b, C):
     down, across = (N + _HEIGHT - 1) // _HEIGHT, (H + _WIDTH - 1) // _WIDTH
     if down > 1:
         down += down % 2    # so that threads get as many as each other
+    elif H > _NARROW:
+        across += across % 2
     height, width = (N + down - 1) // down, (H + across - 1) // across
     if down * across == 1:
         _product_block(A, transpose_A, B, transpose_B, b, C, 0, 0, N, H)
