@@ -146,14 +146,6 @@ def lowest_bit(typing, bits):
     return types.uint64(types.uint64), generate
 
 
-@intrinsic
-def count_bits(typing, bits):
-    """Return how many bits of a uint64 are 1."""
-    def generate(context, builder, signature, args):
-        return builder.ctpop(args[0])
-    return types.int64(types.uint64), generate
-
-
 # ---- tiles ----------------------------------------------------------------------------------------------------------
 #
 # Row p of a tile belongs to the place i + p step of a flat array M: it is M[i + p step:][:lanes], or is multiplied by the
@@ -284,9 +276,6 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
     def lowest_bit(bits):
         bits = int(bits)
         return (bits & -bits).bit_length() - 1
-
-    def count_bits(bits):
-        return int(bits).bit_count()
 
     def load(M, i, k, width):
         return M[i, k:k + len(width) * BYTES // M.itemsize].copy()

@@ -107,6 +107,7 @@ def cast(values, dtype):
 SPARSE_BELOW = 0.3    # density under which the zeros are left out, and that takes less time than dense products
 _SAMPLE = 1000        # rows looked at to find the density
 FEW = 8              # rows that pass in the same way whatever their density
+_VERY_MANY = 2**31    # numbers
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
 
@@ -144,7 +145,8 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False):
         given = given.toarray()
     if _leave_out_zeros(given, sparse):
         rows = SparseRows(given, dtype)
-        _check_finite(rows.values, given)
+        if not rows.finite:
+            _refuse(given, dtype)
         return rows
     rows = cast(given, dtype)
     _check_finite(rows, given)
@@ -180,9 +182,14 @@ def _check_finite(rows, given):
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(rows.sum()) or np.isfinite(rows).all():
             return
+    _refuse(given, rows.dtype)
+
+
+def _refuse(given, dtype):
+    """Raise the ValueError for rows that are not finite in ``dtype``."""
     values = given.data if scipy.sparse.issparse(given) else given
     if np.isfinite(values).all():
-        raise ValueError(f"X: got a number too large for {rows.dtype}, expected at most {np.finfo(rows.dtype).max:.3g}; "
+        raise ValueError(f"X: got a number too large for {dtype}, expected at most {np.finfo(dtype).max:.3g}; "
                          "scale the inputs")
     raise ValueError("X: got NaN or infinity, expected finite numbers; fill in or drop what is missing")
 
@@ -211,21 +218,19 @@ class PassingRows:
     def check(self, unsound, dtype):
         """Raise ValueError where the first layer found numbers that are not finite in ``dtype``."""
         if unsound:
-            _check_finite(cast(self.X, dtype), self.X)
+            _refuse(self.X, dtype)
 
 
 class SparseRows:
-    """Rows of numbers with the zeros left out: a matrix, or a batch of its rows.
+    """Rows of numbers with the zeros left out: a matrix, as `kernels.sparse` has it, of which batches are panels.
 
     Attributes
     ----------
     shape : (N, D)
-    indices, values : (entries,) uint16 or, if there are more columns, int32; and the training dtype
-        The columns and the values of the matrix's entries, row after row, the columns ascending.
-    cuts : (M, blocks + 1) int64
-        Where the entries of a row of the matrix begin in each block of columns, and where they end.
-    rows : (N,) int64
-        The numbers of the rows of the matrix that these are.
+    cuts : (N, blocks + 1) int64
+    indices, values : (room,) uint16 or, if there are more columns, int32; and the training dtype
+    finite : bool
+        Whether all values are.
     """
 
     def __init__(self, matrix, dtype):
@@ -233,54 +238,97 @@ class SparseRows:
         N, D = self.shape = matrix.shape
         self.dtype = dtype
         self.cuts = np.empty((N, -(-D // kernel.block_width(D)) + 1), np.int64)
-        self.rows = np.arange(N)
         self._index = np.uint16 if D <= 2**16 else np.int32    # the smaller, the sooner they have come from memory
-        self._scratch = {}
         if scipy.sparse.issparse(matrix):
             self._take(matrix)
         else:
             self._compress(matrix)
+        self._most = int((self.cuts[:, -1] - self.cuts[:, 0]).max())    # entries of a row
+        self._panels, self._padded = {}, {}
 
     def _compress(self, X):
-        """Take the rows in as many parts as there are threads, each of which needs to know how much lies before its own."""
-        parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(self.rows, min(len(X), get_threads()))]
+        """Take the rows in as many parts as there are threads.
+
+        A part has room for all its numbers, so that it is read once: memory that is not written to is not taken. Only of very
+        many numbers, for which there might not be even that room, those that are not 0 are counted before.
+        """
+        parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(len(X)), min(len(X), get_threads()))]
+        rooms = [np.size(X[part]) if X.size < _VERY_MANY else np.count_nonzero(X[part]) for part in parts]
+        *starts, room = 0, *itertools.accumulate(rooms)
+        self._make_room(room)
         with ThreadPoolExecutor(len(parts)) as threads:
-            counts = list(threads.map(lambda part: kernel.count_entries(X[part]), parts))
-            self.indices, self.values = np.empty(sum(counts), self._index), np.empty(sum(counts), self.dtype)
-            starts = [0, *itertools.accumulate(counts)]
-            list(threads.map(lambda part, start: kernel.compress(X[part], start, self.cuts[part], self.indices, self.values),
-                             parts, starts))
+            unsound = threads.map(lambda part, start: kernel.compress(X[part], start, self.cuts[part], self.indices, self.values),
+                                  parts, starts)
+            self.finite = not any(unsound)
+
+    def _make_room(self, entries):
+        self.indices, self.values = np.empty(entries + kernel.SLACK, self._index), np.empty(entries + kernel.SLACK, self.dtype)
 
     def _take(self, matrix):
         matrix = scipy.sparse.csr_array(matrix)
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        self.indices, self.values = matrix.indices.astype(self._index, copy=False), cast(matrix.data, self.dtype)
+        self._make_room(matrix.nnz)
+        self.indices[:matrix.nnz], self.values[:matrix.nnz] = matrix.indices, cast(matrix.data, self.dtype)
+        self.finite = bool(np.isfinite(self.values[:matrix.nnz]).all())
         N, blocks = len(self.cuts), self.cuts.shape[1] - 1
         row = np.repeat(np.arange(N), np.diff(matrix.indptr))
-        block = self.indices // kernel.block_width(self.shape[1])
+        block = matrix.indices // kernel.block_width(self.shape[1])
         in_block = np.bincount(row * blocks + block, minlength=N * blocks).reshape(N, blocks)
         self.cuts[:, 0] = matrix.indptr[:-1]
         self.cuts[:, 1:] = self.cuts[:, :1] + np.cumsum(in_block, axis=1)
 
     def __len__(self):
-        return self.rows.size
+        return self.shape[0]
 
     def __getitem__(self, rows):
-        """Return the batch of these rows (a slice, or an array of numbers); the matrix is shared."""
-        batch = object.__new__(SparseRows)
-        batch.__dict__.update(self.__dict__)
-        batch.rows = self.rows[rows]
-        batch.shape = (batch.rows.size, self.shape[1])
-        return batch
+        """Return the `Panel` of these rows: a new one for a slice; for an array of numbers one that the next such call reuses."""
+        if isinstance(rows, slice):
+            rows = np.arange(len(self))[rows]
+            panel = self._new_panel(len(rows))
+        else:
+            if len(rows) not in self._panels:
+                self._panels[len(rows)] = self._new_panel(len(rows))
+            panel = self._panels[len(rows)]
+        kernel.gather(self.cuts, self.indices, self.values, rows, *panel.arrays, *panel.transpose)
+        return panel
 
-    def scratch(self, width):
-        """Return the array (N, width), zeros at first, in which a weight gradient pads the rows of delta."""
-        key = self.rows.size, width
-        if key not in self._scratch:
-            self._scratch[key] = aligned(key, self.dtype)
-        return self._scratch[key]
+    def _new_panel(self, N):
+        D, room = self.shape[1], N * self._most + (self.cuts.shape[1] - 1) * kernel.SLACK
+        index = self._index if N <= 2**16 else np.int32
+
+        def arrays(N, D, index):
+            return np.empty((-(-D // kernel.block_width(D)), N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
+
+        return Panel((N, D), arrays(N, D, self._index), arrays(D, N, index), self._padded)
+
+
+class Panel:
+    """A batch of rows with the zeros left out.
+
+    Attributes
+    ----------
+    shape : (N, D)
+    arrays, transpose : tuple of (spans, indices, values)
+        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N).
+    """
+
+    def __init__(self, shape, arrays, transpose, padded):
+        self.shape, self.arrays, self.transpose, self._padded = shape, arrays, transpose, padded
+
+    def __len__(self):
+        return self.shape[0]
+
+    def pad(self, delta):
+        """Return ``delta`` (N, H) with the rows of `padded_shape`, in an array that panels of one matrix share."""
+        shape = padded_shape(delta.shape, delta.dtype)
+        if shape == delta.shape:
+            return delta
+        if shape not in self._padded:
+            self._padded[shape] = aligned(shape, delta.dtype)
+        self._padded[shape][:, :delta.shape[1]] = delta
+        return self._padded[shape]
 
 
 # ---- targets and weights --------------------------------------------------------------------------------------------

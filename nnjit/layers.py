@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from .arrays import PassingRows, SparseRows, check_count, check_real
+from .arrays import Panel, PassingRows, check_count, check_real
 from .kernels import activations, affine, dropout, images, sparse
 
 
@@ -68,18 +68,18 @@ class Dense:
 
     def forward(self, x, out, step=None):
         W, b = self.padded["W"], self.parameters["b"]
-        if isinstance(x, SparseRows):
-            sparse.forward(x.cuts, x.indices, x.values, x.rows, W, b, out)
+        if isinstance(x, Panel):
+            sparse.product(*x.arrays, W, b, out)
         elif isinstance(x, PassingRows):
-            x.check(sparse.forward_skipping(x.X, W, b, out), out.dtype)
+            x.check(sparse.product_skipping(x.X, W, b, out), out.dtype)
         else:
             affine.product(x, False, W, False, b, out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
         dW = self.padded_gradients["W"]
-        if isinstance(x, SparseRows):
-            sparse.weight_gradient(x.cuts, x.indices, x.values, x.rows, delta, x.scratch(dW.shape[1]), dW)
+        if isinstance(x, Panel):
+            sparse.product(*x.transpose, x.pad(delta), self.no_bias, dW)
         else:
             affine.product(x, True, delta, False, self.no_bias, dW)
         if self.bias:

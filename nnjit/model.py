@@ -10,6 +10,7 @@ from .arrays import (
     CACHE_LINE,
     FEW,
     DataError,
+    SparseRows,
     aligned,
     check_array,
     check_count,
@@ -99,7 +100,8 @@ class Sequential:
         data = self._examples(X, y, sample_weight)
         step = None if step is None else check_count("step", step, least=0)
         with kernel_threads:
-            self.loss_and_gradient(data.x, data.y, data.w, self.tapes()[len(data)], step)
+            (x, y, w), = data.batches(len(data))
+            self.loss_and_gradient(x, y, w, self.tapes()[len(data)], step)
         return {f"{key}.{name}": array.copy() for key, part in self._parts() for name, array in part.gradients.items()
                 if array.size}
 
@@ -202,13 +204,14 @@ class Sequential:
     def evaluate(self, X, y, sample_weight=None, sparse="auto"):
         """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
         self._check_built()
-        return training.evaluate(self, self._examples(X, y, sample_weight, sparse, check_passing))
+        data = self._examples(X, y, sample_weight, sparse, check_passing)
+        return training.evaluate(self, data.batches(training.block_rows(self)), self.tapes())
 
     def logits(self, X, sparse="auto"):
         """Return the last layer's output (N, K), before the head."""
         self._check_built()
         x = self._rows(X, sparse, check_passing)
-        if len(x) <= FEW:    # too few for BLAS to start its threads
+        if len(x) <= FEW and not isinstance(x, SparseRows):    # too few for BLAS to start its threads
             return self.forward(x, _Tape(self, len(x)))
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
         tapes, rows = self.tapes(), training.block_rows(self)

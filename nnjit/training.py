@@ -44,7 +44,13 @@ class Examples:
         self.x, self.y, self.w = x, y, w
 
     def __len__(self):
-        return len(self.x)
+        return len(self.w)
+
+    def settle(self, batch_size):
+        """Return the list of the batches as the rows lie, for going through them again and again; the rows are let go."""
+        batches = list(self.batches(batch_size))
+        self.x = None
+        return batches
 
     def batches(self, batch_size, order=None):
         """Yield (x, y, w) of ``batch_size`` rows, the last of what is left; in the given order of the rows, or as they lie."""
@@ -61,9 +67,11 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
     tapes = model.tapes()
     begin = time.perf_counter()
     with kernel_threads, _Progress(epochs, verbose) as progress:
+        settled = None if shuffle else data.settle(batch_size)
+        validation = validation and validation.settle(block_rows(model))
         for epoch in range(epochs):
-            order = np.random.default_rng([seed, optimizer.iterations]).permutation(len(data)) if shuffle else None
-            logs = _train_epoch(model, data.batches(batch_size, order), optimizer, tapes)
+            batches = settled or data.batches(batch_size, _shuffled(len(data), [seed, optimizer.iterations]))
+            logs = _train_epoch(model, batches, optimizer, tapes)
             if validation is not None and (epoch % validate_every == 0 or epoch == epochs - 1):
                 logs.update({f"val_{name}": value for name, value in evaluate(model, validation, tapes).items()})
             logs["seconds"] = time.perf_counter() - begin
@@ -73,6 +81,10 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
             if any(answers):
                 break
     return model.history
+
+
+def _shuffled(N, seed):
+    return np.random.default_rng(seed).permutation(N)
 
 
 def _train_epoch(model, batches, optimizer, tapes):
@@ -89,12 +101,11 @@ def block_rows(model):
     return min(BLOCK, max(32, BLOCK_BYTES // row // 32 * 32))
 
 
-def evaluate(model, data, tapes=None):
-    """Return the mean loss and metric over the `Examples`, without dropout, a block of rows at a time."""
-    tapes = model.tapes() if tapes is None else tapes
+def evaluate(model, blocks, tapes):
+    """Return the mean loss and metric over the ``blocks`` of rows, batches of `block_rows`, without dropout."""
     sums = _Sums(model.head)
     with kernel_threads:
-        for x, y, w in data.batches(block_rows(model)):
+        for x, y, w in blocks:
             sums.add(*model.loss_and_delta(x, y, w, tapes[len(x)]))
     return sums.means()
 

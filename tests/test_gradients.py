@@ -31,11 +31,11 @@ def examples(rng, density=1.0, soft=False):
 
 def differences(model, X, y, w, step):
     """Return d(mean loss)/d(parameter) by differences of fourth order, under the keys of `parameters`."""
-    data = model._examples(X, y, w)
-    tape = model.tapes()[len(data)]
+    (x, targets, weights), = model._examples(X, y, w).batches(len(X))
+    tape = model.tapes()[len(x)]
 
     def mean_loss():
-        loss, _, weight = model.loss_and_delta(data.x, data.y, data.w, tape, step)
+        loss, _, weight = model.loss_and_delta(x, targets, weights, tape, step)
         return loss / weight
 
     def slope(array, index, h=1e-3):

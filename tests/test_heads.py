@@ -348,11 +348,11 @@ def test_gradients_at_extreme_logits(rng, name, size):
 def test_gradients_through_a_network(rng, hidden):
     model = nn.Sequential([*hidden, nn.Dense(5)], head=many_heads(), dtype="float64").build(3, seed=2)
     X, y, w = rng.normal(size=(N, 3)), several(rng, N, 5), rng.uniform(0.5, 2, N)
-    data = model._examples(X, y, w)
+    (x, targets, weights), = model._examples(X, y, w).batches(len(X))
     tape = model.tapes()[N]
 
     def mean_loss():
-        loss, _, weight = model.loss_and_delta(data.x, data.y, data.w, tape, step=1)
+        loss, _, weight = model.loss_and_delta(x, targets, weights, tape, step=1)
         return loss / weight
 
     gradients = model.gradients(X, y, w, step=1)

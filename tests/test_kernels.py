@@ -11,7 +11,7 @@ from nnjit.kernels import sparse as zeros
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
 SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 140, 133), (5, 9, 270),
-                                             (515, 9, 4), (3, 70, 16), (4, 90, 45), (9, 66, 70), (3, 200, 100)])
+                                             (515, 9, 4), (300, 260, 18), (3, 70, 16), (4, 90, 45), (9, 66, 70), (3, 200, 100)])
 
 
 def close(got, expected, terms):
@@ -91,13 +91,38 @@ def test_sparse_rows(rng, dtype, shape, batch):
     x, rows = x[chosen], SparseRows(x, np.dtype(dtype))[chosen]
     W, b, delta = (rng.normal(size=size).astype(dtype) for size in [(D, H), (H,), (len(x), H)])
     z, dW = np.full((len(x), H), np.nan, dtype), np.full(padded_shape((D, H), dtype), np.nan, dtype)
-    arrays = rows.cuts, rows.indices, rows.values, rows.rows
     for bias in (b, b[:0]):
-        zeros.forward(*arrays, with_padding(W), bias, z)
+        zeros.product(*rows.arrays, with_padding(W), bias, z)
         close(z, naive.affine(x, W, bias), D)
-    zeros.weight_gradient(*arrays, delta, rows.scratch(dW.shape[1]), dW)
+    zeros.product(*rows.transpose, rows.pad(delta), b[:0], dW)
     close(dW[:, :H], naive.weight_gradient(x, delta), N)
     assert not dW[:, H:].any()
+
+
+def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
+    """A list of slices is kept for all epochs; shuffled batches of one size follow each other in the same arrays."""
+    x = rows_with_zeros(rng, 30, 300, np.float64)
+    rows = SparseRows(x, np.dtype(float))
+    kept = [rows[first:first + 10] for first in range(0, 30, 10)]
+    first, second = rows[np.arange(5)], rows[np.arange(5, 10)]
+    assert first is second and rows[np.arange(6)] is not first
+    assert np.array_equal(unpacked(second), x[5:10])
+    for number, panel in enumerate(kept):
+        assert np.array_equal(unpacked(panel), x[10 * number:10 * number + 10])
+
+
+def unpacked(panel):
+    """Return the rows of a panel, read from it and from its transpose, with their zeros."""
+    N, D = panel.shape
+    x, transpose = np.zeros((N, D)), np.zeros((D, N))
+    for matrix, (spans, indices, values) in ((x, panel.arrays), (transpose, panel.transpose)):
+        for c, i in np.ndindex(spans.shape[:2]):
+            entries = slice(*spans[c, i])
+            assert (np.diff(indices[entries].astype(int)) > 0).all()
+            assert (indices[entries] // zeros.block_width(matrix.shape[1]) == c).all()
+            matrix[i, indices[entries]] = values[entries]
+    assert np.array_equal(x, transpose.T)
+    return x
 
 
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
@@ -119,12 +144,16 @@ def test_dense_rows_lose_their_zeros(rng, given):
         x = (rows_with_zeros(rng, N, D, float) * 20).astype(given)
         rows = SparseRows(x, np.dtype(np.float32))
         expected = SparseRows(sparse.csr_array(x.astype(np.float32)), np.dtype(np.float32))
-        for name in ("cuts", "indices", "values"):
-            assert np.array_equal(getattr(rows, name), getattr(expected, name)), name
+        assert rows.finite and expected.finite
+        assert np.array_equal(np.diff(rows.cuts), np.diff(expected.cuts))
+        for i in range(N):
+            entries, those = slice(rows.cuts[i, 0], rows.cuts[i, -1]), slice(expected.cuts[i, 0], expected.cuts[i, -1])
+            assert np.array_equal(rows.indices[entries], expected.indices[those])
+            assert np.array_equal(rows.values[entries], expected.values[those])
         W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
-        assert zeros.forward_skipping(x, W, b, z) == 0
-        zeros.forward(rows.cuts, rows.indices, rows.values, rows.rows, W, b, z_kept)
+        assert zeros.product_skipping(x, W, b, z) == 0
+        zeros.product(*rows[:].arrays, W, b, z_kept)
         assert np.array_equal(z, z_kept)
 
 
@@ -134,9 +163,9 @@ def test_as_many_columns_as_there_are_words(D):
     rows = SparseRows(sparse.csr_array(([2.0, 3.0], [0, D - 1], [0, 2]), shape=(1, D)), np.dtype(float))
     W, z, dW = np.zeros((D, 1)), np.empty((1, 1)), np.empty((D, 1))
     W[0], W[-1] = 10, 1
-    arrays = rows.cuts, rows.indices, rows.values, rows.rows
-    zeros.forward(*arrays, W, np.empty(0), z)
-    zeros.weight_gradient(*arrays, np.ones((1, 1)), rows.scratch(1), dW)
+    panel, none = rows[:], np.empty(0)
+    zeros.product(*panel.arrays, W, none, z)
+    zeros.product(*panel.transpose, np.ones((1, 1)), none, dW)
     assert z == 23 and (dW[0], dW[-1], dW.sum()) == (2, 3, 5)
 
 
@@ -144,7 +173,8 @@ def test_numbers_that_are_not_finite_are_counted():
     x = np.array([[1.0, np.nan, 0.0], [np.inf, 2.0, 1e300]])
     W, z = np.ones((3, 2), np.float32), np.empty((2, 2), np.float32)
     with np.errstate(over="ignore"):
-        assert zeros.forward_skipping(x, W, W[0, :0], z) == 3
+        assert zeros.product_skipping(x, W, W[0, :0], z) == 3
+        assert not SparseRows(x, np.dtype(np.float32)).finite and not SparseRows(sparse.csr_array(x), np.dtype(np.float32)).finite
 
 
 def test_sparse_rows_add_up_repeated_entries():
@@ -152,9 +182,9 @@ def test_sparse_rows_add_up_repeated_entries():
     twice = sparse.csr_array((np.array([1.0, 2.0]), np.array([2, 2]), np.array([0, 2])), shape=(1, 3))
     z = np.empty((2, 3))
     rows = SparseRows(matrix, np.dtype(float))
-    zeros.forward(rows.cuts, rows.indices, rows.values, rows.rows, np.eye(3), np.empty(0), z)
+    zeros.product(*rows[:].arrays, np.eye(3), np.empty(0), z)
     assert np.array_equal(z, [[0, 0, 3], [0, 4, 0]])
-    assert SparseRows(twice, np.dtype(float)).values.tolist() == [3.0]
+    assert SparseRows(twice, np.dtype(float)).values[:1].tolist() == [3.0]
     assert twice.data.tolist() == [1.0, 2.0]
 
 

@@ -1,37 +1,35 @@
-"""The affine map z = x W + b and its weight gradient, for rows with many zeros, which are left out.
+"""The affine map z = x W + b for rows with many zeros, which are left out; its weight gradient is the same map of the transpose.
 
-Rows without their zeros are three arrays: row i has the columns ``indices[p]`` and the values ``values[p]`` for
-``cuts[i, 0] <= p < cuts[i, -1]``, in ascending order; those between ``cuts[i, c]`` and ``cuts[i, c + 1]`` lie in the c-th block
-of ``width`` columns. A batch is the list ``rows`` of its rows' numbers.
+Rows without their zeros are a *panel*: in the c-th block of ``width`` columns, row i has the columns ``indices[p]`` and the
+values ``values[p]`` for ``spans[c, i, 0] <= p < spans[c, i, 1]``, the columns ascending. What a block has of all rows lies
+together, row after row: so a kernel goes through memory in one direction while the block's rows of W stay in the nearest cache.
 
-Shapes: b (H,) or (0,), z and delta (N, H). W and dW are (D, H), their rows padded with zeros to whole vectors; those shorter
-than one vector are as they are.
+A *matrix* has the same row after row: row i is ``cuts[i, 0] <= p < cuts[i, -1]``, of which block c begins at ``cuts[i, c]``.
+From it come panels of any rows.
+
+Shapes: panels (N, D), spans (blocks, N, 2), b (H,) or (0,), z (N, H). W is (D, H), its rows padded with zeros to whole
+vectors; those shorter than one vector are as they are.
 """
 import numpy as np
 from numba import prange
 
 from .._jit import kernel, parallel_kernel
-from .._simd import BYTES, add_scaled, count_bits, keep_rolled, load, lowest_bit, nonzero, prefetch, store
+from .._simd import BYTES, add_scaled, keep_rolled, load, lowest_bit, nonzero, prefetch, put, store, take
 
-_AHEAD = 3         # rows
+SLACK = 64         # places that follow a block's entries, and a matrix's: whole vectors are copied
+_AHEAD = 4         # rows
 _TASKS = 8         # or a multiple, so that they are shared out evenly
 _MOST_ROWS = 128   # of one task
 _WIDEST = 4        # vectors of a strip
-_WHOLE = 7         # vectors of a row that is one strip in the forward product: with two registers each, all that AVX has
-_TILE = 14         # blocks of columns at a time, times the vectors of a strip: of W there most stays in the nearest cache
+_WHOLE = 7         # vectors of a row that is one strip: with two registers each, all that AVX has
+_NARROWEST = 128   # columns of a block: of W there most stays in the nearest cache
+_MOST_BLOCKS = 16
 
-# ---- entries of rows ahead ------------------------------------------------------------------------------------------
-#
-# The rows of a batch lie anywhere in the matrix: the processor, which cannot know where, would wait for the memory at every one.
 
 @kernel
-def _prefetch(cuts, indices, values, row, block, end):
-    """Ask for the first and the last of a row's entries in the blocks of columns from ``block`` on, before ``end``."""
-    first, last = cuts[row, block], cuts[row, end]
-    prefetch(indices, first)
-    prefetch(values, first)
-    prefetch(indices, last - 1)
-    prefetch(values, last - 1)
+def block_width(D):
+    """Return how many of D columns a block has: whole cache lines of any dtype."""
+    return max(_NARROWEST, (D + _MOST_BLOCKS * 64 - 1) // (_MOST_BLOCKS * 64) * 64)
 
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
@@ -41,46 +39,49 @@ _1, _2, _3, _4, _5, _6, _7 = ((0,) * width for width in range(1, 8))
 
 
 @kernel
-def _add_strip(indices, values, first, last, M, k, out, i, width):
-    """out[i, strip] += sum_p values[p] M[indices[p], strip], where the strip begins at k: in registers over all p."""
-    sums = load(out, i, k, width)
-    for p in range(np.uint64(first), np.uint64(last)):    # a signed p would be looked at for being negative
-        keep_rolled()
-        sums = add_scaled(sums, values[p], load(M, indices[p], k, width))
-    store(out, i, k, sums)
+def _add_strip(spans, indices, values, c, first, last, W, k, sums, width):
+    """sums[i - first, strip] += sum of values[p] W[indices[p], strip] over block c of row i, where the strip begins at k.
+
+    A row's sums are in registers meanwhile.
+    """
+    for i in range(last - first):
+        strip = load(sums, i, k, width)
+        for p in range(np.uint64(spans[c, first + i, 0]), np.uint64(spans[c, first + i, 1])):    # not looked at for a sign
+            keep_rolled()
+            strip = add_scaled(strip, values[p], load(W, indices[p], k, width))
+        store(sums, i, k, strip)
 
 
 @kernel
-def _add_rows(indices, values, first, last, M, k, vectors, out, i):
-    """out[i, strip] += sum over first <= p < last of values[p] M[indices[p], strip], for a strip of so many vectors at k.
-
-    Rows shorter than a vector, of which ``vectors`` is 0, are summed up number by number.
-    """
+def _add_block(spans, indices, values, c, first, last, W, k, vectors, sums):
+    """`_add_strip` for a strip of so many vectors; rows shorter than a vector, 0 of them, are summed up number by number."""
     if vectors == 7:
-        _add_strip(indices, values, first, last, M, k, out, i, _7)
+        _add_strip(spans, indices, values, c, first, last, W, k, sums, _7)
     elif vectors == 6:
-        _add_strip(indices, values, first, last, M, k, out, i, _6)
+        _add_strip(spans, indices, values, c, first, last, W, k, sums, _6)
     elif vectors == 5:
-        _add_strip(indices, values, first, last, M, k, out, i, _5)
+        _add_strip(spans, indices, values, c, first, last, W, k, sums, _5)
     elif vectors == 4:
-        _add_strip(indices, values, first, last, M, k, out, i, _4)
+        _add_strip(spans, indices, values, c, first, last, W, k, sums, _4)
     elif vectors == 3:
-        _add_strip(indices, values, first, last, M, k, out, i, _3)
+        _add_strip(spans, indices, values, c, first, last, W, k, sums, _3)
     elif vectors == 2:
-        _add_strip(indices, values, first, last, M, k, out, i, _2)
+        _add_strip(spans, indices, values, c, first, last, W, k, sums, _2)
     elif vectors == 1:
-        _add_strip(indices, values, first, last, M, k, out, i, _1)
+        _add_strip(spans, indices, values, c, first, last, W, k, sums, _1)
     else:
-        for p in range(first, last):
-            v, row = values[p], indices[p]
-            for j in range(M.shape[1]):
-                out[i, j] += v * M[row, j]
+        for i in range(last - first):
+            for p in range(spans[c, first + i, 0], spans[c, first + i, 1]):
+                v, row = values[p], indices[p]
+                for j in range(W.shape[1]):
+                    sums[i, j] += v * W[row, j]
 
 
 @kernel
 def _strips(M):
     """Return in how many strips, as wide as each other or a vector less, the rows of M are worked on."""
-    return max(1, (M.shape[1] * M.itemsize // BYTES + _WIDEST - 1) // _WIDEST)
+    vectors = M.shape[1] * M.itemsize // BYTES
+    return 1 if vectors <= _WHOLE else (vectors + _WIDEST - 1) // _WIDEST
 
 
 @kernel
@@ -91,12 +92,53 @@ def _strip(M, strips, s):
     return first * BYTES // M.itemsize, (s + 1) * vectors // strips - first
 
 
+@kernel
+def _product(spans, indices, values, first, last, W, b, z):
+    """z[first:last] = x W + b, block by block and strip by strip; the sums have padded rows, too."""
+    sums = np.empty((last - first, W.shape[1]), W.dtype)
+    for i in range(last - first):
+        for k in range(W.shape[1]):
+            sums[i, k] = b[k] if k < b.size else 0
+    strips = _strips(W)
+    for c in range(spans.shape[0]):
+        for s in range(strips):
+            k, vectors = _strip(W, strips, s)
+            _add_block(spans, indices, values, c, first, last, W, k, vectors, sums)
+    for i in range(first, last):
+        for k in range(z.shape[1]):
+            z[i, k] = sums[i - first, k]
+
+
+@parallel_kernel
+def product(spans, indices, values, W, b, z):
+    """z = x W + b for the panel x; for the panel xᵀ and W = delta, padded, z is dW."""
+    N = z.shape[0]
+    tasks = _count_tasks(N)
+    for t in prange(tasks):
+        task = _apart(np.int64(t), tasks)
+        _product(spans, indices, values, task * N // tasks, (task + 1) * N // tasks, W, b, z)
+
+
+@kernel
+def _count_tasks(N):
+    """Return in how many tasks N rows are shared out."""
+    return (N + _TASKS * _MOST_ROWS - 1) // (_TASKS * _MOST_ROWS) * _TASKS
+
+
+@kernel
+def _apart(t, tasks):
+    """Return the t-th of the tasks 0, 2, 4, ..., 1, 3, ...: threads, which have tasks that follow each other in t, so get as
+    much as each other where most entries lie in the middle, as those of images do."""
+    return 2 * t if 2 * t < tasks else 2 * t + 1 - tasks - tasks % 2
+
+
 # ---- leaving out the zeros ------------------------------------------------------------------------------------------
 
 @kernel
 def _compress_row(X, i, first, last, indices, values, place):
     """Write the columns and the values of X[i, first:last] that are not 0 from ``place`` on; return where they end."""
     one = np.uint64(1)    # signed numbers would be looked at for being negative
+    place = np.uint64(place)
     whole = first + (last - first) // 64 * 64
     for k in range(first, whole, 64):
         bits = nonzero(X, i, k)
@@ -109,161 +151,126 @@ def _compress_row(X, i, first, last, indices, values, place):
         if X[i, column] != 0:
             indices[place], values[place] = column, X[i, column]
             place += one
-    return place
+    return np.int64(place)
 
 
 @kernel
-def count_entries(X):
-    """Return how many numbers of X are not 0."""
-    (N, D), count = X.shape, 0
-    for i in range(N):
-        for k in range(0, D // 64 * 64, 64):
-            count += count_bits(nonzero(X, i, k))
-        for column in range(D // 64 * 64, D):
-            count += X[i, column] != 0
+def _unsound(values, first, last):
+    """Return how many of values[first:last] are not finite."""
+    count = 0
+    for p in range(first, last):
+        count += values[p] - values[p] != 0
     return count
 
 
 @kernel
-def block_width(D):
-    """Return how many of D columns a block has: whole cache lines, and so many that there are at most 16 blocks."""
-    return (D + 16 * 64 - 1) // (16 * 64) * 64
-
-
-@kernel
 def compress(X, place, cuts, indices, values):
-    """Write the rows of X without their zeros, one after the other from ``place`` on, and their ``cuts``."""
+    """Write the rows of X without their zeros, as those of a matrix, one after the other from ``place`` on.
+
+    Returns how many numbers are not finite in the dtype of ``values``.
+    """
     N, D = X.shape
-    width = block_width(D)
-    place = np.uint64(place)
+    width, unsound = block_width(D), 0
     for i in range(N):
         cuts[i, 0] = place
         for c in range(cuts.shape[1] - 1):
             place = _compress_row(X, i, c * width, min(D, (c + 1) * width), indices, values, place)
             cuts[i, c + 1] = place
-
-
-# ---- forward --------------------------------------------------------------------------------------------------------
-
-@kernel
-def _forward(cuts, indices, values, rows, first, last, W, b, z):
-    """z[first:last] = x W + b, a strip of W's blocks of columns at a time; the sums have padded rows, too."""
-    sums = np.empty((last - first, W.shape[1]), W.dtype)
-    for i in range(last - first):
-        for k in range(W.shape[1]):
-            sums[i, k] = b[k] if k < b.size else 0
-    strips = 1 if W.shape[1] * W.itemsize <= _WHOLE * BYTES else _strips(W)
-    blocks, together = cuts.shape[1] - 1, _TILE // max(1, _strip(W, strips, strips - 1)[1])
-    for block in range(0, blocks, together):
-        end = min(blocks, block + together)
-        for s in range(strips):
-            k, vectors = _strip(W, strips, s)
-            for i in range(first, last):
-                if s == 0 and i + _AHEAD < last:
-                    _prefetch(cuts, indices, values, rows[i + _AHEAD], block, end)
-                _add_rows(indices, values, cuts[rows[i], block], cuts[rows[i], end], W, k, vectors, sums, i - first)
-    for i in range(first, last):
-        for k in range(z.shape[1]):
-            z[i, k] = sums[i - first, k]
+        unsound += _unsound(values, cuts[i, 0], place)
+    return unsound
 
 
 @kernel
-def _rows_of_a_task(N):
-    tasks = (N + _TASKS * _MOST_ROWS - 1) // (_TASKS * _MOST_ROWS) * _TASKS
-    return (N + tasks - 1) // tasks
-
-
-@parallel_kernel
-def forward(cuts, indices, values, rows, W, b, z):
-    """z = x W + b, where row i of x is the row ``rows[i]`` without its zeros."""
-    N = rows.size
-    height = _rows_of_a_task(N)
-    for task in prange((N + height - 1) // height):
-        _forward(cuts, indices, values, rows, task * height, min(N, (task + 1) * height), W, b, z)
-
-
-@kernel
-def _forward_skipping(X, first, last, W, b, z):
+def _skip(X, first, last, W, b, z):
+    """z[first:last] = X W + b by way of a panel, in which every block has room for as many entries as it has columns."""
     N, D = last - first, X.shape[1]
-    cuts = np.empty((N, (D - 1) // block_width(D) + 2), np.int64)
+    width = block_width(D)
+    blocks = (D + width - 1) // width
+    spans = np.empty((blocks, N, 2), np.int64)
     indices, values = np.empty(N * D, np.int32), np.empty(N * D, z.dtype)
-    compress(X[first:last], 0, cuts, indices, values)
-    _forward(cuts, indices, values, np.arange(N), 0, N, W, b, z[first:last])
+    for i in range(N):
+        for c in range(blocks):
+            place = spans[c, i - 1, 1] if i else c * width * N
+            spans[c, i, 0] = place
+            spans[c, i, 1] = _compress_row(X, first + i, c * width, min(D, (c + 1) * width), indices, values, place)
+    _product(spans, indices, values, 0, N, W, b, z[first:last])
     unsound = 0
-    for p in range(cuts[N - 1, -1]):
-        unsound += values[p] - values[p] != 0
+    for c in range(blocks):
+        unsound += _unsound(values, spans[c, 0, 0], spans[c, N - 1, 1])
     return unsound
 
 
 @parallel_kernel
-def forward_skipping(X, W, b, z):
+def product_skipping(X, W, b, z):
     """z = X W + b for rows of any dtype as they are, read once; return how many numbers are not finite in z's dtype."""
     N = X.shape[0]
     if N <= _MOST_ROWS:
-        return _forward_skipping(X, 0, N, W, b, z)
-    height, unsound = _rows_of_a_task(N), 0
-    for task in prange((N + height - 1) // height):
-        unsound += _forward_skipping(X, task * height, min(N, (task + 1) * height), W, b, z)
+        return _skip(X, 0, N, W, b, z)
+    tasks, unsound = _count_tasks(N), 0
+    for task in prange(tasks):
+        unsound += _skip(X, task * N // tasks, (task + 1) * N // tasks, W, b, z)
     return unsound
 
 
-# ---- weight gradient ------------------------------------------------------------------------------------------------
+# ---- panels ---------------------------------------------------------------------------------------------------------
 
 @kernel
-def _spread_strip(indices, values, first, last, delta, i, k, dW, width):
-    """dW[indices[p], strip] += values[p] delta[i, strip] for first <= p < last, where the strip begins at k."""
-    share = load(delta, i, k, width)
-    for p in range(np.uint64(first), np.uint64(last)):
-        keep_rolled()
-        column = indices[p]
-        store(dW, column, k, add_scaled(load(dW, column, k, width), values[p], share))
+def _copy(source, first, last, target, place):
+    """target[place:place + last - first] = source[first:last]; up to a vector behind that is overwritten, too."""
+    for p in range(first, last, BYTES // source.itemsize):
+        put(take(source, p, 0, 1, BYTES), target, place + p - first, 0)
 
 
 @kernel
-def _spread_row(indices, values, first, last, delta, i, k, vectors, dW):
-    """dW[indices[p], strip] += values[p] delta[i, strip] for first <= p < last, for a strip of so many vectors at k.
-
-    Rows shorter than a vector, of which ``vectors`` is 0, are spread number by number.
-    """
-    if vectors == 4:
-        _spread_strip(indices, values, first, last, delta, i, k, dW, _4)
-    elif vectors == 3:
-        _spread_strip(indices, values, first, last, delta, i, k, dW, _3)
-    elif vectors == 2:
-        _spread_strip(indices, values, first, last, delta, i, k, dW, _2)
-    elif vectors == 1:
-        _spread_strip(indices, values, first, last, delta, i, k, dW, _1)
-    else:
-        for p in range(first, last):
-            for j in range(dW.shape[1]):
-                dW[indices[p], j] += values[p] * delta[i, j]
+def _gather_block(cuts, indices, values, rows, c, spans, own_indices, own_values):
+    N = rows.size
+    for i in range(N):
+        if i + _AHEAD < N:    # they lie anywhere: the processor, which cannot know where, would wait for the memory
+            ahead = cuts[rows[i + _AHEAD], c]
+            prefetch(indices, ahead)
+            prefetch(values, ahead)
+            prefetch(values, ahead + BYTES // values.itemsize)
+        first, last = cuts[rows[i], c], cuts[rows[i], c + 1]
+        _copy(indices, first, last, own_indices, spans[i, 0])
+        _copy(values, first, last, own_values, spans[i, 0])
 
 
 @kernel
-def _gradient_of_block(cuts, indices, values, rows, delta, block, first, last, dW):
-    dW[first:last] = 0
-    strips = _strips(dW)
-    for s in range(strips):
-        k, vectors = _strip(dW, strips, s)
-        for i in range(rows.size):
-            if s == 0 and i + _AHEAD < rows.size:
-                _prefetch(cuts, indices, values, rows[i + _AHEAD], block, block + 1)
-            _spread_row(indices, values, cuts[rows[i], block], cuts[rows[i], block + 1], delta, i, k, vectors, dW)
+def _transpose_block(spans, indices, values, c, first, last, turned, turned_indices, turned_values):
+    """Sort the entries that the rows from ``first`` to before ``last`` have in block c by column: count, then lay in place."""
+    D = turned.shape[0]
+    columns = range(c * block_width(D), min(D, (c + 1) * block_width(D)))
+    for k in columns:
+        turned[k, 1] = 0
+    for p in range(np.uint64(spans[first, 0]), np.uint64(spans[last - 1, 1])):
+        turned[indices[p], 1] += 1
+    place = spans[first, 0]
+    for k in columns:
+        entries = turned[k, 1]
+        turned[k, 0] = turned[k, 1] = place
+        place += entries
+    for i in range(first, last):
+        for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
+            column = indices[p]
+            place = turned[column, 1]
+            turned_indices[place], turned_values[place] = i, values[p]
+            turned[column, 1] = place + 1
 
 
 @parallel_kernel
-def weight_gradient(cuts, indices, values, rows, delta, padded, dW):
-    """dW = xᵀ delta: every entry of x adds a row of delta to a row of dW.
-
-    A block of columns, and so of dW's rows, belongs to one task, of which a strip stays in the nearest cache. ``padded`` is
-    overwritten; it has zeros where its rows are wider than delta's.
-    """
-    D, blocks = dW.shape[0], cuts.shape[1] - 1
-    width = block_width(D)
-    for i in range(delta.shape[0]):
-        for k in range(delta.shape[1]):
-            padded[i, k] = delta[i, k]
-    # A task takes every _TASKS-th block, since those in the middle of an image have the most entries.
-    for task in prange(_TASKS):
-        for block in range(np.int64(task), blocks, _TASKS):
-            _gradient_of_block(cuts, indices, values, rows, padded, block, block * width, min(D, (block + 1) * width), dW)
+def gather(cuts, indices, values, rows, spans, own_indices, own_values, turned, turned_indices, turned_values):
+    """Make the panel x of the rows with the numbers ``rows`` of a matrix, and the panel xᵀ: its spans ``turned`` and entries."""
+    N, blocks, place = rows.size, spans.shape[0], 0
+    for c in range(blocks):
+        for i in range(N):
+            spans[c, i, 0] = place
+            place += cuts[rows[i], c + 1] - cuts[rows[i], c]
+            spans[c, i, 1] = place
+        place += SLACK
+    height = block_width(N)
+    for t in prange(blocks):
+        c = _apart(np.int64(t), blocks)
+        _gather_block(cuts, indices, values, rows, c, spans[c], own_indices, own_values)
+        for r in range(turned.shape[0]):
+            _transpose_block(spans[c], own_indices, own_values, c, r * height, min(N, (r + 1) * height), turned[r],
+                             turned_indices, turned_values)
