@@ -212,7 +212,7 @@ class Sequential:
         self._check_built()
         x = self._rows(X, sparse, check_passing)
         if len(x) <= FEW and not isinstance(x, SparseRows):    # too few for BLAS to start its threads
-            return self.forward(x, _Tape(self, len(x)))
+            return self._forward_once(x)
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
         tapes, rows = self.tapes(), training.block_rows(self)
         with kernel_threads:
@@ -220,6 +220,13 @@ class Sequential:
                 block = x[first:first + rows]
                 z[first:first + rows] = self.forward(block, tapes[len(block)])
         return z
+
+    def _forward_once(self, a):
+        """Return the logits of the checked rows ``a``, which leave nothing on a tape."""
+        N = len(a)
+        for layer, shape in zip(self.layers, self.outputs):
+            a = layer.forward(a, a if shape is None else np.empty((N, *shape), self.dtype))
+        return a
 
     def activations(self, X):
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""

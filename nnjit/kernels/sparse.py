@@ -94,8 +94,9 @@ def _strip(M, strips, s):
 
 @kernel
 def _product(spans, indices, values, first, last, W, b, z):
-    """z[first:last] = x W + b, block by block and strip by strip; the sums have padded rows, too."""
-    sums = np.empty((last - first, W.shape[1]), W.dtype)
+    """z[first:last] = x W + b, block by block and strip by strip; the sums have padded rows, as those of z may have."""
+    padded = z.shape[1] == W.shape[1]
+    sums = z[first:last] if padded else np.empty((last - first, W.shape[1]), W.dtype)
     for i in range(last - first):
         for k in range(W.shape[1]):
             sums[i, k] = b[k] if k < b.size else 0
@@ -104,9 +105,10 @@ def _product(spans, indices, values, first, last, W, b, z):
         for s in range(strips):
             k, vectors = _strip(W, strips, s)
             _add_block(spans, indices, values, c, first, last, W, k, vectors, sums)
-    for i in range(first, last):
-        for k in range(z.shape[1]):
-            z[i, k] = sums[i - first, k]
+    if not padded:
+        for i in range(first, last):
+            for k in range(z.shape[1]):
+                z[i, k] = sums[i - first, k]
 
 
 @parallel_kernel
