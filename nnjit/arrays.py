@@ -107,7 +107,7 @@ def cast(values, dtype):
 SPARSE_BELOW = 0.3    # density under which the zeros are left out, and that takes less time than dense products
 _SAMPLE = 1000        # rows looked at to find the density
 FEW = 8              # rows that pass in the same way whatever their density
-_VERY_MANY = 2**31    # numbers
+_VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted before there is room made for them
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
 
@@ -243,14 +243,13 @@ class SparseRows:
             self._take(matrix)
         else:
             self._compress(matrix)
-        self._most = int((self.cuts[:, -1] - self.cuts[:, 0]).max())    # entries of a row
+        self._entries = self.cuts[:, -1] - self.cuts[:, 0]    # of every row
         self._panels, self._padded = {}, {}
 
     def _compress(self, X):
         """Take the rows in as many parts as there are threads.
 
-        A part has room for all its numbers, so that it is read once: memory that is not written to is not taken. Only of very
-        many numbers, for which there might not be even that room, those that are not 0 are counted before.
+        A part has room for all its numbers, so that it is read once: memory that is never written to is never taken.
         """
         parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(len(X)), min(len(X), get_threads()))]
         rooms = [np.size(X[part]) if X.size < _VERY_MANY else np.count_nonzero(X[part]) for part in parts]
@@ -286,22 +285,21 @@ class SparseRows:
         """Return the `Panel` of these rows: a new one for a slice; for an array of numbers one that the next such call reuses."""
         if isinstance(rows, slice):
             rows = np.arange(len(self))[rows]
-            panel = self._new_panel(len(rows))
+            panel = self._new_panel(len(rows), self._entries[rows].sum())
         else:
             if len(rows) not in self._panels:
-                self._panels[len(rows)] = self._new_panel(len(rows))
+                self._panels[len(rows)] = self._new_panel(len(rows), len(rows) * self._entries.max())
             panel = self._panels[len(rows)]
         kernel.gather(self.cuts, self.indices, self.values, rows, *panel.arrays, *panel.transpose)
         return panel
 
-    def _new_panel(self, N):
-        D, room = self.shape[1], N * self._most + (self.cuts.shape[1] - 1) * kernel.SLACK
-        index = self._index if N <= 2**16 else np.int32
+    def _new_panel(self, N, entries):
+        D, room = self.shape[1], int(entries) + (self.cuts.shape[1] - 1) * kernel.SLACK
 
         def arrays(N, D, index):
             return np.empty((-(-D // kernel.block_width(D)), N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
 
-        return Panel((N, D), arrays(N, D, self._index), arrays(D, N, index), self._padded)
+        return Panel((N, D), arrays(N, D, self._index), arrays(D, N, self._index if N <= 2**16 else np.int32), self._padded)
 
 
 class Panel:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
+from nnjit import arrays
 from nnjit.arrays import SparseRows, padded_shape
 from nnjit.kernels import affine, dropout, likelihoods, updates
 from nnjit.kernels import sparse as zeros
@@ -155,6 +156,15 @@ def test_dense_rows_lose_their_zeros(rng, given):
         assert zeros.product_skipping(x, W, b, z) == 0
         zeros.product(*rows[:].arrays, W, b, z_kept)
         assert np.array_equal(z, z_kept)
+
+
+def test_very_many_numbers_are_counted_first(rng, monkeypatch):
+    """There is then room for the entries alone."""
+    monkeypatch.setattr(arrays, "_VERY_MANY", 1)
+    x = rows_with_zeros(rng, 30, 70, np.float64)
+    rows = SparseRows(x, np.dtype(float))
+    assert rows.values.size == np.count_nonzero(x) + zeros.SLACK
+    assert np.array_equal(unpacked(rows[:]), x)
 
 
 @pytest.mark.parametrize("D", [2**16, 2**16 + 1])

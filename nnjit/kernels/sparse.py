@@ -1,11 +1,12 @@
-"""The affine map z = x W + b for rows with many zeros, which are left out; its weight gradient is the same map of the transpose.
+"""The affine map z = x W + b for rows with many zeros, which are left out. The weight gradient is the same map of the transpose.
 
-Rows without their zeros are a *panel*: in the c-th block of ``width`` columns, row i has the columns ``indices[p]`` and the
-values ``values[p]`` for ``spans[c, i, 0] <= p < spans[c, i, 1]``, the columns ascending. What a block has of all rows lies
-together, row after row: so a kernel goes through memory in one direction while the block's rows of W stay in the nearest cache.
+A batch of rows without their zeros is a *panel*. Its columns come in blocks (`block_width`); in block c, row i has the columns
+``indices[p]`` and the values ``values[p]`` for ``spans[c, i, 0] <= p < spans[c, i, 1]``, the columns ascending. What a block
+has of all the rows lies together: a kernel goes through it in one direction, while the block's rows of W stay in the nearest
+cache.
 
-A *matrix* has the same row after row: row i is ``cuts[i, 0] <= p < cuts[i, -1]``, of which block c begins at ``cuts[i, c]``.
-From it come panels of any rows.
+A *matrix*, from which panels of any rows are gathered, has its entries row after row: those of row i in block c are
+``cuts[i, c] <= p < cuts[i, c + 1]``.
 
 Shapes: panels (N, D), spans (blocks, N, 2), b (H,) or (0,), z (N, H). W is (D, H), its rows padded with zeros to whole
 vectors; those shorter than one vector are as they are.
@@ -129,8 +130,11 @@ def _count_tasks(N):
 
 @kernel
 def _apart(t, tasks):
-    """Return the t-th of the tasks 0, 2, 4, ..., 1, 3, ...: threads, which have tasks that follow each other in t, so get as
-    much as each other where most entries lie in the middle, as those of images do."""
+    """Return the t-th of the tasks 0, 2, 4, ..., 1, 3, ...
+
+    A thread has tasks that follow each other in t. So two of them get as many entries as each other, which in images lie in
+    the middle.
+    """
     return 2 * t if 2 * t < tasks else 2 * t + 1 - tasks - tasks % 2
 
 
@@ -184,7 +188,7 @@ def compress(X, place, cuts, indices, values):
 
 @kernel
 def _skip(X, first, last, W, b, z):
-    """z[first:last] = X W + b by way of a panel, in which every block has room for as many entries as it has columns."""
+    """z[first:last] = X W + b, by way of a panel in which every block has room for all its numbers."""
     N, D = last - first, X.shape[1]
     width = block_width(D)
     blocks = (D + width - 1) // width
