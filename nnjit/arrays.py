@@ -278,6 +278,11 @@ class SparseRows:
         self.cuts[:, 0] = matrix.indptr[:-1]
         self.cuts[:, 1:] = self.cuts[:, :1] + np.cumsum(in_block, axis=1)
 
+    @property
+    def nbytes(self):
+        """Bytes of the entries."""
+        return int(self._entries.sum()) * (self.indices.itemsize + self.values.itemsize)
+
     def __len__(self):
         return self.shape[0]
 

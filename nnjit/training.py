@@ -7,9 +7,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ._blas import kernel_threads
+from .arrays import SparseRows
 
 BLOCK = 2048                # rows evaluated at a time, at most
 BLOCK_BYTES = 4 * 2**20     # of what they leave on a tape, which so stays in the caches
+SETTLED_BYTES = 2**26       # of rows without their zeros whose batches are laid out, which takes twice as much, at most
 
 
 class History:
@@ -46,11 +48,16 @@ class Examples:
     def __len__(self):
         return len(self.w)
 
-    def settle(self, batch_size):
-        """Return the list of the batches as the rows lie, for going through them again and again; the rows are let go."""
+    def in_order(self, batch_size):
+        """Return a function that returns the batches as the rows lie, for going through them again and again.
+
+        They are laid out once and for all, and the rows let go, unless that takes much memory.
+        """
+        if isinstance(self.x, SparseRows) and self.x.nbytes > SETTLED_BYTES:
+            return lambda: self.batches(batch_size, np.arange(len(self)))
         batches = list(self.batches(batch_size))
         self.x = None
-        return batches
+        return lambda: batches
 
     def batches(self, batch_size, order=None):
         """Yield (x, y, w) of ``batch_size`` rows, the last of what is left; in the given order of the rows, or as they lie."""
@@ -67,13 +74,13 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
     tapes = model.tapes()
     begin = time.perf_counter()
     with kernel_threads, _Progress(epochs, verbose) as progress:
-        settled = None if shuffle else data.settle(batch_size)
-        validation = validation and validation.settle(block_rows(model))
+        in_order = None if shuffle else data.in_order(batch_size)
+        blocks = validation and validation.in_order(block_rows(model))
         for epoch in range(epochs):
-            batches = settled or data.batches(batch_size, _shuffled(len(data), [seed, optimizer.iterations]))
+            batches = in_order() if in_order else data.batches(batch_size, _shuffled(len(data), [seed, optimizer.iterations]))
             logs = _train_epoch(model, batches, optimizer, tapes)
-            if validation is not None and (epoch % validate_every == 0 or epoch == epochs - 1):
-                logs.update({f"val_{name}": value for name, value in evaluate(model, validation, tapes).items()})
+            if blocks and (epoch % validate_every == 0 or epoch == epochs - 1):
+                logs.update({f"val_{name}": value for name, value in evaluate(model, blocks(), tapes).items()})
             logs["seconds"] = time.perf_counter() - begin
             model.history.add(epoch, logs)
             progress.show(epoch, logs)

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import nnjit as nn
+from nnjit import training
 
 D, K = 4, 3
 
@@ -306,6 +307,21 @@ def test_zeros_may_be_left_out_or_not(rng, N, matrix):
     for other in results[1:]:
         for result, expected in zip(results[0], other):
             np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+def test_large_batches_in_order_are_gathered_anew(rng, matrix, monkeypatch):
+    """In every epoch, with the same result as those that are laid out once; so are the blocks that are evaluated."""
+    X, y = problem(45)
+    X *= rng.random(X.shape) < 0.5
+    given, results = sparse.csr_array(X) if matrix else X, []
+    for most in (training.SETTLED_BYTES, 0):
+        monkeypatch.setattr(training, "SETTLED_BYTES", most)
+        model = network()
+        history = fit(model, given, y, epochs=3, shuffle=False, sparse=True, validation_data=(given[:20], y[:20])).history
+        results.append((bits(model), history["loss"], history["val_loss"]))
+    assert results[0] == results[1]
+    assert np.isclose(results[0][2][-1], model.evaluate(X[:20], y[:20])["loss"], rtol=1e-12)
 
 
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "dia", "lil", "dok"])
