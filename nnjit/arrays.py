@@ -104,7 +104,7 @@ def cast(values, dtype):
 
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
-SPARSE_BELOW = 0.3    # density under which the zeros are left out, and that takes less time than dense products
+SPARSE_BELOW = 0.45   # density under which the zeros are left out, and that takes less time than dense products
 _SAMPLE = 1000        # rows looked at to find the density
 FEW = 8              # rows that pass in the same way whatever their density
 _VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted before there is room made for them
