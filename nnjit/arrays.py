@@ -105,7 +105,7 @@ def cast(values, dtype):
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
 SPARSE_BELOW = 0.45   # density under which the zeros are left out, and that takes less time than dense products
-_SAMPLE = 1000        # rows looked at to find the density
+_SAMPLE = 250         # rows looked at to find the density
 FEW = 8              # rows that pass in the same way whatever their density
 _VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted before there is room made for them
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows

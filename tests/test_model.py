@@ -233,7 +233,7 @@ import numpy as np, nnjit as nn
 
 def digest(dtype, density):
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(600, 20)) * (rng.random((600, 20)) < density), rng.integers(5, size=600)
+    X, y = rng.normal(size=(600, 300)) * (rng.random((600, 300)) < density), rng.integers(5, size=600)
     layers = [nn.Dense(33), nn.Tanh(), nn.Dropout(0.4), nn.Dense(16), nn.ReLU(), nn.Dense(5)]
     model = nn.Sequential(layers, nn.Categorical(), dtype)
     logs = model.fit(X, y, nn.Adam(), 2, 290, (X, y), verbose=0).history
