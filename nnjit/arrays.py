@@ -111,7 +111,7 @@ _VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted befor
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
 
-def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False):
+def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, back=True):
     """Return ``X`` as rows to train on: checked, and cast once.
 
     Parameters
@@ -126,6 +126,8 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False):
         Whether zeros are left out; "auto" does so where most numbers are 0.
     takes_bytes : bool
         Whether the first layer divides images of bytes itself, batch by batch: they are then left as they are.
+    back : bool
+        Whether there is a way back, for which batches without zeros are transposed.
 
     Returns
     -------
@@ -144,7 +146,7 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False):
     if scipy.sparse.issparse(given) and sparse is False:
         given = given.toarray()
     if _leave_out_zeros(given, sparse):
-        rows = SparseRows(given, dtype)
+        rows = SparseRows(given, dtype, back)
         if not rows.finite:
             _refuse(given, dtype)
         return rows
@@ -158,7 +160,7 @@ def check_passing(X, input_shape, dtype, sparse="auto", takes_bytes=False):
     given = check_array(X, input_shape)
     few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= FEW
     if scipy.sparse.issparse(given) or not (few or _leave_out_zeros(given, sparse)):
-        return check_inputs(given, input_shape, dtype, sparse, takes_bytes)
+        return check_inputs(given, input_shape, dtype, sparse, takes_bytes, back=False)
     return PassingRows(given)
 
 
@@ -233,10 +235,13 @@ class SparseRows:
         Whether all values are.
     """
 
-    def __init__(self, matrix, dtype):
-        """Take a scipy.sparse matrix, or a C-contiguous array of real numbers, any dtype; the values become ``dtype``."""
+    def __init__(self, matrix, dtype, back=True):
+        """Take a scipy.sparse matrix, or a C-contiguous array of real numbers, any dtype; the values become ``dtype``.
+
+        Without a way ``back``, the panels have no transpose.
+        """
         N, D = self.shape = matrix.shape
-        self.dtype = dtype
+        self.dtype, self._back = dtype, back
         self.cuts = np.empty((N, -(-D // kernel.block_width(D)) + 1), np.int64)
         self._index = np.uint16 if D <= 2**16 else np.int32    # the smaller, the sooner they have come from memory
         if scipy.sparse.issparse(matrix):
@@ -301,10 +306,12 @@ class SparseRows:
     def _new_panel(self, N, entries):
         D, room = self.shape[1], int(entries) + (self.cuts.shape[1] - 1) * kernel.SLACK
 
-        def arrays(N, D, index):
-            return np.empty((-(-D // kernel.block_width(D)), N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
+        def arrays(blocks, N, room, index):
+            return np.empty((blocks, N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
 
-        return Panel((N, D), arrays(N, D, self._index), arrays(D, N, self._index if N <= 2**16 else np.int32), self._padded)
+        panel = arrays(self.cuts.shape[1] - 1, N, room, self._index)
+        blocks, index = -(-N // kernel.block_width(N)), self._index if N <= 2**16 else np.int32
+        return Panel((N, D), panel, arrays(blocks, D, room, index) if self._back else arrays(0, D, 0, index), self._padded)
 
 
 class Panel:
@@ -314,7 +321,7 @@ class Panel:
     ----------
     shape : (N, D)
     arrays, transpose : tuple of (spans, indices, values)
-        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N).
+        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N), without blocks where there is no way back.
     """
 
     def __init__(self, shape, arrays, transpose, padded):

@@ -305,7 +305,6 @@ class Sequential:
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
         return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
 
-
     def _validation(self, data, sparse):
         if data is None:
             return None
@@ -313,7 +312,7 @@ class Sequential:
             raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, sample_weight)")
         if len(data) not in (2, 3):
             raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
-        return self._examples(*data, sparse=sparse)
+        return self._examples(*data, sparse=sparse, check=functools.partial(check_inputs, back=False))
 
 
 def _check_layers(layers):

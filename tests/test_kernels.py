@@ -112,6 +112,15 @@ def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
         assert np.array_equal(unpacked(panel), x[10 * number:10 * number + 10])
 
 
+def test_without_a_way_back_there_is_no_transpose(rng):
+    x = rows_with_zeros(rng, 30, 300, np.float64)
+    panels = [SparseRows(x, np.dtype(float), back)[:] for back in (True, False)]
+    assert [len(panel.transpose[0]) for panel in panels] == [1, 0]
+    for one_way, both in zip(panels[1].arrays[1:], panels[0].arrays[1:]):
+        for first, last in panels[1].arrays[0].reshape(-1, 2):
+            assert np.array_equal(one_way[first:last], both[first:last])
+
+
 def unpacked(panel):
     """Return the rows of a panel, read from it and from its transpose, with their zeros."""
     N, D = panel.shape

@@ -265,7 +265,10 @@ def _transpose_block(spans, indices, values, c, first, last, turned, turned_indi
 
 @parallel_kernel
 def gather(cuts, indices, values, rows, spans, own_indices, own_values, turned, turned_indices, turned_values):
-    """Make the panel x of the rows with the numbers ``rows`` of a matrix, and the panel xᵀ: its spans ``turned`` and entries."""
+    """Make the panel x of the rows with the numbers ``rows`` of a matrix, and the panel xᵀ: its spans ``turned`` and entries.
+
+    Where ``turned`` has no blocks, xᵀ is left out.
+    """
     N, blocks, place = rows.size, spans.shape[0], 0
     for c in range(blocks):
         for i in range(N):
