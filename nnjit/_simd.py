@@ -2,7 +2,7 @@
 
 LLVM vectorises a plain loop well as long as what it adds up lies in an array; sums over a few rows of a matrix then travel
 to the cache and back for every row. A vector has 64 bytes, 16 float32 or 8 float64: one register of AVX-512, two of AVX; or
-half of that. A `Tile` is a few of them that are worked on together, and a strip a tile whose vectors lie side by side.
+half of that. A `Tile` is a few of them that are worked on together, a `Strip` a few that lie side by side.
 """
 import numba
 import numpy as np
@@ -28,6 +28,22 @@ class _TileModel(models.PrimitiveModel):
         super().__init__(manager, tile, ir.ArrayType(ir.VectorType(number, tile.lanes), tile.rows))
 
 
+class Strip(types.Type):
+    """The Numba type of the numbers of ``dtype`` in ``halves`` halves of a vector: whole ones, and the odd half after them."""
+
+    def __init__(self, dtype, halves):
+        self.dtype = dtype
+        self.lanes = halves // 2 * [_lanes(dtype)] + halves % 2 * [_lanes(dtype, BYTES // 2)]
+        super().__init__(name=f"Strip({dtype}, {halves})")
+
+
+@register_model(Strip)
+class _StripModel(models.PrimitiveModel):
+    def __init__(self, manager, strip):
+        number = manager.lookup(strip.dtype).get_value_type()
+        super().__init__(manager, strip, ir.LiteralStructType([ir.VectorType(number, lanes) for lanes in strip.lanes]))
+
+
 def _lanes(dtype, size=BYTES):
     return size * 8 // dtype.bitwidth
 
@@ -40,11 +56,11 @@ def _splat(builder, x, vector):
 
 # ---- strips of a matrix ---------------------------------------------------------------------------------------------
 #
-# How many vectors a strip has is known at compile time, as the length of the tuple ``width``.
+# How many halves of a vector a strip has is known at compile time, as the length of the tuple ``width``.
 
 
 def _address(context, builder, signature, args):
-    """Return the address of M[i, k] as a pointer to a vector, and the alignment of a number."""
+    """Return the address of M[i, k], and the alignment of a number."""
     matrix, row, column = signature.args[:3]
     M = context.make_array(matrix)(context, builder, args[0])
     itemsize = matrix.dtype.bitwidth // 8
@@ -52,24 +68,30 @@ def _address(context, builder, signature, args):
     offset = builder.mul(context.cast(builder, args[1], row, types.intp), row_stride)
     column = context.cast(builder, args[2], column, types.intp)
     offset = builder.add(offset, builder.mul(column, ir.Constant(column.type, itemsize)))
-    vector = ir.VectorType(context.get_value_type(matrix.dtype), _lanes(matrix.dtype))
-    return builder.bitcast(cgutils.pointer_add(builder, M.data, offset), vector.as_pointer()), itemsize
+    return cgutils.pointer_add(builder, M.data, offset), itemsize
 
 
-def _places(builder, address, count):
-    return [builder.gep(address, [ir.Constant(ir.IntType(64), j)]) for j in range(count)]
+def _places(builder, address, vectors):
+    """Return where each of the vectors that lie side by side from an address on begins."""
+    places, first = [], 0
+    for vector in vectors:
+        number = builder.gep(address, [ir.Constant(ir.IntType(64), first)])
+        places.append(builder.bitcast(number, vector.as_pointer()))
+        first += vector.count
+    return places
 
 
 @intrinsic
 def load(typing, M, i, k, width):
-    """Return the strip of vectors that begins at M[i, k], as many as the tuple ``width`` is long; M's rows are contiguous."""
+    """Return the strip that begins at M[i, k], of as many halves as the tuple ``width`` is long; M's rows are contiguous."""
     def generate(context, builder, signature, args):
         address, align = _address(context, builder, signature, args)
-        strip = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
-        for j, place in enumerate(_places(builder, address, len(width))):
+        kind = context.get_value_type(signature.return_type)
+        strip = ir.Constant(kind, ir.Undefined)
+        for j, place in enumerate(_places(builder, address, kind.elements)):
             strip = builder.insert_value(strip, builder.load(place, align=align), j)
         return strip
-    return Tile(M.dtype, _lanes(M.dtype), len(width))(M, i, k, width), generate
+    return Strip(M.dtype, len(width))(M, i, k, width), generate
 
 
 @intrinsic
@@ -77,7 +99,7 @@ def store(typing, M, i, k, strip):
     """Write the strip to where M[i, k] begins."""
     def generate(context, builder, signature, args):
         address, align = _address(context, builder, signature, args)
-        for j, place in enumerate(_places(builder, address, strip.rows)):
+        for j, place in enumerate(_places(builder, address, args[3].type.elements)):
             builder.store(builder.extract_value(args[3], j), place, align=align)
         return context.get_dummy_value()
     return types.none(M, i, k, strip), generate
@@ -88,9 +110,8 @@ def add_scaled(typing, strip, x, other):
     """Return strip + x other, where x is a number."""
     def generate(context, builder, signature, args):
         total, x, other = args
-        factor = _splat(builder, x, total.type.element)
-        for j in range(total.type.count):
-            product = builder.fmul(factor, builder.extract_value(other, j), flags=("contract",))
+        for j, vector in enumerate(total.type.elements):
+            product = builder.fmul(_splat(builder, x, vector), builder.extract_value(other, j), flags=("contract",))
             total = builder.insert_value(total, builder.fadd(product, builder.extract_value(total, j), flags=("contract",)), j)
         return total
     return strip(strip, x, other), generate
@@ -278,7 +299,7 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
         return (bits & -bits).bit_length() - 1
 
     def load(M, i, k, width):
-        return M[i, k:k + len(width) * BYTES // M.itemsize].copy()
+        return M[i, k:k + len(width) * BYTES // 2 // M.itemsize].copy()
 
     def store(M, i, k, strip):
         M[i, k:k + strip.size] = strip

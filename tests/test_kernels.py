@@ -12,7 +12,8 @@ from nnjit.kernels import sparse as zeros
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
 SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 140, 133), (5, 9, 270),
-                                             (515, 9, 4), (300, 260, 18), (3, 70, 16), (4, 90, 45), (9, 66, 70), (3, 200, 100)])
+                                             (515, 9, 4), (300, 260, 18), (3, 70, 16), (4, 90, 45), (9, 66, 70), (3, 200, 100), (6, 30, 50),
+                                             (4, 20, 200)])
 
 
 def close(got, expected, terms):
@@ -91,13 +92,29 @@ def test_sparse_rows(rng, dtype, shape, batch):
     chosen = BATCHES[batch](rng, N)
     x, rows = x[chosen], SparseRows(x, np.dtype(dtype))[chosen]
     W, b, delta = (rng.normal(size=size).astype(dtype) for size in [(D, H), (H,), (len(x), H)])
-    z, dW = np.full((len(x), H), np.nan, dtype), np.full(padded_shape((D, H), dtype), np.nan, dtype)
+    z, dW = np.full((len(x), H), np.nan, dtype), np.zeros(padded_shape((D, H), dtype), dtype)
     for bias in (b, b[:0]):
-        zeros.product(*rows.arrays, with_padding(W), bias, z)
+        zeros.product(*rows.arrays, with_padding(W), H, bias, z, 2)
         close(z, naive.affine(x, W, bias), D)
-    zeros.product(*rows.transpose, rows.pad(delta), b[:0], dW)
+    dW[:, :H] = np.nan
+    zeros.product(*rows.transpose, rows.pad(delta), H, b[:0], dW, 2)
     close(dW[:, :H], naive.weight_gradient(x, delta), N)
     assert not dW[:, H:].any()
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(1, 30, 100), (7, 30, 100), (600, 300, 100), (300, 20, 7)])
+def test_the_bits_do_not_depend_on_how_rows_are_shared_out(rng, dtype, shape):
+    """More threads than rows, and rows enough for several tasks a thread."""
+    N, D, H = shape
+    x, W, b = rows_with_zeros(rng, N, D, dtype), rng.normal(size=(D, H)).astype(dtype), rng.normal(size=H).astype(dtype)
+    panel = SparseRows(x, np.dtype(dtype))[:]
+    z = np.full((5, N, H), np.nan, dtype)
+    for threads, into in zip((1, 2, 3, 8), z):
+        zeros.product(*panel.arrays, with_padding(W), H, b, into, threads)
+    zeros.product_skipping(x, with_padding(W), b, z[4], 5)
+    assert (z == z[0]).all()
+    close(z[0], naive.affine(x, W, b), D)
 
 
 def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
@@ -162,8 +179,8 @@ def test_dense_rows_lose_their_zeros(rng, given):
             assert np.array_equal(rows.values[entries], expected.values[those])
         W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
-        assert zeros.product_skipping(x, W, b, z) == 0
-        zeros.product(*rows[:].arrays, W, b, z_kept)
+        assert zeros.product_skipping(x, W, b, z, 2) == 0
+        zeros.product(*rows[:].arrays, W, 17, b, z_kept, 2)
         assert np.array_equal(z, z_kept)
 
 
@@ -183,8 +200,8 @@ def test_as_many_columns_as_there_are_words(D):
     W, z, dW = np.zeros((D, 1)), np.empty((1, 1)), np.empty((D, 1))
     W[0], W[-1] = 10, 1
     panel, none = rows[:], np.empty(0)
-    zeros.product(*panel.arrays, W, none, z)
-    zeros.product(*panel.transpose, np.ones((1, 1)), none, dW)
+    zeros.product(*panel.arrays, W, 1, none, z, 2)
+    zeros.product(*panel.transpose, np.ones((1, 1)), 1, none, dW, 2)
     assert z == 23 and (dW[0], dW[-1], dW.sum()) == (2, 3, 5)
 
 
@@ -192,7 +209,7 @@ def test_numbers_that_are_not_finite_are_counted():
     x = np.array([[1.0, np.nan, 0.0], [np.inf, 2.0, 1e300]])
     W, z = np.ones((3, 2), np.float32), np.empty((2, 2), np.float32)
     with np.errstate(over="ignore"):
-        assert zeros.product_skipping(x, W, W[0, :0], z) == 3
+        assert zeros.product_skipping(x, W, W[0, :0], z, 1) == 3
         assert not SparseRows(x, np.dtype(np.float32)).finite and not SparseRows(sparse.csr_array(x), np.dtype(np.float32)).finite
 
 
@@ -201,7 +218,7 @@ def test_sparse_rows_add_up_repeated_entries():
     twice = sparse.csr_array((np.array([1.0, 2.0]), np.array([2, 2]), np.array([0, 2])), shape=(1, 3))
     z = np.empty((2, 3))
     rows = SparseRows(matrix, np.dtype(float))
-    zeros.product(*rows[:].arrays, np.eye(3), np.empty(0), z)
+    zeros.product(*rows[:].arrays, np.eye(3), 3, np.empty(0), z, 1)
     assert np.array_equal(z, [[0, 0, 3], [0, 4, 0]])
     assert SparseRows(twice, np.dtype(float)).values[:1].tolist() == [3.0]
     assert twice.data.tolist() == [1.0, 2.0]

@@ -9,7 +9,7 @@ A *matrix*, from which panels of any rows are gathered, has its entries row afte
 ``cuts[i, c] <= p < cuts[i, c + 1]``.
 
 Shapes: panels (N, D), spans (blocks, N, 2), b (H,) or (0,), z (N, H). W is (D, H), its rows padded with zeros to whole
-vectors; those shorter than one vector are as they are.
+vectors; those shorter than one vector are as they are. Rows are shared out to ``threads``, on which no number depends.
 """
 import numpy as np
 from numba import prange
@@ -17,36 +17,37 @@ from numba import prange
 from .._jit import kernel, parallel_kernel
 from .._simd import BYTES, add_scaled, keep_rolled, load, lowest_bit, nonzero, prefetch, put, store, take
 
-SLACK = 64         # places that follow a block's entries, and a matrix's: whole vectors are copied
-_AHEAD = 4         # rows
-_TASKS = 8         # or a multiple, so that they are shared out evenly
-_MOST_ROWS = 128   # of one task
-_WIDEST = 4        # vectors of a strip
-_WHOLE = 7         # vectors of a row that is one strip: with two registers each, all that AVX has
-_NARROWEST = 128   # columns of a block: of W there most stays in the nearest cache
+SLACK = 64           # places that follow a block's entries, and a matrix's: whole vectors are copied
+_AHEAD = 4           # rows
+_NARROWEST = 112     # columns of a block: of W there most stays in the nearest cache
 _MOST_BLOCKS = 16
+_SUMS = 2**18        # bytes of the sums of one task, which stay in the second cache
+_ROWS = 128          # of one task, if they are so wide that fewer would be in that
+_FEW = 64            # rows that are not worth sharing out
 
 
 @kernel
 def block_width(D):
     """Return how many of D columns a block has: whole cache lines of any dtype."""
-    return max(_NARROWEST, (D + _MOST_BLOCKS * 64 - 1) // (_MOST_BLOCKS * 64) * 64)
+    return max(_NARROWEST, (D + _MOST_BLOCKS * 16 - 1) // (_MOST_BLOCKS * 16) * 16)
 
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
 
-# The widths of strips in vectors.
-_1, _2, _3, _4, _5, _6, _7 = ((0,) * width for width in range(1, 8))
+_HALF = BYTES // 2
+
+# The widths of strips, in halves of a vector.
+_2, _4, _6, _8, _9, _13 = ((0,) * halves for halves in (2, 4, 6, 8, 9, 13))
 
 
 @kernel
-def _add_strip(spans, indices, values, c, first, last, W, k, sums, width):
+def _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, width):
     """sums[i - first, strip] += sum of values[p] W[indices[p], strip] over block c of row i, where the strip begins at k.
 
-    A row's sums are in registers meanwhile.
+    A row's sums are in registers meanwhile. In the first block they begin with ``start`` (1, H).
     """
     for i in range(last - first):
-        strip = load(sums, i, k, width)
+        strip = load(begun, i * step, k, width)
         for p in range(np.uint64(spans[c, first + i, 0]), np.uint64(spans[c, first + i, 1])):    # not looked at for a sign
             keep_rolled()
             strip = add_scaled(strip, values[p], load(W, indices[p], k, width))
@@ -54,24 +55,24 @@ def _add_strip(spans, indices, values, c, first, last, W, k, sums, width):
 
 
 @kernel
-def _add_block(spans, indices, values, c, first, last, W, k, vectors, sums):
-    """`_add_strip` for a strip of so many vectors; rows shorter than a vector, 0 of them, are summed up number by number."""
-    if vectors == 7:
-        _add_strip(spans, indices, values, c, first, last, W, k, sums, _7)
-    elif vectors == 6:
-        _add_strip(spans, indices, values, c, first, last, W, k, sums, _6)
-    elif vectors == 5:
-        _add_strip(spans, indices, values, c, first, last, W, k, sums, _5)
-    elif vectors == 4:
-        _add_strip(spans, indices, values, c, first, last, W, k, sums, _4)
-    elif vectors == 3:
-        _add_strip(spans, indices, values, c, first, last, W, k, sums, _3)
-    elif vectors == 2:
-        _add_strip(spans, indices, values, c, first, last, W, k, sums, _2)
-    elif vectors == 1:
-        _add_strip(spans, indices, values, c, first, last, W, k, sums, _1)
+def _add_block(spans, indices, values, c, first, last, W, k, halves, begun, step, sums):
+    """`_add_strip` for a strip of so many halves; rows shorter than a vector, 0 of them, are summed up number by number."""
+    if halves == 13:
+        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _13)
+    elif halves == 9:
+        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _9)
+    elif halves == 8:
+        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _8)
+    elif halves == 6:
+        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _6)
+    elif halves == 4:
+        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _4)
+    elif halves == 2:
+        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _2)
     else:
         for i in range(last - first):
+            for j in range(W.shape[1]):
+                sums[i, j] = begun[i * step, j]
             for p in range(spans[c, first + i, 0], spans[c, first + i, 1]):
                 v, row = values[p], indices[p]
                 for j in range(W.shape[1]):
@@ -79,53 +80,73 @@ def _add_block(spans, indices, values, c, first, last, W, k, vectors, sums):
 
 
 @kernel
-def _strips(M):
-    """Return in how many strips, as wide as each other or a vector less, the rows of M are worked on."""
-    vectors = M.shape[1] * M.itemsize // BYTES
-    return 1 if vectors <= _WHOLE else (vectors + _WIDEST - 1) // _WIDEST
+def _count_halves(W, H):
+    """Return how many halves of a vector H numbers of a row of W take; an odd one is a whole one unless there is a strip for it.
+
+    0 where W has rows shorter than a vector.
+    """
+    half = _HALF // W.itemsize
+    if W.shape[1] < 2 * half:
+        return 0
+    halves = (H + half - 1) // half
+    return halves if halves == 13 or halves > 20 else halves + halves % 2
 
 
 @kernel
-def _strip(M, strips, s):
-    """Return where the s-th of so many strips begins, and how many vectors it has."""
-    vectors = M.shape[1] * M.itemsize // BYTES
-    first = s * vectors // strips
-    return first * BYTES // M.itemsize, (s + 1) * vectors // strips - first
+def _count_strips(halves):
+    """Return in how many strips, as wide as each other or a vector less, a row is worked on."""
+    return 1 if halves == 13 else (halves // 2 + 3) // 4 + (halves == 0)
 
 
 @kernel
-def _product(spans, indices, values, first, last, W, b, z):
-    """z[first:last] = x W + b, block by block and strip by strip; the sums have padded rows, as those of z may have."""
-    padded = z.shape[1] == W.shape[1]
-    sums = z[first:last] if padded else np.empty((last - first, W.shape[1]), W.dtype)
-    for i in range(last - first):
-        for k in range(W.shape[1]):
-            sums[i, k] = b[k] if k < b.size else 0
-    strips = _strips(W)
+def _strip(halves, strips, s):
+    """Return at which vector the s-th of so many strips begins, and how many halves it has; the odd one belongs to the last."""
+    vectors = halves // 2
+    first, last = s * vectors // strips, (s + 1) * vectors // strips
+    return first, 2 * (last - first) + (halves % 2 if s == strips - 1 else 0)
+
+
+@kernel
+def _first_sums(W, b):
+    start = np.empty((1, W.shape[1]), W.dtype)
+    for k in range(W.shape[1]):
+        start[0, k] = b[k] if k < b.size else 0
+    return start
+
+
+@kernel
+def _product(spans, indices, values, first, last, W, H, b, z):
+    """z[first:last] = x W + b, block by block and strip by strip, in rows of their own where those of z end within a half."""
+    halves = _count_halves(W, H)
+    whole = z.shape[1] == W.shape[1] or z.shape[1] * z.itemsize == halves * _HALF
+    sums = z[first:last] if whole else np.empty((last - first, W.shape[1]), W.dtype)
+    start, strips = _first_sums(W, b), _count_strips(halves)
     for c in range(spans.shape[0]):
+        begun, step = (sums, 1) if c else (start, 0)
         for s in range(strips):
-            k, vectors = _strip(W, strips, s)
-            _add_block(spans, indices, values, c, first, last, W, k, vectors, sums)
-    if not padded:
+            vector, width = _strip(halves, strips, s)
+            _add_block(spans, indices, values, c, first, last, W, vector * BYTES // W.itemsize, width, begun, step, sums)
+    if not whole:
         for i in range(first, last):
             for k in range(z.shape[1]):
                 z[i, k] = sums[i - first, k]
 
 
 @parallel_kernel
-def product(spans, indices, values, W, b, z):
+def product(spans, indices, values, W, H, b, z, threads):
     """z = x W + b for the panel x; for the panel xᵀ and W = delta, padded, z is dW."""
     N = z.shape[0]
-    tasks = _count_tasks(N)
+    tasks = _count_tasks(N, max(_ROWS, _SUMS // (W.shape[1] * W.itemsize)), threads)
     for t in prange(tasks):
         task = _apart(np.int64(t), tasks)
-        _product(spans, indices, values, task * N // tasks, (task + 1) * N // tasks, W, b, z)
+        _product(spans, indices, values, task * N // tasks, (task + 1) * N // tasks, W, H, b, z)
 
 
 @kernel
-def _count_tasks(N):
-    """Return in how many tasks N rows are shared out."""
-    return (N + _TASKS * _MOST_ROWS - 1) // (_TASKS * _MOST_ROWS) * _TASKS
+def _count_tasks(N, most, threads):
+    """Return in how many tasks of at most so many rows N are shared out: as many a thread, two if they are not few."""
+    share = (N + threads - 1) // threads
+    return min(N, max(1, min(2, share // _FEW), (share + most - 1) // most) * threads)
 
 
 @kernel
@@ -145,18 +166,21 @@ def _compress_row(X, i, first, last, indices, values, place):
     """Write the columns and the values of X[i, first:last] that are not 0 from ``place`` on; return where they end."""
     one = np.uint64(1)    # signed numbers would be looked at for being negative
     place = np.uint64(place)
-    whole = first + (last - first) // 64 * 64
-    for k in range(first, whole, 64):
-        bits = nonzero(X, i, k)
+    if last < 64:
+        for column in range(np.uint64(first), np.uint64(last)):
+            if X[i, column] != 0:
+                indices[place], values[place] = column, X[i, column]
+                place += one
+        return np.int64(place)
+    for k in range(first, last, 64):
+        begin = min(k, last - 64)    # the last 64 may be in part those that have been looked at
+        seen = np.uint64(k - begin)
+        bits = nonzero(X, i, begin) >> seen << seen
         while bits:
-            column = np.uint64(k) + lowest_bit(bits)
+            column = np.uint64(begin) + lowest_bit(bits)
             indices[place], values[place] = column, X[i, column]
             place += one
             bits &= bits - one
-    for column in range(np.uint64(whole), np.uint64(last)):
-        if X[i, column] != 0:
-            indices[place], values[place] = column, X[i, column]
-            place += one
     return np.int64(place)
 
 
@@ -199,7 +223,7 @@ def _skip(X, first, last, W, b, z):
             place = spans[c, i - 1, 1] if i else c * width * N
             spans[c, i, 0] = place
             spans[c, i, 1] = _compress_row(X, first + i, c * width, min(D, (c + 1) * width), indices, values, place)
-    _product(spans, indices, values, 0, N, W, b, z[first:last])
+    _product(spans, indices, values, 0, N, W, z.shape[1], b, z[first:last])
     unsound = 0
     for c in range(blocks):
         unsound += _unsound(values, spans[c, 0, 0], spans[c, N - 1, 1])
@@ -207,12 +231,10 @@ def _skip(X, first, last, W, b, z):
 
 
 @parallel_kernel
-def product_skipping(X, W, b, z):
+def product_skipping(X, W, b, z, threads):
     """z = X W + b for rows of any dtype as they are, read once; return how many numbers are not finite in z's dtype."""
     N = X.shape[0]
-    if N <= _MOST_ROWS:
-        return _skip(X, 0, N, W, b, z)
-    tasks, unsound = _count_tasks(N), 0
+    tasks, unsound = _count_tasks(N, _ROWS, threads), 0
     for task in prange(tasks):
         unsound += _skip(X, task * N // tasks, (task + 1) * N // tasks, W, b, z)
     return unsound
