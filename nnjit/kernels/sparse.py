@@ -280,9 +280,9 @@ def _transpose_block(spans, indices, values, c, first, last, turned, turned_indi
     for i in range(first, last):
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
             column = indices[p]
-            place = turned[column, 1]
+            place = np.uint64(turned[column, 1])
             turned_indices[place], turned_values[place] = i, values[p]
-            turned[column, 1] = place + 1
+            turned[column, 1] = place + np.uint64(1)
 
 
 @parallel_kernel
