@@ -5,7 +5,8 @@ no table and no call, so that LLVM evaluates one in every lane of a vector regis
 3 ulp of the true value, NaN and infinities included.
 
 Everything follows from one reduction [1]_: x = n ln 2 + r with n whole and |r| <= ln 2 / 2, whence e^x = 2^n e^r, where
-a short Taylor series gives e^r and 2^n is written as the bits of its exponent.
+a short Taylor series gives e^r and 2^n is written as the bits of its exponent. tanh, whose formula divides anyway, has e^r
+from a quotient whose series is shorter.
 
 .. [1] W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", Prentice-Hall, 1980, chapter 6.
 """
@@ -25,8 +26,8 @@ _EXP_BOUNDS_64 = (-746.0, 709.782712893384)
 
 _SHARE = 1024    # numbers a task: few, so that threads get as many as each other
 
-# tanh is 1 to the last bit long before 2x reaches this.
-_TANH_SATURATION = 40.0
+# tanh is 1 to the last bit long before x reaches this.
+_TANH_SATURATION = 20.0
 
 
 # ---- formulas -------------------------------------------------------------------------------------------------------
@@ -39,7 +40,7 @@ def exp(x):
     """e^x."""
     T = type(x)
     lowest, highest = _EXP_BOUNDS_32 if isinstance(x, np.float32) else _EXP_BOUNDS_64
-    n, r = _split(min(max(x, T(lowest)), T(highest)))
+    n, r = _split(min(max(x, T(lowest)), T(highest)), 1)
     half = np.rint(n * T(0.5))
     # 2^n may lie outside the range in which 2^n e^r still lies: hence two factors.
     e = (T(1) + _expm1_series(r)) * _two_to(half) * _two_to(n - half)
@@ -48,12 +49,13 @@ def exp(x):
 
 @formula
 def tanh(x):
-    """tanh x = sign(x) (1 - e^-2|x|) / (1 + e^-2|x|), from e^-2|x| - 1, which is accurate where it is near 0."""
+    """tanh x = (E - 1) / (E + 1) with E = e^2x = 2^n e^2t and e^2t = (C + t) / (C - t), where C = t coth t."""
     T = type(x)
-    n, r = _split(max(T(-2) * abs(x), T(-_TANH_SATURATION)))
-    power = _two_to(n)
-    t = power * _expm1_series(r) + (power - T(1))
-    return np.copysign(t / (t + T(2)), x)
+    n, t = _split(min(max(x, T(-_TANH_SATURATION)), T(_TANH_SATURATION)), 2)
+    power, c = _two_to(n), _coth_series(t)
+    less, more = power - T(1), power + T(1)
+    # C = 1 + c in two parts: its own rounding would be the largest error.
+    return (less + (c * less + t * more)) / (more + (c * more + t * less))
 
 
 @formula
@@ -73,11 +75,11 @@ def relu(x):
 
 
 @formula
-def _split(x):
-    """Return n, whole, and r with x = n ln 2 + r and |r| <= ln 2 / 2."""
+def _split(x, parts):
+    """Return n, whole, and r with x = n ln 2 / parts + r and |r| <= ln 2 / 2 / parts, for 1 or 2 parts."""
     T = type(x)
-    n = np.rint(x * T(_LOG2_E))
-    return n, x - n * T(_LN2_HI) - n * T(_LN2_LO)
+    n = np.rint(x * T(parts * _LOG2_E))
+    return n, x - n * T(_LN2_HI / parts) - n * T(_LN2_LO / parts)
 
 
 @formula
@@ -92,6 +94,18 @@ def _expm1_series(r):
     even = T(1 / 2) + s * (T(1 / 24) + s * even)
     odd = T(1 / 6) + s * (T(1 / 120) + s * odd)
     return r + s * (even + r * odd)
+
+
+@formula
+def _coth_series(t):
+    """t coth t - 1 for |t| <= ln 2 / 4: the sum of B_2k (2t)^2k / (2k)! with Bernoulli's numbers, in parts side by side."""
+    T = type(t)
+    s = t * t
+    s2 = s * s
+    rest = T(2 / 945)
+    if not isinstance(t, np.float32):
+        rest = rest - s * T(1 / 4725) + s2 * (T(2 / 93555) - s * T(1382 / 638512875))
+    return s * (T(1 / 3) - s * T(1 / 45) + s2 * rest)
 
 
 @formula
