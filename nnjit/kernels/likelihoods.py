@@ -71,7 +71,8 @@ def _share_out(y, w, weight, delta):
     loss = 0.0
     for i in range(delta.shape[0]):
         if w[i] == 0:
-            delta[i, :] = 0
+            for k in range(delta.shape[1]):
+                delta[i, k] = 0
             continue
         total = delta[i, 0]
         for k in range(1, delta.shape[1]):
@@ -212,7 +213,8 @@ def weigh(losses, errors, w, terms, delta):
     weight, loss, error = _sum(w), 0.0, 0.0
     for i in range(w.size):
         if w[i] == 0:
-            delta[i, :] = 0
+            for k in range(delta.shape[1]):
+                delta[i, k] = 0
             continue
         loss += w[i] * (_sum(losses[i]) / terms)
         error += w[i] * (_sum(errors[i]) / errors.shape[1])

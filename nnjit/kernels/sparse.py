@@ -41,42 +41,41 @@ _2, _4, _6, _8, _9, _13 = ((0,) * halves for halves in (2, 4, 6, 8, 9, 13))
 
 
 @kernel
-def _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, width):
-    """sums[i - first, strip] += sum of values[p] W[indices[p], strip] over block c of row i, where the strip begins at k.
+def _add_strip(spans, indices, values, W, k, begun, step, sums, width):
+    """sums[i, strip] = begun[i step, strip] + sum of values[p] W[indices[p], strip], where the strip begins at k.
 
-    A row's sums are in registers meanwhile. In the first block they begin with ``start`` (1, H).
+    ``spans`` has those of one block. A row's sums are in registers meanwhile.
     """
-    for i in range(last - first):
+    for i in range(spans.shape[0]):
         strip = load(begun, i * step, k, width)
-        for p in range(np.uint64(spans[c, first + i, 0]), np.uint64(spans[c, first + i, 1])):    # not looked at for a sign
+        for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
             keep_rolled()
             strip = add_scaled(strip, values[p], load(W, indices[p], k, width))
         store(sums, i, k, strip)
 
 
 @kernel
-def _add_block(spans, indices, values, c, first, last, W, k, halves, begun, step, sums):
+def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
     """`_add_strip` for a strip of so many halves; rows shorter than a vector, 0 of them, are summed up number by number."""
     if halves == 13:
-        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _13)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _13)
     elif halves == 9:
-        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _9)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _9)
     elif halves == 8:
-        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _8)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _8)
     elif halves == 6:
-        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _6)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _6)
     elif halves == 4:
-        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _4)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _4)
     elif halves == 2:
-        _add_strip(spans, indices, values, c, first, last, W, k, begun, step, sums, _2)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _2)
     else:
-        for i in range(last - first):
+        for i in range(spans.shape[0]):
             for j in range(W.shape[1]):
                 sums[i, j] = begun[i * step, j]
-            for p in range(spans[c, first + i, 0], spans[c, first + i, 1]):
-                v, row = values[p], indices[p]
+            for p in range(spans[i, 0], spans[i, 1]):
                 for j in range(W.shape[1]):
-                    sums[i, j] += v * W[row, j]
+                    sums[i, j] += values[p] * W[indices[p], j]
 
 
 @kernel
@@ -107,29 +106,28 @@ def _strip(halves, strips, s):
 
 
 @kernel
-def _first_sums(W, b):
-    start = np.empty((1, W.shape[1]), W.dtype)
-    for k in range(W.shape[1]):
-        start[0, k] = b[k] if k < b.size else 0
-    return start
-
-
-@kernel
 def _product(spans, indices, values, first, last, W, H, b, z):
-    """z[first:last] = x W + b, block by block and strip by strip, in rows of their own where those of z end within a half."""
+    """z[first:last] = x W + b, block by block and strip by strip.
+
+    Where the rows of z end within a half, the sums have rows of their own. So has ``b``, with which they begin.
+    """
     halves = _count_halves(W, H)
+    strips = _count_strips(halves)
     whole = z.shape[1] == W.shape[1] or z.shape[1] * z.itemsize == halves * _HALF
-    sums = z[first:last] if whole else np.empty((last - first, W.shape[1]), W.dtype)
-    start, strips = _first_sums(W, b), _count_strips(halves)
+    own = np.empty((1 if whole else 1 + last - first, W.shape[1]), W.dtype)
+    for k in range(W.shape[1]):
+        own[0, k] = b[k] if k < b.size else 0
+    sums = z[first:last] if whole else own[1:]
+    begun, step = own, 0
     for c in range(spans.shape[0]):
-        begun, step = (sums, 1) if c else (start, 0)
         for s in range(strips):
             vector, width = _strip(halves, strips, s)
-            _add_block(spans, indices, values, c, first, last, W, vector * BYTES // W.itemsize, width, begun, step, sums)
+            _add_block(spans[c, first:last], indices, values, W, vector * BYTES // W.itemsize, width, begun, step, sums)
+        begun, step = sums, 1
     if not whole:
-        for i in range(first, last):
+        for i in range(last - first):
             for k in range(z.shape[1]):
-                z[i, k] = sums[i - first, k]
+                z[first + i, k] = sums[i, k]
 
 
 @parallel_kernel
@@ -269,11 +267,14 @@ def _transpose_block(spans, indices, values, c, first, last, turned, turned_indi
     D = turned.shape[0]
     columns = range(c * block_width(D), min(D, (c + 1) * block_width(D)))
     for k in columns:
+        keep_rolled()
         turned[k, 1] = 0
     for p in range(np.uint64(spans[first, 0]), np.uint64(spans[last - 1, 1])):
+        keep_rolled()
         turned[indices[p], 1] += 1
     place = spans[first, 0]
     for k in columns:
+        keep_rolled()
         entries = turned[k, 1]
         turned[k, 0] = turned[k, 1] = place
         place += entries
@@ -294,6 +295,7 @@ def gather(cuts, indices, values, rows, spans, own_indices, own_values, turned, 
     N, blocks, place = rows.size, spans.shape[0], 0
     for c in range(blocks):
         for i in range(N):
+            keep_rolled()
             spans[c, i, 0] = place
             place += cuts[rows[i], c + 1] - cuts[rows[i], c]
             spans[c, i, 1] = place
