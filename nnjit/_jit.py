@@ -196,6 +196,10 @@ def get_threads():
     return numba.get_num_threads()
 
 
+# The same within a kernel: what Numba's own code for `prange` calls. Its public twin would keep a kernel out of the cache.
+count_threads = get_threads if numba.config.DISABLE_JIT else threads._iget_num_threads
+
+
 def threading_layer():
     """Return the name of the layer that runs Numba's threads, which it starts: "omp", "tbb" or "workqueue"."""
     if not threads._is_initialized:

@@ -337,7 +337,7 @@ class Panel:
             return delta
         if shape not in self._padded:
             self._padded[shape] = aligned(shape, delta.dtype)
-        self._padded[shape][:, :delta.shape[1]] = delta
+        kernel.pad(delta, self._padded[shape])
         return self._padded[shape]
 
 

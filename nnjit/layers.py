@@ -19,7 +19,6 @@ import math
 
 import numpy as np
 
-from ._jit import get_threads
 from .arrays import Panel, PassingRows, check_count, check_real
 from .kernels import activations, affine, dropout, images, sparse
 
@@ -70,9 +69,9 @@ class Dense:
     def forward(self, x, out, step=None):
         W, b = self.padded["W"], self.parameters["b"]
         if isinstance(x, Panel):
-            sparse.product(*x.arrays, W, self.units, b, out, get_threads())
+            sparse.product(*x.arrays, W, self.units, b, out)
         elif isinstance(x, PassingRows):
-            x.check(sparse.product_skipping(x.X, W, b, out, get_threads()), out.dtype)
+            x.check(sparse.product_skipping(x.X, W, b, out), out.dtype)
         else:
             affine.product(x, False, W, False, b, out)
         return out
@@ -80,7 +79,7 @@ class Dense:
     def backward(self, x, a, delta, dx, step=None):
         dW = self.padded_gradients["W"]
         if isinstance(x, Panel):
-            sparse.product(*x.transpose, x.pad(delta), self.units, self.no_bias, dW, get_threads())
+            sparse.product(*x.transpose, x.pad(delta), self.units, self.no_bias, dW)
         else:
             affine.product(x, True, delta, False, self.no_bias, dW)
         if self.bias:

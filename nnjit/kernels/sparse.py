@@ -9,12 +9,12 @@ A *matrix*, from which panels of any rows are gathered, has its entries row afte
 ``cuts[i, c] <= p < cuts[i, c + 1]``.
 
 Shapes: panels (N, D), spans (blocks, N, 2), b (H,) or (0,), z (N, H). W is (D, H), its rows padded with zeros to whole
-vectors; those shorter than one vector are as they are. Rows are shared out to ``threads``, on which no number depends.
+vectors; those shorter than one vector are as they are. How the rows are shared out to threads changes no number.
 """
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, parallel_kernel
+from .._jit import count_threads, kernel, parallel_kernel
 from .._simd import BYTES, add_scaled, keep_rolled, load, lowest_bit, nonzero, prefetch, put, store, take
 
 SLACK = 64           # places that follow a block's entries, and a matrix's: whole vectors are copied
@@ -131,18 +131,19 @@ def _product(spans, indices, values, first, last, W, H, b, z):
 
 
 @parallel_kernel
-def product(spans, indices, values, W, H, b, z, threads):
+def product(spans, indices, values, W, H, b, z):
     """z = x W + b for the panel x; for the panel xᵀ and W = delta, padded, z is dW."""
     N = z.shape[0]
-    tasks = _count_tasks(N, max(_ROWS, _SUMS // (W.shape[1] * W.itemsize)), threads)
+    tasks = _count_tasks(N, max(_ROWS, _SUMS // (W.shape[1] * W.itemsize)))
     for t in prange(tasks):
         task = _apart(np.int64(t), tasks)
         _product(spans, indices, values, task * N // tasks, (task + 1) * N // tasks, W, H, b, z)
 
 
 @kernel
-def _count_tasks(N, most, threads):
+def _count_tasks(N, most):
     """Return in how many tasks of at most so many rows N are shared out: as many a thread, two if they are not few."""
+    threads = count_threads()
     share = (N + threads - 1) // threads
     return min(N, max(1, min(2, share // _FEW), (share + most - 1) // most) * threads)
 
@@ -229,13 +230,21 @@ def _skip(X, first, last, W, b, z):
 
 
 @parallel_kernel
-def product_skipping(X, W, b, z, threads):
+def product_skipping(X, W, b, z):
     """z = X W + b for rows of any dtype as they are, read once; return how many numbers are not finite in z's dtype."""
     N = X.shape[0]
-    tasks, unsound = _count_tasks(N, _ROWS, threads), 0
+    tasks, unsound = _count_tasks(N, _ROWS), 0
     for task in prange(tasks):
         unsound += _skip(X, task * N // tasks, (task + 1) * N // tasks, W, b, z)
     return unsound
+
+
+@kernel
+def pad(delta, padded):
+    """Copy the rows of delta (N, H) into longer ones."""
+    for i in range(delta.shape[0]):
+        for k in range(delta.shape[1]):
+            padded[i, k] = delta[i, k]
 
 
 # ---- panels ---------------------------------------------------------------------------------------------------------
