@@ -111,7 +111,7 @@ _VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted befor
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
 
-def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, back=True):
+def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, way="back"):
     """Return ``X`` as rows to train on: checked, and cast once.
 
     Parameters
@@ -126,8 +126,8 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, back=T
         Whether zeros are left out; "auto" does so where most numbers are 0.
     takes_bytes : bool
         Whether the first layer divides images of bytes itself, batch by batch: they are then left as they are.
-    back : bool
-        Whether there is a way back, for which batches without zeros are transposed.
+    way : "back", "down" or "once"
+        Whether the rows go down and back again and again, down alone, or down once: what is laid out for it (`SparseRows`).
 
     Returns
     -------
@@ -146,7 +146,7 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, back=T
     if scipy.sparse.issparse(given) and sparse is False:
         given = given.toarray()
     if _leave_out_zeros(given, sparse):
-        rows = SparseRows(given, dtype, back)
+        rows = SparseRows(given, dtype, way)
         if not rows.finite:
             _refuse(given, dtype)
         return rows
@@ -160,7 +160,7 @@ def check_passing(X, input_shape, dtype, sparse="auto", takes_bytes=False):
     given = check_array(X, input_shape)
     few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= FEW
     if scipy.sparse.issparse(given) or not (few or _leave_out_zeros(given, sparse)):
-        return check_inputs(given, input_shape, dtype, sparse, takes_bytes, back=False)
+        return check_inputs(given, input_shape, dtype, sparse, takes_bytes, way="once")
     return PassingRows(given)
 
 
@@ -235,13 +235,13 @@ class SparseRows:
         Whether all values are.
     """
 
-    def __init__(self, matrix, dtype, back=True):
+    def __init__(self, matrix, dtype, way="back"):
         """Take a scipy.sparse matrix, or a C-contiguous array of real numbers, any dtype; the values become ``dtype``.
 
-        Without a way ``back``, the panels have no transpose.
+        On the ``way`` down the panels have no transpose; those of rows that go it once lie in the matrix, as its rows do.
         """
         N, D = self.shape = matrix.shape
-        self.dtype, self._back = dtype, back
+        self.dtype, self._way = dtype, way
         self.cuts = np.empty((N, -(-D // kernel.block_width(D)) + 1), np.int64)
         self._index = np.uint16 if D <= 2**16 else np.int32    # the smaller, the sooner they have come from memory
         if scipy.sparse.issparse(matrix):
@@ -276,12 +276,7 @@ class SparseRows:
         self._make_room(matrix.nnz)
         self.indices[:matrix.nnz], self.values[:matrix.nnz] = matrix.indices, cast(matrix.data, self.dtype)
         self.finite = bool(np.isfinite(self.values[:matrix.nnz]).all())
-        N, blocks = len(self.cuts), self.cuts.shape[1] - 1
-        row = np.repeat(np.arange(N), np.diff(matrix.indptr))
-        block = matrix.indices // kernel.block_width(self.shape[1])
-        in_block = np.bincount(row * blocks + block, minlength=N * blocks).reshape(N, blocks)
-        self.cuts[:, 0] = matrix.indptr[:-1]
-        self.cuts[:, 1:] = self.cuts[:, :1] + np.cumsum(in_block, axis=1)
+        kernel.cut(matrix.indptr, self.indices, self.shape[1], self.cuts)
 
     @property
     def nbytes(self):
@@ -293,6 +288,8 @@ class SparseRows:
 
     def __getitem__(self, rows):
         """Return the `Panel` of these rows: a new one for a slice; for an array of numbers one that the next such call reuses."""
+        if self._way == "once":
+            return self._panel_within(rows)
         if isinstance(rows, slice):
             rows = np.arange(len(self))[rows]
             panel = self._new_panel(len(rows), self._entries[rows].sum())
@@ -303,6 +300,10 @@ class SparseRows:
         kernel.gather(self.cuts, self.indices, self.values, rows, *panel.arrays, *panel.transpose)
         return panel
 
+    def _panel_within(self, rows):
+        cuts = self.cuts[rows].T
+        return Panel((cuts.shape[1], self.shape[1]), (np.stack((cuts[:-1], cuts[1:]), axis=2), self.indices, self.values))
+
     def _new_panel(self, N, entries):
         D, room = self.shape[1], int(entries) + (self.cuts.shape[1] - 1) * kernel.SLACK
 
@@ -310,8 +311,9 @@ class SparseRows:
             return np.empty((blocks, N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
 
         panel = arrays(self.cuts.shape[1] - 1, N, room, self._index)
-        blocks, index = -(-N // kernel.block_width(N)), self._index if N <= 2**16 else np.int32
-        return Panel((N, D), panel, arrays(blocks, D, room, index) if self._back else arrays(0, D, 0, index), self._padded)
+        index = self._index if N <= 2**16 else np.int32
+        turned = (-(-N // kernel.block_width(N)), D, room) if self._way == "back" else (0, D, 0)
+        return Panel((N, D), panel, arrays(*turned, index), self._padded)
 
 
 class Panel:
@@ -321,10 +323,10 @@ class Panel:
     ----------
     shape : (N, D)
     arrays, transpose : tuple of (spans, indices, values)
-        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N), without blocks where there is no way back.
+        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N), without blocks, or None, where there is no way back.
     """
 
-    def __init__(self, shape, arrays, transpose, padded):
+    def __init__(self, shape, arrays, transpose=None, padded=None):
         self.shape, self.arrays, self.transpose, self._padded = shape, arrays, transpose, padded
 
     def __len__(self):

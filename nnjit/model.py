@@ -312,7 +312,7 @@ class Sequential:
             raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, sample_weight)")
         if len(data) not in (2, 3):
             raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
-        return self._examples(*data, sparse=sparse, check=functools.partial(check_inputs, back=False))
+        return self._examples(*data, sparse=sparse, check=functools.partial(check_inputs, way="down"))
 
 
 def _check_layers(layers):

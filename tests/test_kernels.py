@@ -12,8 +12,8 @@ from nnjit.kernels import sparse as zeros
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
 SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 140, 133), (5, 9, 270),
-                                             (515, 9, 4), (300, 260, 18), (3, 70, 16), (4, 90, 45), (9, 66, 70), (3, 200, 100), (6, 30, 50),
-                                             (4, 20, 200)])
+                                             (515, 9, 4), (300, 260, 18), (3, 70, 16), (4, 90, 45), (9, 66, 70), (3, 200, 100),
+                                             (6, 30, 50), (4, 20, 200)])
 
 
 def close(got, expected, terms):
@@ -129,26 +129,34 @@ def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
         assert np.array_equal(unpacked(panel), x[10 * number:10 * number + 10])
 
 
-def test_without_a_way_back_there_is_no_transpose(rng):
+def test_on_the_way_down_there_is_no_transpose(rng):
+    """Once, the panel's entries are those of the matrix."""
     x = rows_with_zeros(rng, 30, 300, np.float64)
-    panels = [SparseRows(x, np.dtype(float), back)[:] for back in (True, False)]
-    assert [len(panel.transpose[0]) for panel in panels] == [1, 0]
-    for one_way, both in zip(panels[1].arrays[1:], panels[0].arrays[1:]):
-        for first, last in panels[1].arrays[0].reshape(-1, 2):
-            assert np.array_equal(one_way[first:last], both[first:last])
+    there_and_back = SparseRows(x, np.dtype(float))[3:20]
+    for way in ("down", "once"):
+        rows = SparseRows(x, np.dtype(float), way)
+        panel = rows[3:20]
+        assert panel.shape == (17, 300) and (way == "once") == (panel.arrays[2] is rows.values)
+        assert panel.transpose is None or len(panel.transpose[0]) == 0
+        assert np.array_equal(unpacked_rows(panel), unpacked(there_and_back)) and np.array_equal(unpacked_rows(panel), x[3:20])
+
+
+def unpacked_rows(panel, transposed=False):
+    """Return the rows of a panel, or of its transpose, with their zeros."""
+    spans, indices, values = panel.transpose if transposed else panel.arrays
+    matrix = np.zeros(panel.shape[::-1] if transposed else panel.shape)
+    for c, i in np.ndindex(spans.shape[:2]):
+        entries = slice(*spans[c, i])
+        assert (np.diff(indices[entries].astype(int)) > 0).all()
+        assert (indices[entries] // zeros.block_width(matrix.shape[1]) == c).all()
+        matrix[i, indices[entries]] = values[entries]
+    return matrix
 
 
 def unpacked(panel):
-    """Return the rows of a panel, read from it and from its transpose, with their zeros."""
-    N, D = panel.shape
-    x, transpose = np.zeros((N, D)), np.zeros((D, N))
-    for matrix, (spans, indices, values) in ((x, panel.arrays), (transpose, panel.transpose)):
-        for c, i in np.ndindex(spans.shape[:2]):
-            entries = slice(*spans[c, i])
-            assert (np.diff(indices[entries].astype(int)) > 0).all()
-            assert (indices[entries] // zeros.block_width(matrix.shape[1]) == c).all()
-            matrix[i, indices[entries]] = values[entries]
-    assert np.array_equal(x, transpose.T)
+    """Return the rows of a panel, of which the transpose has the same numbers."""
+    x = unpacked_rows(panel)
+    assert np.array_equal(x, unpacked_rows(panel, transposed=True).T)
     return x
 
 

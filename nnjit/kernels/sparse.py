@@ -210,6 +210,19 @@ def compress(X, place, cuts, indices, values):
 
 
 @kernel
+def cut(starts, columns, D, cuts):
+    """Find where the rows of a matrix go from one block to the next; row i, of ascending columns, begins at starts[i]."""
+    width = block_width(D)
+    for i in range(cuts.shape[0]):
+        p = starts[i]
+        for c in range(cuts.shape[1] - 1):
+            cuts[i, c] = p
+            while p < starts[i + 1] and columns[p] < (c + 1) * width:
+                p += 1
+        cuts[i, -1] = p
+
+
+@kernel
 def _skip(X, first, last, W, b, z):
     """z[first:last] = X W + b, by way of a panel in which every block has room for all its numbers."""
     N, D = last - first, X.shape[1]
