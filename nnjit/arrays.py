@@ -323,7 +323,8 @@ class Panel:
     ----------
     shape : (N, D)
     arrays, transpose : tuple of (spans, indices, values)
-        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N), without blocks, or None, where there is no way back.
+        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N): without blocks, or None, where there is no
+        way back.
     """
 
     def __init__(self, shape, arrays, transpose=None, padded=None):
