@@ -40,7 +40,7 @@ def exp(x):
     """e^x."""
     T = type(x)
     lowest, highest = _EXP_BOUNDS_32 if isinstance(x, np.float32) else _EXP_BOUNDS_64
-    n, r = _split(min(max(x, T(lowest)), T(highest)), 1)
+    n, r = _split(min(max(x, T(lowest)), T(highest)), T(1))
     half = np.rint(n * T(0.5))
     # 2^n may lie outside the range in which 2^n e^r still lies: hence two factors.
     e = (T(1) + _expm1_series(r)) * _two_to(half) * _two_to(n - half)
@@ -51,7 +51,7 @@ def exp(x):
 def tanh(x):
     """tanh x = (E - 1) / (E + 1) with E = e^2x = 2^n e^2t and e^2t = (C + t) / (C - t), where C = t coth t."""
     T = type(x)
-    n, t = _split(min(max(x, T(-_TANH_SATURATION)), T(_TANH_SATURATION)), 2)
+    n, t = _split(min(max(x, T(-_TANH_SATURATION)), T(_TANH_SATURATION)), T(2))
     power, c = _two_to(n), _coth_series(t)
     less, more = power - T(1), power + T(1)
     # C = 1 + c in two parts: its own rounding would be the largest error.

@@ -3,6 +3,7 @@
 Shapes: x (N, D), W and dW (D, H), b (H,), z and delta (N, H). Without biases, ``b`` has the size 0. The rows of W and dW may
 be padded, which is left as it is.
 """
+import numpy as np
 from numba import prange
 
 from .._blas import multiply
@@ -39,7 +40,8 @@ def product(A, transpose_A, B, transpose_B, b, C):
         across += across % 2
     height, width = (N + down - 1) // down, (H + across - 1) // across
     if down * across == 1:
-        _product_block(A, transpose_A, B, transpose_B, b, C, 0, 0, N, H)
+        first = np.int64(0)    # for a literal 0 the block would be compiled anew
+        _product_block(A, transpose_A, B, transpose_B, b, C, first, first, N, H)
     else:
         for task in prange(down * across):
             i, j = task // across * height, task % across * width
