@@ -103,7 +103,19 @@ def test_sparse_rows(rng, dtype, shape, batch):
 
 
 @DTYPES
-@pytest.mark.parametrize("shape", [(1, 30, 100), (7, 30, 100), (1300, 300, 100), (300, 20, 7)])
+def test_sparse_products_of_every_width(rng, dtype):
+    """Whatever strips a row is cut into, every number of it is summed up once, and none behind it."""
+    x = rng.normal(size=(3, 2)).astype(dtype)
+    panel = SparseRows(x, np.dtype(dtype))[:]
+    for H in range(1, 420):
+        W, b, z = rng.normal(size=(2, H)).astype(dtype), rng.normal(size=H).astype(dtype), np.full((4, H), np.nan, dtype)
+        zeros.product(*panel.arrays, with_padding(W), H, b, z[:3])
+        close(z[:3], naive.affine(x, W, b), 2)
+        assert np.isnan(z[3]).all()
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(1, 30, 100), (7, 30, 100), (17, 30, 100), (1300, 300, 100), (300, 20, 7)])
 def test_sparse_products_share_out_their_rows(rng, dtype, shape):
     """Fewer rows than threads, and several tasks a thread: the bits are those of the rows one by one."""
     N, D, H = shape

@@ -22,8 +22,9 @@ _AHEAD = 4           # rows
 _NARROWEST = 112     # columns of a block: of W there most stays in the nearest cache
 _MOST_BLOCKS = 16
 _SUMS = 2**18        # bytes of the sums of one task, which stay in the second cache
-_ROWS = 128          # of one task, if they are so wide that fewer would be in that
-_FEW = 64            # rows that are not worth sharing out
+_ROWS = 128          # of one task, however wide they are
+_FEW = 64            # rows that are not worth another task
+_ALONE = 16          # rows of X that are not worth waking the threads for
 
 
 @kernel
@@ -80,9 +81,9 @@ def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
 
 @kernel
 def _count_halves(W, H):
-    """Return how many halves of a vector H numbers of a row of W take; an odd one is a whole one unless there is a strip for it.
+    """Return how many halves of a vector H numbers of a row of W take, or 0 where W has rows shorter than a vector.
 
-    0 where W has rows shorter than a vector.
+    They are made even, unless there is a strip for the odd one: 13 are one strip, and from 21 on the last strip has 8 and it.
     """
     half = _HALF // W.itemsize
     if W.shape[1] < 2 * half:
@@ -94,7 +95,7 @@ def _count_halves(W, H):
 @kernel
 def _count_strips(halves):
     """Return in how many strips, as wide as each other or a vector less, a row is worked on."""
-    return 1 if halves == 13 else (halves // 2 + 3) // 4 + (halves == 0)
+    return 1 if halves == 0 or halves == 13 else (halves // 2 + 3) // 4
 
 
 @kernel
@@ -246,6 +247,8 @@ def _skip(X, first, last, W, b, z):
 def product_skipping(X, W, b, z):
     """z = X W + b for rows of any dtype as they are, read once; return how many numbers are not finite in z's dtype."""
     N = X.shape[0]
+    if N <= _ALONE:
+        return _skip(X, 0, N, W, b, z)
     tasks, unsound = _count_tasks(N, _ROWS), 0
     for task in prange(tasks):
         unsound += _skip(X, task * N // tasks, (task + 1) * N // tasks, W, b, z)
