@@ -133,7 +133,10 @@ def _product(spans, indices, values, first, last, W, H, b, z):
 
 @parallel_kernel
 def product(spans, indices, values, W, H, b, z):
-    """z = x W + b for the panel x; for the panel xᵀ and W = delta, padded, z is dW."""
+    """z = x W + b for the panel x; for the panel xᵀ and W = delta, padded, z is dW.
+
+    z may be padded, too: what is behind its H numbers becomes 0 or stays as it is.
+    """
     N = z.shape[0]
     tasks = _count_tasks(N, max(_ROWS, _SUMS // (W.shape[1] * W.itemsize)))
     for t in prange(tasks):
