@@ -489,18 +489,20 @@ def test_an_out_dir_without_permission(capsys, tmp_path):
 
 # ---- signals, pipes and terminals -----------------------------------------------------------------------------------
 
-def heed_ctrl_c():
-    """In a new process: a shell's background job ignores it, and so do all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@pytest.fixture
+def heeds_ctrl_c():
+    """A new process heeds it: where a shell's background job ignores it, so do all that it starts."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @trains
 @posix
-def test_ctrl_c_leaves_what_was_done(tmp_path):
+def test_ctrl_c_leaves_what_was_done(tmp_path, heeds_ctrl_c):
     options = "--data digits --epochs 1000000 --threads 1 --out-dir out"
     with subprocess.Popen([*MODULE, "train", *options.split()], cwd=tmp_path, env=environment(), text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                          preexec_fn=heed_ctrl_c) as process:
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
         try:
             assert process.stderr.readline().startswith("epoch 1/1000000")
             os.killpg(process.pid, signal.SIGINT)
