@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
-from numba.core import caching, event
+from numba.core import caching, codegen, compiler, event
 from numba.np.ufunc import parallel as threads
 
 # May be reordered and fused, so that sums vectorise. `nnan` and `ninf` stay out: a NaN must remain visible.
@@ -41,11 +41,44 @@ def formula(function):
 def _compile(function, **options):
     if numba.config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)    # compiled arithmetic does not warn either
-    # A private kernel is called by other kernels alone: what would let Python call it is not compiled.
-    compiled = numba.njit(function, error_model="numpy", nogil=True, no_cfunc_wrapper=True,
-                          no_cpython_wrapper=function.__name__.startswith("_"), **options)
-    _enable_cache(compiled)
+    # A private kernel is called by other kernels alone: what would let Python call it is not compiled, and no file is kept.
+    private = function.__name__.startswith("_")
+    compiled = numba.njit(function, error_model="numpy", nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=private,
+                          pipeline_class=_PartCompiler if private else compiler.Compiler, **options)
+    if not private:
+        _enable_cache(compiled)
     return compiled
+
+
+class _Part(codegen.JITCodeLibrary):
+    """The code of a private kernel, which becomes machine code as a part of its callers' alone.
+
+    Numba would write machine code for every kernel on the way from the innermost to the outermost, each with all within it:
+    a tenth of the compilation.
+    """
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    # Numba asks for the machine code, and gives it an environment; there is none.
+
+    def get_pointer_to_function(self, name):
+        return 0
+
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, name, environment):
+        pass
+
+
+class _PartCompiler(compiler.Compiler):
+    """Numba's compiler, which writes into a `_Part`."""
+
+    def __init__(self, typing_context, target, library, *rest):
+        super().__init__(typing_context, target, _Part(target.codegen(), "part"), *rest)
 
 
 _clock = event.TimingListener()

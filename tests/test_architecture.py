@@ -97,7 +97,7 @@ def test_kernels_are_compiled_in_one_way():
         options = function.targetoptions
         assert options["nogil"] and options["error_model"] == "numpy", name
         assert isinstance(options["fastmath"], set) and not options["fastmath"] & {"nnan", "ninf", "fast"}, name
-        assert isinstance(function._cache, _jit._KernelCache), name
+        assert isinstance(function._cache, _jit._KernelCache) != function.__name__.startswith("_"), name
     assert not (_jit.FASTMATH | _jit.FORMULA_MATH) & {"nnan", "ninf", "fast"}
 
 
