@@ -38,7 +38,7 @@ def block_width(D):
 _HALF = BYTES // 2
 
 # The widths of strips, in halves of a vector.
-_2, _4, _6, _8, _9, _13 = ((0,) * halves for halves in (2, 4, 6, 8, 9, 13))
+_2, _4, _6, _8, _10, _12, _13 = ((0,) * halves for halves in (2, 4, 6, 8, 10, 12, 13))
 
 
 @kernel
@@ -60,8 +60,10 @@ def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
     """`_add_strip` for a strip of so many halves; rows shorter than a vector, 0 of them, are summed up number by number."""
     if halves == 13:
         _add_strip(spans, indices, values, W, k, begun, step, sums, _13)
-    elif halves == 9:
-        _add_strip(spans, indices, values, W, k, begun, step, sums, _9)
+    elif halves == 12:
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _12)
+    elif halves == 10:
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _10)
     elif halves == 8:
         _add_strip(spans, indices, values, W, k, begun, step, sums, _8)
     elif halves == 6:
@@ -83,19 +85,19 @@ def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
 def _count_halves(W, H):
     """Return how many halves of a vector H numbers of a row of W take, or 0 where W has rows shorter than a vector.
 
-    They are made even, unless there is a strip for the odd one: 13 are one strip, and from 21 on the last strip has 8 and it.
+    They are made even, unless every strip has 12 of them and the last one the odd one.
     """
     half = _HALF // W.itemsize
     if W.shape[1] < 2 * half:
         return 0
     halves = (H + half - 1) // half
-    return halves if halves == 13 or halves > 20 else halves + halves % 2
+    return halves if halves > 12 and halves % 12 == 1 else halves + halves % 2
 
 
 @kernel
 def _count_strips(halves):
-    """Return in how many strips, as wide as each other or a vector less, a row is worked on."""
-    return 1 if halves == 0 or halves == 13 else (halves // 2 + 3) // 4
+    """Return in how many strips, of up to 6 vectors, as wide as each other or a vector less, a row is worked on."""
+    return max(1, (halves // 2 + 5) // 6)
 
 
 @kernel
