@@ -9,8 +9,12 @@ import math
 
 import numpy as np
 
-from .._jit import formula, kernel
+from numba import prange
+
+from .._jit import formula, kernel, parallel_kernel
 from .activations import exp, exponentials
+
+_SHARE = 2560    # numbers a task; the sums of the tasks are added up in order
 
 
 @kernel
@@ -92,16 +96,31 @@ def _share_out(y, w, weight, delta):
 
 
 @kernel
+def _categorical_share(z, y, w, weight, delta, sums):
+    """Write the deltas of some rows, and their losses and right decisions into ``sums``, (2,)."""
+    distances, sums[1] = _shift(z, y, w, delta)
+    exponentials(delta)
+    sums[0] = distances + _share_out(y, w, weight, delta)
+
+
+@parallel_kernel
 def categorical(z, y, w, delta):
     """Cross-entropy of softmax(z): l_i = -sum_k y_ik log p_ik from the logits, delta_i = w_i (p_i - y_i) / sum w.
 
     z, delta: (N, K), delta may be z; y: (N,) int64 class numbers, or (N, K) rows of probabilities; w: (N,).
     Returns (sum w l, sum of w over the rows whose largest p is that of y, sum w) in float64.
     """
-    weight = _sum(w)
-    distances, hits = _shift(z, y, w, delta)
-    exponentials(delta)
-    return distances + _share_out(y, w, weight, delta), hits, weight
+    N, weight = z.shape[0], _sum(w)
+    height = max(1, _SHARE // z.shape[1])
+    shares = (N + height - 1) // height
+    sums = np.empty((shares, 2))
+    if shares == 1:
+        _categorical_share(z, y, w, weight, delta, sums[0])
+    else:
+        for share in prange(shares):
+            rows = slice(share * height, min(N, (share + 1) * height))
+            _categorical_share(z[rows], y[rows], w[rows], weight, delta[rows], sums[share])
+    return _sum(sums[:, 0]), _sum(sums[:, 1]), weight
 
 
 # ---- independent units ----------------------------------------------------------------------------------------------
