@@ -476,6 +476,23 @@ def test_adam(rng, dtype, betas, weight_decay):
     close(W, expected, 4 * len(gradients))
 
 
+@DTYPES
+def test_what_a_step_keeps_becomes_0_before_it_is_denormal(rng, dtype):
+    """Some processors take a hundred times as long for such numbers."""
+    W, gradients = steps(rng, dtype, 1500)
+    gradients[1:] = 0
+    by_momentum, by_adam = W.copy(), W.copy()
+    velocity, m, v = np.zeros((3, W.size), dtype)
+    for t, g in enumerate(gradients, 1):
+        updates.sgd_momentum(by_momentum, g, velocity, 0.1, 0.5, False, 0.0)
+        updates.adam(by_adam, g, m, v, t, 0.1, 0.5, 0.6, 1e-7, 0.0)
+        for kept in (velocity, m, v):
+            assert np.all((np.abs(kept) >= np.finfo(dtype).tiny) | (kept == 0))
+    assert not (velocity.any() or m.any() or v.any())
+    close(by_momentum, naive.sgd(W.astype(float), gradients.astype(float), 0.1, 0.5), 2)
+    close(by_adam, naive.adam(W.astype(float), gradients.astype(float), 0.1, 0.5, 0.6), 100)
+
+
 # One parameter, W = 1, under the gradients 1, -2, 3; learning rate 1/2, b1 = 1/2, b2 = 3/4, epsilon 1, by hand:
 #
 #   t   g   m = m/2 + g/2         v = 3v/4 + g²/4           m' = m / (1 - 1/2^t)     v' = v / (1 - (3/4)^t)

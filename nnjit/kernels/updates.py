@@ -1,10 +1,15 @@
-"""Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of one dtype."""
+"""Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of one dtype.
+
+What a step keeps for the next ones decays by a factor a step where the gradient is 0, as for an input that is 0 in most
+batches. Below the smallest normal number a processor may take a hundred times as long for it, and some multiples of the
+smallest number of all never get smaller. So what is nearly there becomes 0 (`_settled`).
+"""
 import math
 
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, parallel_kernel
+from .._jit import formula, kernel, parallel_kernel
 
 _SHARE = 2048    # parameters a task: few, so that threads get as many as each other
 
@@ -25,6 +30,17 @@ def clip(g, most):
     if factor < 1:
         for i in range(g.size):
             g[i] *= g.dtype.type(factor)
+
+
+_LEAST_32, _LEAST_64 = (float(np.finfo(dtype).tiny / np.finfo(dtype).eps) for dtype in (np.float32, np.float64))
+
+
+@formula
+def _settled(x):
+    """x, or 0 where its size is below 1e-31 (float64: 1e-292): a learning rate's share of that is a normal number yet."""
+    T = type(x)
+    least = _LEAST_32 if isinstance(x, np.float32) else _LEAST_64
+    return T(0) if abs(x) < T(least) else x
 
 
 @kernel
@@ -53,7 +69,7 @@ def sgd_momentum(W, g, velocity, learning_rate, momentum, nesterov, weight_decay
     lr, mu, shrink = T(learning_rate), T(momentum), T(learning_rate * weight_decay)
     for i in range(W.size):
         step = lr * g[i]
-        v = mu * velocity[i] - step
+        v = _settled(mu * velocity[i] - step)
         velocity[i] = v
         W[i] += (mu * v - step if nesterov else v) - shrink * W[i]
 
@@ -66,8 +82,9 @@ def _adam_share(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_de
     unbias = T(1 / (1 - beta_2**t))
     eps, shrink = T(epsilon), T(learning_rate * weight_decay)
     for i in range(W.size):
-        m[i] = b1 * m[i] + new_1 * g[i]
+        m[i] = _settled(b1 * m[i] + new_1 * g[i])
         v[i] = b2 * v[i] + new_2 * (g[i] * g[i])
+        v[i] = v[i] if m[i] != 0 else _settled(v[i])
         W[i] -= rate * m[i] / (math.sqrt(v[i] * unbias) + eps) + shrink * W[i]
 
 
