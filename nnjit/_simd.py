@@ -6,7 +6,7 @@ half of that. A `Tile` is a few of them that are worked on together, a `Strip` a
 """
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
@@ -165,6 +165,57 @@ def lowest_bit(typing, bits):
     def generate(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
     return types.uint64(types.uint64), generate
+
+
+# ---- numbers that are moved together --------------------------------------------------------------------------------
+
+# Whether the processor has an instruction for it. Without one, `squeeze` is right, but slower than a number at a time.
+SQUEEZES = not numba.config.DISABLE_JIT and binding.get_host_cpu_features().get("avx512f", False)
+
+
+@intrinsic
+def squeeze(typing, M, i, k, bits, columns, values, place):
+    """For every bit j of 64 that is 1, write k + j and M[i, k + j] into two arrays, from ``place`` on; return where they end.
+
+    Of what is behind, up to a vector is overwritten. M: of any dtype; its numbers become those of ``values``.
+    """
+    def generate(context, builder, signature, args):
+        address, align = _address(context, builder, signature, args)
+        k, bits, place = (context.cast(builder, args[n], signature.args[n], kind)
+                          for n, kind in ((2, columns.dtype), (3, types.uint64), (6, types.intp)))
+        number, lanes = context.get_value_type(values.dtype), _lanes(values.dtype)
+        vectors = [ir.VectorType(context.get_value_type(M.dtype), lanes)] * (64 // lanes)
+        for first, source in zip(range(0, 64, lanes), _places(builder, address, vectors)):
+            part = builder.trunc(builder.lshr(bits, ir.Constant(bits.type, first)), ir.IntType(lanes))
+            chosen = builder.bitcast(part, ir.VectorType(ir.IntType(1), lanes))
+            kind = ir.VectorType(k.type, lanes)
+            here = builder.add(_splat(builder, k, kind), ir.Constant(kind, list(range(first, first + lanes))))
+            row = _convert(builder, builder.load(source, align=align), M.dtype, number)
+            for array, n, vector in ((columns, 4, here), (values, 5, row)):
+                start = builder.gep(context.make_array(array)(context, builder, args[n]).data, [place])
+                together = _move_together(builder, vector, chosen)
+                builder.store(together, builder.bitcast(start, vector.type.as_pointer()), align=array.dtype.bitwidth // 8)
+            place = builder.add(place, builder.zext(builder.ctpop(part), place.type))
+        return place
+    return types.intp(M, i, k, bits, columns, values, place), generate
+
+
+def _move_together(builder, vector, chosen):
+    """Return a vector that begins with the numbers that are chosen, and has anything behind them."""
+    name = f"llvm.experimental.vector.compress.v{vector.type.count}{vector.type.element.intrinsic_name}"
+    kind = ir.FunctionType(vector.type, [vector.type, chosen.type, vector.type])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [vector, chosen, ir.Constant(vector.type, ir.Undefined)])
+
+
+def _convert(builder, vector, dtype, number):
+    """Return the vector of numbers of ``dtype`` as one of the LLVM type ``number``, float or double."""
+    kind = ir.VectorType(number, vector.type.count)
+    if not isinstance(dtype, types.Float):
+        return (builder.sitofp if dtype.signed else builder.uitofp)(vector, kind)
+    if vector.type == kind:
+        return vector
+    return (builder.fptrunc if dtype.bitwidth == 64 else builder.fpext)(vector, kind)
 
 
 # ---- tiles ----------------------------------------------------------------------------------------------------------

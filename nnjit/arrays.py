@@ -257,7 +257,7 @@ class SparseRows:
         A part has room for all its numbers, so that it is read once: memory that is never written to is never taken.
         """
         parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(len(X)), min(len(X), get_threads()))]
-        rooms = [np.size(X[part]) if X.size < _VERY_MANY else np.count_nonzero(X[part]) for part in parts]
+        rooms = [kernel.SLACK + (np.size(X[part]) if X.size < _VERY_MANY else np.count_nonzero(X[part])) for part in parts]
         *starts, room = 0, *itertools.accumulate(rooms)
         self._make_room(room)
         with ThreadPoolExecutor(len(parts)) as threads:
@@ -265,15 +265,15 @@ class SparseRows:
                                   parts, starts)
             self.finite = not any(unsound)
 
-    def _make_room(self, entries):
-        self.indices, self.values = np.empty(entries + kernel.SLACK, self._index), np.empty(entries + kernel.SLACK, self.dtype)
+    def _make_room(self, places):
+        self.indices, self.values = np.empty(places, self._index), np.empty(places, self.dtype)
 
     def _take(self, matrix):
         matrix = scipy.sparse.csr_array(matrix)
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        self._make_room(matrix.nnz)
+        self._make_room(matrix.nnz + kernel.SLACK)
         self.indices[:matrix.nnz], self.values[:matrix.nnz] = matrix.indices, cast(matrix.data, self.dtype)
         self.finite = bool(np.isfinite(self.values[:matrix.nnz]).all())
         kernel.cut(matrix.indptr, self.indices, self.shape[1], self.cuts)

@@ -1,10 +1,12 @@
 """The kernels of affine maps, dropout, likelihoods and updates against their naive twins and published values."""
 import naive
+import numba
 import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from nnjit import arrays
+from nnjit import _simd, arrays
+from nnjit._jit import get_threads
 from nnjit.arrays import SparseRows, padded_shape
 from nnjit.kernels import affine, dropout, likelihoods, updates
 from nnjit.kernels import sparse as zeros
@@ -187,8 +189,8 @@ def test_sparse_rows_hold_the_matrix(rng, form):
 @pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
 def test_dense_rows_lose_their_zeros(rng, given):
     """Of any dtype, in widths on both sides of a vector and of a block; kept, or on the way down."""
-    for N, D in [(1, 1), (3, 64), (20, 65), (40, 1100)]:
-        x = (rows_with_zeros(rng, N, D, float) * 20).astype(given)
+    for N, D, shift in [(1, 1, 0), (3, 64, 0), (20, 65, 0), (40, 1100, 0), (40, 1100, 200)]:    # of the last, none is 0
+        x = (rows_with_zeros(rng, N, D, float) * 20 + shift).astype(given)
         rows = SparseRows(x, np.dtype(np.float32))
         expected = SparseRows(sparse.csr_array(x.astype(np.float32)), np.dtype(np.float32))
         assert rows.finite and expected.finite
@@ -204,12 +206,32 @@ def test_dense_rows_lose_their_zeros(rng, given):
         assert np.array_equal(z, z_kept)
 
 
+@pytest.mark.compiled
+@DTYPES
+@pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
+def test_squeeze_is_a_number_at_a_time(rng, dtype, given):
+    """On any processor, though kernels use it on some alone."""
+    @numba.njit
+    def squeeze(X, i, k, bits, columns, values, place):
+        return _simd.squeeze(X, i, k, bits, columns, values, place)
+
+    X = rng.integers(100, size=(3, 90)).astype(given)
+    for chosen in (rng.random(64) < 0.3, np.zeros(64, bool), np.ones(64, bool)):
+        columns, values = np.zeros(100, np.uint16), np.zeros(100, dtype)
+        bits = np.uint64(sum(1 << int(j) for j in np.flatnonzero(chosen)))
+        assert squeeze(X, 1, 20, bits, columns, values, 5) == 5 + chosen.sum()
+        found = slice(5, 5 + chosen.sum())
+        assert np.array_equal(columns[found], 20 + np.flatnonzero(chosen))
+        assert np.array_equal(values[found], X[1, 20:84][chosen])
+        assert not (columns[:5].any() or values[:5].any())
+
+
 def test_very_many_numbers_are_counted_first(rng, monkeypatch):
     """There is then room for the entries alone."""
     monkeypatch.setattr(arrays, "_VERY_MANY", 1)
     x = rows_with_zeros(rng, 30, 70, np.float64)
     rows = SparseRows(x, np.dtype(float))
-    assert rows.values.size == np.count_nonzero(x) + zeros.SLACK
+    assert rows.values.size == np.count_nonzero(x) + min(30, get_threads()) * zeros.SLACK
     assert np.array_equal(unpacked(rows[:]), x)
 
 

@@ -8,7 +8,6 @@ them the loss and the delta of the batch.
 import math
 
 import numpy as np
-
 from numba import prange
 
 from .._jit import formula, kernel, parallel_kernel

@@ -15,10 +15,11 @@ import numpy as np
 from numba import prange
 
 from .._jit import count_threads, kernel, parallel_kernel
-from .._simd import BYTES, add_scaled, keep_rolled, load, lowest_bit, nonzero, prefetch, put, store, take
+from .._simd import BYTES, SQUEEZES, add_scaled, keep_rolled, load, lowest_bit, nonzero, prefetch, put, squeeze, store, take
 
-SLACK = 64           # places that follow a block's entries, and a matrix's: whole vectors are copied
-_AHEAD = 4           # rows
+SLACK = 64           # places that follow a block's entries, and a part's of a matrix: whole vectors are written
+_AHEAD = 4           # rows that are gathered
+_ROWS_AHEAD = 2      # rows that are read
 _NARROWEST = 112     # columns of a block: of W there most stays in the nearest cache
 _MOST_BLOCKS = 16
 _SUMS = 2**18        # bytes of the sums of one task, which stay in the second cache
@@ -168,7 +169,10 @@ def _apart(t, tasks):
 
 @kernel
 def _compress_row(X, i, first, last, indices, values, place):
-    """Write the columns and the values of X[i, first:last] that are not 0 from ``place`` on; return where they end."""
+    """Write the columns and the values of X[i, first:last] that are not 0 from ``place`` on; return where they end.
+
+    Up to `SLACK` places behind them are overwritten, too.
+    """
     one = np.uint64(1)    # signed numbers would be looked at for being negative
     place = np.uint64(place)
     if last < 64:
@@ -181,6 +185,11 @@ def _compress_row(X, i, first, last, indices, values, place):
         begin = min(k, last - 64)    # the last 64 may be in part those that have been looked at
         seen = np.uint64(k - begin)
         bits = nonzero(X, i, begin) >> seen << seen
+        if SQUEEZES:
+            for line in range(begin, begin + 64, max(1, BYTES // X.itemsize)):
+                prefetch(X, (i + _ROWS_AHEAD) * X.shape[1] + line)
+            place = np.uint64(squeeze(X, i, begin, bits, indices, values, place))
+            continue
         while bits:
             column = np.uint64(begin) + lowest_bit(bits)
             indices[place], values[place] = column, X[i, column]
@@ -235,10 +244,11 @@ def _skip(X, first, last, W, b, z):
     width = block_width(D)
     blocks = (D + width - 1) // width
     spans = np.empty((blocks, N, 2), np.int64)
-    indices, values = np.empty(N * D, np.int32), np.empty(N * D, z.dtype)
+    room = N * width + SLACK
+    indices, values = np.empty(blocks * room, np.int32), np.empty(blocks * room, z.dtype)
     for i in range(N):
         for c in range(blocks):
-            place = spans[c, i - 1, 1] if i else c * width * N
+            place = spans[c, i - 1, 1] if i else c * room
             spans[c, i, 0] = place
             spans[c, i, 1] = _compress_row(X, first + i, c * width, min(D, (c + 1) * width), indices, values, place)
     _product(spans, indices, values, 0, N, W, z.shape[1], b, z[first:last])
