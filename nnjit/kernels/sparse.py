@@ -342,7 +342,7 @@ def gather(cuts, indices, values, rows, spans, own_indices, own_values, turned, 
         place += SLACK
     height = block_width(N)
     for t in prange(blocks):
-        c = _apart(np.int64(t), blocks)
+        c = np.int64(t)    # a thread has neighbours, which share the cache lines of a row
         _gather_block(cuts, indices, values, rows, c, spans[c], own_indices, own_values)
         for r in range(turned.shape[0]):
             _transpose_block(spans[c], own_indices, own_values, c, r * height, min(N, (r + 1) * height), turned[r],
