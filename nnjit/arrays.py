@@ -159,14 +159,14 @@ def check_passing(X, input_shape, dtype, sparse="auto", takes_bytes=False):
     """Return ``X`` as rows to go down once: as `check_inputs`, but zeros are left out on the way (`PassingRows`)."""
     given = check_array(X, input_shape)
     few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= FEW
-    if scipy.sparse.issparse(given) or not (few or _leave_out_zeros(given, sparse)):
-        return check_inputs(given, input_shape, dtype, sparse, takes_bytes, way="once")
-    return PassingRows(given)
+    if isinstance(given, np.ndarray) and (few or _leave_out_zeros(given, sparse)):
+        return PassingRows(given)
+    return check_inputs(given, input_shape, dtype, sparse, takes_bytes, way="once")
 
 
 def check_array(X, input_shape):
     """Return X as a scipy.sparse matrix or a C-contiguous array of real numbers and of the right shape."""
-    if not scipy.sparse.issparse(X):
+    if isinstance(X, np.ndarray) or not scipy.sparse.issparse(X):
         X = as_numbers("X", X)
     elif X.dtype.kind not in "buif":
         raise TypeError(f"X: got {X.dtype}, expected an array of real numbers")
