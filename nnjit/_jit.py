@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
 from numba.core import caching, codegen, compiler, compiler_machinery, event, typed_passes
 from numba.np.ufunc import parallel as threads
 
@@ -86,11 +87,14 @@ class _Loop(_Part):
     """The body of a `prange` loop, or one of the two functions that Numba puts between it and the kernel.
 
     Each has the one before within it. They are optimised once, as parts of the kernel, where Numba would do it four times: a
-    sixth of the compilation.
+    sixth of the compilation. There all have to be inlined, or the counts of references to arrays would remain in the loop, for
+    which threads wait for each other.
     """
 
     def _optimize_final_module(self):
-        pass
+        for function in self.get_defined_functions():
+            if function.linkage == llvm.Linkage.external:
+                function.add_function_attribute("alwaysinline")
 
 
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)

@@ -251,3 +251,18 @@ print(json.dumps(hashlib.sha256(model.vector.tobytes()).hexdigest()))
 """
     compiled, cached = (run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) for _ in range(2))
     assert cached == compiled
+
+
+@pytest.mark.compiled
+def test_a_loop_counts_no_references(run_python, tmp_path):
+    """Threads would wait for each other at every count."""
+    code = """
+import json
+import numpy as np
+from nnjit.arrays import SparseRows
+from nnjit.kernels import sparse
+SparseRows(np.eye(9), np.dtype(float))[np.arange(5)]
+[assembly] = sparse.gather.inspect_asm().values()
+print(json.dumps("NRT_incref" in assembly))
+"""
+    assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) is False
