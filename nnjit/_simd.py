@@ -6,8 +6,8 @@ half of that. A `Tile` is a few of them that are worked on together, a `Strip` a
 """
 import numba
 import numpy as np
-from llvmlite import binding, ir
-from numba.core import cgutils, types
+from llvmlite import ir
+from numba.core import cgutils, codegen, types
 from numba.extending import intrinsic, models, register_model
 
 BYTES = 64
@@ -169,8 +169,9 @@ def lowest_bit(typing, bits):
 
 # ---- numbers that are moved together --------------------------------------------------------------------------------
 
-# Whether the processor has an instruction for it. Without one, `squeeze` is right, but slower than a number at a time.
-SQUEEZES = not numba.config.DISABLE_JIT and binding.get_host_cpu_features().get("avx512f", False)
+_features = codegen.get_host_cpu_features() if numba.config.CPU_FEATURES is None else numba.config.CPU_FEATURES
+# Whether Numba compiles for an instruction that does it. Without one, `squeeze` is right, but slower than a number at a time.
+SQUEEZES = not numba.config.DISABLE_JIT and "+avx512f" in _features.split(",")
 
 
 @intrinsic

@@ -185,7 +185,7 @@ def _compress_row(X, i, first, last, indices, values, place):
         begin = min(k, last - 64)    # the last 64 may be in part those that have been looked at
         seen = np.uint64(k - begin)
         bits = nonzero(X, i, begin) >> seen << seen
-        if SQUEEZES:
+        if SQUEEZES:    # fast enough to wait for the memory
             for line in range(begin, begin + 64, max(1, BYTES // X.itemsize)):
                 prefetch(X, (i + _ROWS_AHEAD) * X.shape[1] + line)
             place = np.uint64(squeeze(X, i, begin, bits, indices, values, place))

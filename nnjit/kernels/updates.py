@@ -84,7 +84,7 @@ def _adam_share(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_de
     for i in range(W.size):
         m[i] = _settled(b1 * m[i] + new_1 * g[i])
         v[i] = b2 * v[i] + new_2 * (g[i] * g[i])
-        v[i] = v[i] if m[i] != 0 else _settled(v[i])
+        v[i] = v[i] if m[i] != 0 else _settled(v[i])    # beside an m that is not 0, a v of 0 would make a leap of the step
         W[i] -= rate * m[i] / (math.sqrt(v[i] * unbias) + eps) + shrink * W[i]
 
 
