@@ -107,6 +107,7 @@ def cast(values, dtype):
 SPARSE_BELOW = 0.45   # density under which the zeros are left out, and that takes less time than dense products
 _SAMPLE = 250         # rows looked at to find the density
 FEW = 8              # rows that pass in the same way whatever their density
+_SORTED_ABOVE = 832   # bytes of a row of delta, for which a batch's entries are sorted by column
 _VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted before there is room made for them
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
@@ -287,33 +288,39 @@ class SparseRows:
         return self.shape[0]
 
     def __getitem__(self, rows):
-        """Return the `Panel` of these rows: a new one for a slice; for an array of numbers one that the next such call reuses."""
-        if self._way == "once":
-            return self._panel_within(rows)
-        if isinstance(rows, slice):
-            rows = np.arange(len(self))[rows]
-            panel = self._new_panel(len(rows), self._entries[rows].sum())
-        else:
-            if len(rows) not in self._panels:
-                self._panels[len(rows)] = self._new_panel(len(rows), len(rows) * self._entries.max())
-            panel = self._panels[len(rows)]
-        kernel.gather(self.cuts, self.indices, self.values, rows, *panel.arrays, *panel.transpose)
-        return panel
+        """Return the `Panel` of these rows: laid out anew for a slice; for an array of numbers one that the next such call reuses."""
+        if not isinstance(rows, slice):
+            return self._gathered(rows)
+        return self._panel_within(rows) if self._way == "once" else self._laid_out(*rows.indices(len(self))[:2])
 
     def _panel_within(self, rows):
         cuts = self.cuts[rows].T
         return Panel((cuts.shape[1], self.shape[1]), (np.stack((cuts[:-1], cuts[1:]), axis=2), self.indices, self.values))
 
-    def _new_panel(self, N, entries):
-        D, room = self.shape[1], int(entries) + (self.cuts.shape[1] - 1) * kernel.SLACK
+    def _gathered(self, rows):
+        N, D = len(rows), self.shape[1]
+        if N not in self._panels:
+            room = N * (int(self._entries.max()) + kernel.SLACK)
+            self._panels[N] = self._new_arrays(N, D, room), self._new_arrays(D, N, room)
+        arrays, transpose = self._panels[N]
+        kernel.gather(self.cuts, self.indices, self.values, rows, *arrays)
+        return Panel((N, D), arrays, transpose, self._padded)
 
-        def arrays(blocks, N, room, index):
-            return np.empty((blocks, N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
+    def _laid_out(self, first, last):
+        N, D = last - first, self.shape[1]
+        entries = int(self._entries[first:last].sum())
+        arrays = self._new_arrays(N, D, entries + (self.cuts.shape[1] - 1) * kernel.SLACK)
+        kernel.lay_out(self.cuts, self.indices, self.values, first, *arrays)
+        panel = Panel((N, D), arrays, self._new_arrays(D, N, entries) if self._way == "back" else None, self._padded)
+        if self._way == "back":
+            panel.turn()
+        return panel
 
-        panel = arrays(self.cuts.shape[1] - 1, N, room, self._index)
-        index = self._index if N <= 2**16 else np.int32
-        turned = (-(-N // kernel.block_width(N)), D, room) if self._way == "back" else (0, D, 0)
-        return Panel((N, D), panel, arrays(*turned, index), self._padded)
+    def _new_arrays(self, N, D, room):
+        """Return the spans, indices and values of a panel (N, D) with room for so many entries."""
+        blocks = -(-D // kernel.block_width(D))
+        index = self._index if D <= 2**16 else np.int32
+        return np.empty((blocks, N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
 
 
 class Panel:
@@ -323,15 +330,26 @@ class Panel:
     ----------
     shape : (N, D)
     arrays, transpose : tuple of (spans, indices, values)
-        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N): without blocks, or None, where there is no
+        The panel, as `kernels.sparse` takes it, and that of its transpose (D, N), which `turn` fills; None where there is no
         way back.
     """
 
     def __init__(self, shape, arrays, transpose=None, padded=None):
         self.shape, self.arrays, self.transpose, self._padded = shape, arrays, transpose, padded
+        self._turned = False
 
     def __len__(self):
         return self.shape[0]
+
+    def turn(self):
+        """Sort the entries to the transpose, unless that is done."""
+        if not self._turned:
+            kernel.turn(*self.arrays, *self.transpose)
+            self._turned = True
+
+    def by_row(self, delta):
+        """Return whether a weight gradient is added up row by row: nothing is sorted, and for ``delta`` it would not pay."""
+        return not self._turned and delta.shape[1] * delta.itemsize <= _SORTED_ABOVE
 
     def pad(self, delta):
         """Return ``delta`` (N, H) with the rows of `padded_shape`, in an array that panels of one matrix share."""

@@ -78,7 +78,10 @@ class Dense:
 
     def backward(self, x, a, delta, dx, step=None):
         dW = self.padded_gradients["W"]
-        if isinstance(x, Panel):
+        if isinstance(x, Panel) and x.by_row(delta):
+            sparse.gradient(*x.arrays, x.pad(delta), self.units, dW)
+        elif isinstance(x, Panel):
+            x.turn()
             sparse.product(*x.transpose, x.pad(delta), self.units, self.no_bias, dW)
         else:
             affine.product(x, True, delta, False, self.no_bias, dW)

@@ -261,8 +261,7 @@ import json
 import numpy as np
 from nnjit.arrays import SparseRows
 from nnjit.kernels import sparse
-SparseRows(np.eye(9), np.dtype(float))[np.arange(5)]
-[assembly] = sparse.gather.inspect_asm().values()
-print(json.dumps("NRT_incref" in assembly))
+SparseRows(np.eye(9), np.dtype(float))[np.arange(5)].turn()
+print(json.dumps(["NRT_incref" in assembly for kernel in (sparse.gather, sparse.turn) for assembly in kernel.inspect_asm().values()]))
 """
-    assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) is False
+    assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == [False, False]

@@ -1,12 +1,15 @@
-"""The affine map z = x W + b for rows with many zeros, which are left out. The weight gradient is the same map of the transpose.
+"""The affine map z = x W + b for rows with many zeros, which are left out, and its weight gradient.
 
 A batch of rows without their zeros is a *panel*. Its columns come in blocks (`block_width`); in block c, row i has the columns
-``indices[p]`` and the values ``values[p]`` for ``spans[c, i, 0] <= p < spans[c, i, 1]``, the columns ascending. What a block
-has of all the rows lies together: a kernel goes through it in one direction, while the block's rows of W stay in the nearest
-cache.
+``indices[p]`` and the values ``values[p]`` for ``spans[c, i, 0] <= p < spans[c, i, 1]``, the columns ascending. A kernel goes
+through a block with all the rows, while the block's rows of W stay in the nearest cache.
 
-A *matrix*, from which panels of any rows are gathered, has its entries row after row: those of row i in block c are
-``cuts[i, c] <= p < cuts[i, c + 1]``.
+A *matrix*, from which panels of any rows are made, has its entries row after row: those of row i in block c are
+``cuts[i, c] <= p < cuts[i, c + 1]``. A panel that is used once is *gathered*: its rows are copied as they are. One that is used
+again and again is *laid out*: what a block has of all the rows lies together, so that memory is read in one direction.
+
+The weight gradient is added up row by row, or is the product of the transpose, a panel to which the entries are sorted: that
+pays where it is used again and again, or delta is wide. Either way the same numbers are added in the same order.
 
 Shapes: panels (N, D), spans (blocks, N, 2), b (H,) or (0,), z (N, H). W is (D, H), its rows padded with zeros to whole
 vectors; those shorter than one vector are as they are. How the rows are shared out to threads changes no number.
@@ -18,7 +21,7 @@ from .._jit import count_threads, kernel, parallel_kernel
 from .._simd import BYTES, SQUEEZES, add_scaled, keep_rolled, load, lowest_bit, nonzero, prefetch, put, squeeze, store, take
 
 SLACK = 64           # places that follow a block's entries, and a part's of a matrix: whole vectors are written
-_AHEAD = 4           # rows that are gathered
+_AHEAD = 4           # rows for whose entries the processor, which cannot know where they lie, would wait
 _ROWS_AHEAD = 2      # rows that are read
 _NARROWEST = 112     # columns of a block: of W there most stays in the nearest cache
 _MOST_BLOCKS = 16
@@ -43,12 +46,23 @@ _2, _4, _6, _8, _10, _12, _13 = ((0,) * halves for halves in (2, 4, 6, 8, 10, 12
 
 
 @kernel
+def _ask_for(spans, i, indices, values):
+    """Have the first entries of row i of a block fetched, if there is one: a cache line of columns and three of values."""
+    if i < spans.shape[0]:
+        place = spans[i, 0]
+        prefetch(indices, place)
+        for line in range(3):
+            prefetch(values, place + line * BYTES // values.itemsize)
+
+
+@kernel
 def _add_strip(spans, indices, values, W, k, begun, step, sums, width):
     """sums[i, strip] = begun[i step, strip] + sum of values[p] W[indices[p], strip], where the strip begins at k.
 
     ``spans`` has those of one block. A row's sums are in registers meanwhile.
     """
     for i in range(spans.shape[0]):
+        _ask_for(spans, i + _AHEAD, indices, values)
         strip = load(begun, i * step, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
             keep_rolled()
@@ -136,7 +150,7 @@ def _product(spans, indices, values, first, last, W, H, b, z):
 
 @parallel_kernel
 def product(spans, indices, values, W, H, b, z):
-    """z = x W + b for the panel x; for the panel xᵀ and W = delta, padded, z is dW.
+    """z = x W + b for the panel x; for its transpose and W = delta, padded, z is dW.
 
     z may be padded, too: what is behind its H numbers becomes 0 or stays as it is.
     """
@@ -163,6 +177,60 @@ def _apart(t, tasks):
     the middle.
     """
     return 2 * t if 2 * t < tasks else 2 * t + 1 - tasks - tasks % 2
+
+
+# ---- sums to rows ---------------------------------------------------------------------------------------------------
+
+@kernel
+def _spread_strip(spans, indices, values, delta, k, dW, width):
+    """dW[indices[p], strip] += values[p] delta[i, strip], where the strip begins at k. ``spans`` has those of one block."""
+    for i in range(spans.shape[0]):
+        _ask_for(spans, i + _AHEAD, indices, values)
+        strip = load(delta, i, k, width)
+        for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
+            keep_rolled()
+            store(dW, indices[p], k, add_scaled(load(dW, indices[p], k, width), values[p], strip))
+
+
+@kernel
+def _spread_block(spans, indices, values, delta, k, halves, dW):
+    """`_spread_strip` for a strip of so many halves; rows shorter than a vector, 0 of them, are added number by number."""
+    if halves == 13:
+        _spread_strip(spans, indices, values, delta, k, dW, _13)
+    elif halves == 12:
+        _spread_strip(spans, indices, values, delta, k, dW, _12)
+    elif halves == 10:
+        _spread_strip(spans, indices, values, delta, k, dW, _10)
+    elif halves == 8:
+        _spread_strip(spans, indices, values, delta, k, dW, _8)
+    elif halves == 6:
+        _spread_strip(spans, indices, values, delta, k, dW, _6)
+    elif halves == 4:
+        _spread_strip(spans, indices, values, delta, k, dW, _4)
+    elif halves == 2:
+        _spread_strip(spans, indices, values, delta, k, dW, _2)
+    else:
+        for i in range(spans.shape[0]):
+            for p in range(spans[i, 0], spans[i, 1]):
+                for j in range(dW.shape[1]):
+                    dW[indices[p], j] += values[p] * delta[i, j]
+
+
+@parallel_kernel
+def gradient(spans, indices, values, delta, H, dW):
+    """dW = xᵀ delta for the panel x; the rows of delta are padded to whole vectors at least.
+
+    A task has a block of columns, whose rows of dW stay in the nearest cache, strip by strip, while the rows of x come by.
+    """
+    D, blocks = dW.shape[0], spans.shape[0]
+    width, halves = block_width(D), _count_halves(dW, H)
+    strips = _count_strips(halves)
+    for t in prange(blocks):
+        c = _apart(np.int64(t), blocks)
+        dW[c * width:min(D, (c + 1) * width)] = 0
+        for s in range(strips):
+            vector, wide = _strip(halves, strips, s)
+            _spread_block(spans[c], indices, values, delta, vector * BYTES // dW.itemsize, wide, dW)
 
 
 # ---- leaving out the zeros ------------------------------------------------------------------------------------------
@@ -288,31 +356,79 @@ def _copy(source, first, last, target, place):
 
 
 @kernel
-def _gather_block(cuts, indices, values, rows, c, spans, own_indices, own_values):
-    N = rows.size
-    for i in range(N):
-        if i + _AHEAD < N:    # they lie anywhere: the processor, which cannot know where, would wait for the memory
-            ahead = cuts[rows[i + _AHEAD], c]
-            prefetch(indices, ahead)
-            prefetch(values, ahead)
-            prefetch(values, ahead + BYTES // values.itemsize)
-        first, last = cuts[rows[i], c], cuts[rows[i], c + 1]
-        _copy(indices, first, last, own_indices, spans[i, 0])
-        _copy(values, first, last, own_values, spans[i, 0])
+def _gather_rows(cuts, indices, values, rows, first, last, place, spans, own_indices, own_values):
+    for i in range(first, last):
+        if i + _AHEAD < last:
+            row = rows[i + _AHEAD]
+            for p in range(cuts[row, 0], cuts[row, -1], BYTES // indices.itemsize):
+                prefetch(indices, p)
+            for p in range(cuts[row, 0], cuts[row, -1], BYTES // values.itemsize):
+                prefetch(values, p)
+        if i + 2 * _AHEAD < last:
+            prefetch(cuts, rows[i + 2 * _AHEAD] * cuts.shape[1])
+        begin, end = cuts[rows[i], 0], cuts[rows[i], -1]
+        for c in range(spans.shape[0]):
+            spans[c, i, 0], spans[c, i, 1] = cuts[rows[i], c] - begin + place, cuts[rows[i], c + 1] - begin + place
+        _copy(indices, begin, end, own_indices, place)
+        _copy(values, begin, end, own_values, place)
+        place += end - begin
+
+
+@parallel_kernel
+def gather(cuts, indices, values, rows, spans, own_indices, own_values):
+    """Make the panel of the rows with the numbers ``rows`` of a matrix. It has room for as many entries for any of them."""
+    N, threads = rows.size, count_threads()
+    room = own_values.size // N
+    for t in prange(threads):
+        task = np.int64(t)
+        first, last = task * N // threads, (task + 1) * N // threads
+        _gather_rows(cuts, indices, values, rows, first, last, first * room, spans, own_indices, own_values)
+
+
+@parallel_kernel
+def lay_out(cuts, indices, values, first, spans, own_indices, own_values):
+    """Make the panel of a matrix's rows from ``first`` on, block after block."""
+    blocks, N, _ = spans.shape
+    place = 0
+    for c in range(blocks):
+        for i in range(N):
+            keep_rolled()
+            spans[c, i, 0] = place
+            place += cuts[first + i, c + 1] - cuts[first + i, c]
+            spans[c, i, 1] = place
+        place += SLACK
+    for c in prange(blocks):
+        for i in range(N):
+            begin, end = cuts[first + i, c], cuts[first + i, c + 1]
+            _copy(indices, begin, end, own_indices, spans[c, i, 0])
+            _copy(values, begin, end, own_values, spans[c, i, 0])
 
 
 @kernel
-def _transpose_block(spans, indices, values, c, first, last, turned, turned_indices, turned_values):
-    """Sort the entries that the rows from ``first`` to before ``last`` have in block c by column: count, then lay in place."""
+def _count_entries(spans):
+    """Return how many entries these blocks have."""
+    count = 0
+    for c in range(spans.shape[0]):
+        for i in range(spans.shape[1]):
+            count += spans[c, i, 1] - spans[c, i, 0]
+    return count
+
+
+@kernel
+def _turn_block(spans, indices, values, c, first, last, place, turned, turned_indices, turned_values):
+    """Sort what the rows from ``first`` to before ``last`` have in block c by column, from ``place`` on: count, then lay in place.
+
+    Returns where the entries end.
+    """
     D = turned.shape[0]
     columns = range(c * block_width(D), min(D, (c + 1) * block_width(D)))
     for k in columns:
         keep_rolled()
         turned[k, 1] = 0
-    for p in range(np.uint64(spans[first, 0]), np.uint64(spans[last - 1, 1])):
-        keep_rolled()
-        turned[indices[p], 1] += 1
-    place = spans[first, 0]
+    for i in range(first, last):
+        for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
+            keep_rolled()
+            turned[indices[p], 1] += 1
     for k in columns:
         keep_rolled()
         entries = turned[k, 1]
@@ -321,29 +437,20 @@ def _transpose_block(spans, indices, values, c, first, last, turned, turned_indi
     for i in range(first, last):
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
             column = indices[p]
-            place = np.uint64(turned[column, 1])
-            turned_indices[place], turned_values[place] = i, values[p]
-            turned[column, 1] = place + np.uint64(1)
+            target = np.uint64(turned[column, 1])
+            turned_indices[target], turned_values[target] = i, values[p]
+            turned[column, 1] = target + np.uint64(1)
+    return place
 
 
 @parallel_kernel
-def gather(cuts, indices, values, rows, spans, own_indices, own_values, turned, turned_indices, turned_values):
-    """Make the panel x of the rows with the numbers ``rows`` of a matrix, and the panel xᵀ: its spans ``turned`` and entries.
-
-    Where ``turned`` has no blocks, xᵀ is left out.
-    """
-    N, blocks, place = rows.size, spans.shape[0], 0
-    for c in range(blocks):
-        for i in range(N):
-            keep_rolled()
-            spans[c, i, 0] = place
-            place += cuts[rows[i], c + 1] - cuts[rows[i], c]
-            spans[c, i, 1] = place
-        place += SLACK
+def turn(spans, indices, values, turned, turned_indices, turned_values):
+    """Make the panel xᵀ, its spans ``turned`` and entries, of the panel x."""
+    blocks, N, _ = spans.shape
     height = block_width(N)
     for t in prange(blocks):
-        c = np.int64(t)    # a thread has neighbours, which share the cache lines of a row
-        _gather_block(cuts, indices, values, rows, c, spans[c], own_indices, own_values)
+        c = _apart(np.int64(t), blocks)
+        place = _count_entries(spans[:c])
         for r in range(turned.shape[0]):
-            _transpose_block(spans[c], own_indices, own_values, c, r * height, min(N, (r + 1) * height), turned[r],
-                             turned_indices, turned_values)
+            place = _turn_block(spans[c], indices, values, c, r * height, min(N, (r + 1) * height), place, turned[r],
+                                turned_indices, turned_values)
