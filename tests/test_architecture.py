@@ -262,6 +262,7 @@ import numpy as np
 from nnjit.arrays import SparseRows
 from nnjit.kernels import sparse
 SparseRows(np.eye(9), np.dtype(float))[np.arange(5)].turn()
-print(json.dumps(["NRT_incref" in assembly for kernel in (sparse.gather, sparse.turn) for assembly in kernel.inspect_asm().values()]))
+kernels = sparse.gather, sparse.turn
+print(json.dumps(["NRT_incref" in assembly for kernel in kernels for assembly in kernel.inspect_asm().values()]))
 """
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == [False, False]

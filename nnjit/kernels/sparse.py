@@ -416,10 +416,7 @@ def _count_entries(spans):
 
 @kernel
 def _turn_block(spans, indices, values, c, first, last, place, turned, turned_indices, turned_values):
-    """Sort what the rows from ``first`` to before ``last`` have in block c by column, from ``place`` on: count, then lay in place.
-
-    Returns where the entries end.
-    """
+    """Sort what the rows from ``first`` to before ``last`` have in block c by column, from ``place`` on; return its end."""
     D = turned.shape[0]
     columns = range(c * block_width(D), min(D, (c + 1) * block_width(D)))
     for k in columns:
