@@ -288,7 +288,7 @@ class SparseRows:
         return self.shape[0]
 
     def __getitem__(self, rows):
-        """Return the `Panel` of these rows: laid out anew for a slice; gathered, into arrays that the next reuses, for numbers."""
+        """Return the `Panel` of these rows: laid out anew for a slice; for numbers gathered, into arrays used again."""
         if not isinstance(rows, slice):
             return self._gathered(rows)
         return self._panel_within(rows) if self._way == "once" else self._laid_out(*rows.indices(len(self))[:2])
