@@ -143,7 +143,7 @@ def test_sparse_products_share_out_their_rows(rng, dtype, shape):
     rows = SparseRows(x, np.dtype(dtype))
     z, skipping, alone = np.full((3, N, H), np.nan, dtype)
     zeros.product(*rows[:].arrays, W, H, b, z)
-    assert zeros.product_skipping(x, W, b, skipping) == 0
+    assert not zeros.product_skipping(x, W, b, skipping)
     for i in range(0, N, 100):
         zeros.product(*rows[i:i + 1].arrays, W, H, b, alone[i:i + 1])
     assert np.array_equal(z, skipping) and np.array_equal(z[::100], alone[::100])
@@ -221,7 +221,7 @@ def test_dense_rows_lose_their_zeros(rng, given):
             assert np.array_equal(rows.values[entries], expected.values[those])
         W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
-        assert zeros.product_skipping(x, W, b, z) == 0
+        assert not zeros.product_skipping(x, W, b, z)
         zeros.product(*rows[:].arrays, W, 17, b, z_kept)
         assert np.array_equal(z, z_kept)
 
@@ -267,12 +267,19 @@ def test_as_many_columns_as_there_are_words(D):
     assert z == 23 and (dW[0], dW[-1], dW.sum()) == (2, 3, 5)
 
 
-def test_numbers_that_are_not_finite_are_counted():
-    x = np.array([[1.0, np.nan, 0.0], [np.inf, 2.0, 1e300]])
-    W, z = np.ones((3, 2), np.float32), np.empty((2, 2), np.float32)
-    with np.errstate(over="ignore"):
-        assert zeros.product_skipping(x, W, W[0, :0], z) == 3
-        assert not SparseRows(x, np.dtype(np.float32)).finite and not SparseRows(sparse.csr_array(x), np.dtype(np.float32)).finite
+@pytest.mark.parametrize("number", [np.nan, -np.inf, 1e300])
+def test_a_number_that_is_not_finite_is_found(rng, number):
+    """Wherever it stands, also if it is too large for the dtype alone; in few rows, and in several tasks."""
+    W, z = np.ones((90, 2), np.float32), np.empty((40, 2), np.float32)
+    for i, k in [(0, 0), (0, 89), (17, 50), (39, 3), (39, 89)]:
+        x = rows_with_zeros(rng, 40, 90, float)
+        assert SparseRows(x, np.dtype(np.float32)).finite and not zeros.product_skipping(x, W, W[0, :0], z)
+        x[i, k] = number
+        with np.errstate(over="ignore"):
+            assert not SparseRows(x, np.dtype(np.float32)).finite
+            assert not SparseRows(sparse.csr_array(x), np.dtype(np.float32)).finite
+            assert zeros.product_skipping(x, W, W[0, :0], z)
+            assert zeros.product_skipping(x[i:i + 1], W, W[0, :0], z[:1])
 
 
 def test_sparse_rows_add_up_repeated_entries():

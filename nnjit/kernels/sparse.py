@@ -268,27 +268,27 @@ def _compress_row(X, i, first, last, indices, values, place):
 
 @kernel
 def _unsound(values, first, last):
-    """Return how many of values[first:last] are not finite."""
-    count = 0
-    for p in range(first, last):
-        count += values[p] - values[p] != 0
-    return count
+    """Return whether some of values[first:last] is not finite."""
+    unsound = False
+    for p in range(np.uint64(first), np.uint64(last)):
+        unsound |= values[p] - values[p] != 0
+    return unsound
 
 
 @kernel
 def compress(X, place, cuts, indices, values):
     """Write the rows of X without their zeros, as those of a matrix, one after the other from ``place`` on.
 
-    Returns how many numbers are not finite in the dtype of ``values``.
+    Returns whether some number is not finite in the dtype of ``values``.
     """
     N, D = X.shape
-    width, unsound = block_width(D), 0
+    width, unsound = block_width(D), False
     for i in range(N):
         cuts[i, 0] = place
         for c in range(cuts.shape[1] - 1):
             place = _compress_row(X, i, c * width, min(D, (c + 1) * width), indices, values, place)
             cuts[i, c + 1] = place
-        unsound += _unsound(values, cuts[i, 0], place)
+        unsound |= _unsound(values, cuts[i, 0], place)
     return unsound
 
 
@@ -320,22 +320,22 @@ def _skip(X, first, last, W, b, z):
             spans[c, i, 0] = place
             spans[c, i, 1] = _compress_row(X, first + i, c * width, min(D, (c + 1) * width), indices, values, place)
     _product(spans, indices, values, 0, N, W, z.shape[1], b, z[first:last])
-    unsound = 0
+    unsound = False
     for c in range(blocks):
-        unsound += _unsound(values, spans[c, 0, 0], spans[c, N - 1, 1])
+        unsound |= _unsound(values, spans[c, 0, 0], spans[c, N - 1, 1])
     return unsound
 
 
 @parallel_kernel
 def product_skipping(X, W, b, z):
-    """z = X W + b for rows of any dtype as they are, read once; return how many numbers are not finite in z's dtype."""
+    """z = X W + b for rows of any dtype as they are, read once; return whether some number is not finite in z's dtype."""
     N = X.shape[0]
     if N <= _ALONE:
         return _skip(X, 0, N, W, b, z)
     tasks, unsound = _count_tasks(N, _ROWS), 0
     for task in prange(tasks):
         unsound += _skip(X, task * N // tasks, (task + 1) * N // tasks, W, b, z)
-    return unsound
+    return unsound > 0
 
 
 @kernel
