@@ -46,23 +46,12 @@ _2, _4, _6, _8, _10, _12, _13 = ((0,) * halves for halves in (2, 4, 6, 8, 10, 12
 
 
 @kernel
-def _ask_for(spans, i, indices, values):
-    """Have the first entries of row i of a block fetched, if there is one: a cache line of columns and three of values."""
-    if i < spans.shape[0]:
-        place = spans[i, 0]
-        prefetch(indices, place)
-        for line in range(3):
-            prefetch(values, place + line * BYTES // values.itemsize)
-
-
-@kernel
 def _add_strip(spans, indices, values, W, k, begun, step, sums, width):
     """sums[i, strip] = begun[i step, strip] + sum of values[p] W[indices[p], strip], where the strip begins at k.
 
     ``spans`` has those of one block. A row's sums are in registers meanwhile.
     """
     for i in range(spans.shape[0]):
-        _ask_for(spans, i + _AHEAD, indices, values)
         strip = load(begun, i * step, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
             keep_rolled()
@@ -180,6 +169,16 @@ def _apart(t, tasks):
 
 
 # ---- sums to rows ---------------------------------------------------------------------------------------------------
+
+@kernel
+def _ask_for(spans, i, indices, values):
+    """Have the first entries of row i of a block fetched, if there is one: a cache line of columns and three of values."""
+    if i < spans.shape[0]:
+        place = spans[i, 0]
+        prefetch(indices, place)
+        for line in range(3):
+            prefetch(values, place + line * BYTES // values.itemsize)
+
 
 @kernel
 def _spread_strip(spans, indices, values, delta, k, dW, width):
