@@ -289,9 +289,9 @@ class SparseRows:
 
     def __getitem__(self, rows):
         """Return the `Panel` of these rows: laid out anew for a slice; for numbers gathered, into arrays used again."""
-        if not isinstance(rows, slice):
-            return self._gathered(rows)
-        return self._panel_within(rows) if self._way == "once" else self._laid_out(*rows.indices(len(self))[:2])
+        if self._way == "once":
+            return self._panel_within(rows)
+        return self._laid_out(*rows.indices(len(self))[:2]) if isinstance(rows, slice) else self._gathered(rows)
 
     def _panel_within(self, rows):
         cuts = self.cuts[rows].T
@@ -311,9 +311,10 @@ class SparseRows:
         entries = int(self._entries[first:last].sum())
         arrays = self._new_arrays(N, D, entries + (self.cuts.shape[1] - 1) * kernel.SLACK)
         kernel.lay_out(self.cuts, self.indices, self.values, first, *arrays)
-        panel = Panel((N, D), arrays, self._new_arrays(D, N, entries) if self._way == "back" else None, self._padded)
-        if self._way == "back":
-            panel.turn()
+        if self._way == "down":
+            return Panel((N, D), arrays)
+        panel = Panel((N, D), arrays, self._new_arrays(D, N, entries), self._padded)
+        panel.turn()
         return panel
 
     def _new_arrays(self, N, D, room):

@@ -171,6 +171,7 @@ def test_on_the_way_down_there_is_no_transpose(rng):
         rows = SparseRows(x, np.dtype(float), way)
         panel = rows[3:20]
         assert panel.shape == (17, 300) and (way == "once") == (panel.arrays[2] is rows.values)
+        assert (way == "once") == (rows[np.arange(3, 20)].arrays[2] is rows.values)
         assert panel.transpose is None
         assert np.array_equal(unpacked_rows(panel), unpacked(there_and_back)) and np.array_equal(unpacked_rows(panel), x[3:20])
 
