@@ -95,6 +95,33 @@ def load(typing, M, i, k, width):
 
 
 @intrinsic
+def load_within(typing, M, i, k, width):
+    """Return the strip that begins at M[i, k], as `load` does, with 0 for what lies behind the end of the row."""
+    def generate(context, builder, signature, args):
+        address, align = _address(context, builder, signature, args)
+        row = cgutils.unpack_tuple(builder, context.make_array(M)(context, builder, args[0]).shape, 2)[1]
+        left = builder.sub(row, context.cast(builder, args[2], k, types.intp))
+        kind = context.get_value_type(signature.return_type)
+        strip, first = ir.Constant(kind, ir.Undefined), 0
+        for j, place in enumerate(_places(builder, address, kind.elements)):
+            strip = builder.insert_value(strip, _load_some(builder, place, align, kind.elements[j], first, left), j)
+            first += kind.elements[j].count
+        return strip
+    return Strip(M.dtype, len(width))(M, i, k, width), generate
+
+
+def _load_some(builder, place, align, vector, first, left):
+    """Return the vector at an address, which holds the numbers from ``first`` on, with 0 for those from ``left`` on."""
+    lanes = ir.VectorType(left.type, vector.count)
+    numbers = ir.Constant(lanes, list(range(first, first + vector.count)))
+    there = builder.icmp_signed("<", numbers, _splat(builder, left, lanes))
+    name = f"llvm.masked.load.v{vector.count}{vector.element.intrinsic_name}.p0"
+    kind = ir.FunctionType(vector, [place.type, ir.IntType(32), there.type, vector])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [place, ir.Constant(ir.IntType(32), align), there, ir.Constant(vector, None)])
+
+
+@intrinsic
 def store(typing, M, i, k, strip):
     """Write the strip to where M[i, k] begins."""
     def generate(context, builder, signature, args):
@@ -352,6 +379,12 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
 
     def load(M, i, k, width):
         return M[i, k:k + len(width) * BYTES // 2 // M.itemsize].copy()
+
+    def load_within(M, i, k, width):
+        strip = np.zeros(len(width) * BYTES // 2 // M.itemsize, M.dtype)
+        row = M[i, k:k + strip.size]
+        strip[:row.size] = row
+        return strip
 
     def store(M, i, k, strip):
         M[i, k:k + strip.size] = strip

@@ -18,7 +18,8 @@ import numpy as np
 from numba import prange
 
 from .._jit import count_threads, kernel, parallel_kernel
-from .._simd import BYTES, SQUEEZES, add_scaled, keep_rolled, load, lowest_bit, nonzero, prefetch, put, squeeze, store, take
+from .._simd import (BYTES, SQUEEZES, add_scaled, keep_rolled, load, load_within, lowest_bit, nonzero, prefetch, put, squeeze,
+                     store, take)
 
 SLACK = 64           # places that follow a block's entries, and a part's of a matrix: whole vectors are written
 _AHEAD = 4           # rows for whose entries the processor, which cannot know where they lie, would wait
@@ -185,7 +186,7 @@ def _spread_strip(spans, indices, values, delta, k, dW, width):
     """dW[indices[p], strip] += values[p] delta[i, strip], where the strip begins at k. ``spans`` has those of one block."""
     for i in range(spans.shape[0]):
         _ask_for(spans, i + _AHEAD, indices, values)
-        strip = load(delta, i, k, width)
+        strip = load_within(delta, i, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
             keep_rolled()
             store(dW, indices[p], k, add_scaled(load(dW, indices[p], k, width), values[p], strip))
@@ -217,7 +218,7 @@ def _spread_block(spans, indices, values, delta, k, halves, dW):
 
 @parallel_kernel
 def gradient(spans, indices, values, delta, H, dW):
-    """dW = xᵀ delta for the panel x; the rows of delta are padded to whole vectors at least.
+    """dW = xᵀ delta for the panel x.
 
     A task has a block of columns, whose rows of dW stay in the nearest cache, strip by strip, while the rows of x come by.
     """
