@@ -102,12 +102,27 @@ def cast(values, dtype):
         return np.ascontiguousarray(values, dtype)
 
 
+def _parts(N):
+    """Return N rows in as many slices as there are threads."""
+    count = min(N, get_threads())
+    return [slice(k * N // count, (k + 1) * N // count) for k in range(count)]
+
+
+def _at_once(function, *arguments):
+    """Return what ``function`` returns for every item of the lists, each in a thread: kernels let others run."""
+    if len(arguments[0]) == 1:
+        return list(map(function, *arguments))
+    with ThreadPoolExecutor(len(arguments[0])) as threads:
+        return list(threads.map(function, *arguments))
+
+
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
 SPARSE_BELOW = 0.45   # density under which the zeros are left out, and that takes less time than dense products
 _SAMPLE = 250         # rows looked at to find the density
 FEW = 8              # rows that pass in the same way whatever their density
 _SORTED_ABOVE = 832   # bytes of a row of delta, for which a batch's entries are sorted by column
+_MANY = 2**22         # numbers that are worth threads
 _VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted before there is room made for them
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
@@ -182,10 +197,10 @@ def check_array(X, input_shape):
 
 
 def _check_finite(rows, given):
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(rows.sum()) or np.isfinite(rows).all():
-            return
-    _refuse(given, rows.dtype)
+    values = rows.reshape(-1)
+    parts = _parts(values.size) if values.size > _MANY else [slice(0, values.size)]
+    if given.dtype.kind == "f" and any(_at_once(lambda part: kernel.unsound(values, part.start, part.stop), parts)):
+        _refuse(given, rows.dtype)
 
 
 def _refuse(given, dtype):
@@ -257,14 +272,12 @@ class SparseRows:
 
         A part has room for all its numbers, so that it is read once: memory that is never written to is never taken.
         """
-        parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(len(X)), min(len(X), get_threads()))]
+        parts = _parts(len(X))
         rooms = [kernel.SLACK + (np.size(X[part]) if X.size < _VERY_MANY else np.count_nonzero(X[part])) for part in parts]
         *starts, room = 0, *itertools.accumulate(rooms)
         self._make_room(room)
-        with ThreadPoolExecutor(len(parts)) as threads:
-            unsound = threads.map(lambda part, start: kernel.compress(X[part], start, self.cuts[part], self.indices, self.values),
-                                  parts, starts)
-            self.finite = not any(unsound)
+        self.finite = not any(_at_once(
+            lambda part, start: kernel.compress(X[part], start, self.cuts[part], self.indices, self.values), parts, starts))
 
     def _make_room(self, places):
         self.indices, self.values = np.empty(places, self._index), np.empty(places, self.dtype)

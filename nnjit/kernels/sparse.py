@@ -267,12 +267,12 @@ def _compress_row(X, i, first, last, indices, values, place):
 
 
 @kernel
-def _unsound(values, first, last):
+def unsound(values, first, last):
     """Return whether some of values[first:last] is not finite."""
-    unsound = False
+    found = False    # one bit: whole numbers of 64 bits would be counted one by one
     for p in range(np.uint64(first), np.uint64(last)):
-        unsound |= values[p] - values[p] != 0
-    return unsound
+        found |= values[p] - values[p] != 0
+    return found
 
 
 @kernel
@@ -282,14 +282,14 @@ def compress(X, place, cuts, indices, values):
     Returns whether some number is not finite in the dtype of ``values``.
     """
     N, D = X.shape
-    width, unsound = block_width(D), False
+    width, found = block_width(D), False
     for i in range(N):
         cuts[i, 0] = place
         for c in range(cuts.shape[1] - 1):
             place = _compress_row(X, i, c * width, min(D, (c + 1) * width), indices, values, place)
             cuts[i, c + 1] = place
-        unsound |= _unsound(values, cuts[i, 0], place)
-    return unsound
+        found |= unsound(values, cuts[i, 0], place)
+    return found
 
 
 @kernel
@@ -320,10 +320,10 @@ def _skip(X, first, last, W, b, z):
             spans[c, i, 0] = place
             spans[c, i, 1] = _compress_row(X, first + i, c * width, min(D, (c + 1) * width), indices, values, place)
     _product(spans, indices, values, 0, N, W, z.shape[1], b, z[first:last])
-    unsound = False
+    found = False
     for c in range(blocks):
-        unsound |= _unsound(values, spans[c, 0, 0], spans[c, N - 1, 1])
-    return unsound
+        found |= unsound(values, spans[c, 0, 0], spans[c, N - 1, 1])
+    return found
 
 
 @parallel_kernel
@@ -332,10 +332,10 @@ def product_skipping(X, W, b, z):
     N = X.shape[0]
     if N <= _ALONE:
         return _skip(X, 0, N, W, b, z)
-    tasks, unsound = _count_tasks(N, _ROWS), 0
+    tasks, found = _count_tasks(N, _ROWS), 0
     for task in prange(tasks):
-        unsound += _skip(X, task * N // tasks, (task + 1) * N // tasks, W, b, z)
-    return unsound > 0
+        found += _skip(X, task * N // tasks, (task + 1) * N // tasks, W, b, z)
+    return found > 0
 
 
 @kernel
