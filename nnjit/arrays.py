@@ -127,8 +127,8 @@ _VERY_MANY = 2**31    # numbers, of which those that are not 0 are counted befor
 _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes that no kernel knows
 
 
-def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, way="back"):
-    """Return ``X`` as rows to train on: checked, and cast once.
+def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, back=True, once=False):
+    """Return ``X`` as rows for a network: checked, and cast once.
 
     Parameters
     ----------
@@ -142,12 +142,15 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, way="b
         Whether zeros are left out; "auto" does so where most numbers are 0.
     takes_bytes : bool
         Whether the first layer divides images of bytes itself, batch by batch: they are then left as they are.
-    way : "back", "down" or "once"
-        Whether the rows go down and back again and again, down alone, or down once: what is laid out for it (`SparseRows`).
+    back : bool
+        Whether the rows are trained on, or go down alone.
+    once : bool
+        Whether each comes once, or again and again. The zeros of an array are then left out when their turn comes; in rows
+        that go down alone, numbers that are not finite are found there, too.
 
     Returns
     -------
-    ndarray or SparseRows
+    ndarray, PassingRows, PickedRows or SparseRows
 
     Raises
     ------
@@ -157,27 +160,25 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, way="b
         Wrong rank or width, no rows, NaN or infinity, or a number too large for ``dtype``.
     """
     given = check_array(X, input_shape)
+    passing = once and isinstance(given, np.ndarray)
+    if passing and not back and sparse == "auto" and given.ndim == 2 and len(given) <= FEW:
+        return PassingRows(given)
     if given.dtype == np.uint8 and given.ndim > 2:
         return given if takes_bytes else cast(given, dtype) / dtype.type(255)
-    if scipy.sparse.issparse(given) and sparse is False:
+    if sparse is False and scipy.sparse.issparse(given):
         given = given.toarray()
-    if _leave_out_zeros(given, sparse):
-        rows = SparseRows(given, dtype, way)
-        if not rows.finite:
-            _refuse(given, dtype)
-        return rows
-    rows = cast(given, dtype)
-    _check_finite(rows, given)
-    return rows
-
-
-def check_passing(X, input_shape, dtype, sparse="auto", takes_bytes=False):
-    """Return ``X`` as rows to go down once: as `check_inputs`, but zeros are left out on the way (`PassingRows`)."""
-    given = check_array(X, input_shape)
-    few = sparse == "auto" and given.ndim == 2 and given.shape[0] <= FEW
-    if isinstance(given, np.ndarray) and (few or _leave_out_zeros(given, sparse)):
+    if not _leave_out_zeros(given, sparse):
+        _check_finite(given, dtype)
+        return cast(given, dtype)
+    if passing and not back:
         return PassingRows(given)
-    return check_inputs(given, input_shape, dtype, sparse, takes_bytes, way="once")
+    if passing:
+        _check_finite(given, dtype)
+        return PickedRows(given, dtype)
+    rows = SparseRows(given, dtype, "back" if back else "once" if once else "down")
+    if not rows.finite:
+        _refuse(given, dtype)
+    return rows
 
 
 def check_array(X, input_shape):
@@ -196,11 +197,14 @@ def check_array(X, input_shape):
     return X if X.dtype.isnative and X.dtype.char not in _UNKNOWN else X.astype(np.float64)
 
 
-def _check_finite(rows, given):
-    values = rows.reshape(-1)
+def _check_finite(X, dtype):
+    """Raise ValueError where a number of an array is not finite in ``dtype``."""
+    if X.dtype.kind != "f":
+        return
+    values, like = X.reshape(-1), np.empty(0, dtype)
     parts = _parts(values.size) if values.size > _MANY else [slice(0, values.size)]
-    if given.dtype.kind == "f" and any(_at_once(lambda part: kernel.unsound(values, part.start, part.stop), parts)):
-        _refuse(given, rows.dtype)
+    if any(_at_once(lambda part: kernel.unsound(values, part.start, part.stop, like), parts)):
+        _refuse(X, dtype)
 
 
 def _refuse(given, dtype):
@@ -239,6 +243,24 @@ class PassingRows:
             _refuse(self.X, dtype)
 
 
+class PickedRows:
+    """Rows as the user gave them, of any dtype; a batch of them is a `Panel`, for which their zeros are left out."""
+
+    def __init__(self, X, dtype):
+        self.X = X
+        self._panels = _Panels(X.shape[1], X.shape[1], dtype)
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        """Return the panel of these rows, a slice or numbers, in arrays that are used again."""
+        rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
+        panel = self._panels.of(len(rows))
+        kernel.pick(self.X, rows, *panel.arrays)
+        return panel
+
+
 class SparseRows:
     """Rows of numbers with the zeros left out: a matrix, as `kernels.sparse` has it, of which batches are panels.
 
@@ -259,13 +281,12 @@ class SparseRows:
         N, D = self.shape = matrix.shape
         self.dtype, self._way = dtype, way
         self.cuts = np.empty((N, -(-D // kernel.block_width(D)) + 1), np.int64)
-        self._index = np.uint16 if D <= 2**16 else np.int32    # the smaller, the sooner they have come from memory
         if scipy.sparse.issparse(matrix):
             self._take(matrix)
         else:
             self._compress(matrix)
         self._entries = self.cuts[:, -1] - self.cuts[:, 0]    # of every row
-        self._panels, self._padded = {}, {}
+        self._panels = _Panels(D, int(self._entries.max()), dtype)
 
     def _compress(self, X):
         """Take the rows in as many parts as there are threads.
@@ -280,7 +301,7 @@ class SparseRows:
             lambda part, start: kernel.compress(X[part], start, self.cuts[part], self.indices, self.values), parts, starts))
 
     def _make_room(self, places):
-        self.indices, self.values = np.empty(places, self._index), np.empty(places, self.dtype)
+        self.indices, self.values = np.empty(places, _index(self.shape[1])), np.empty(places, self.dtype)
 
     def _take(self, matrix):
         matrix = scipy.sparse.csr_array(matrix)
@@ -311,30 +332,50 @@ class SparseRows:
         return Panel((cuts.shape[1], self.shape[1]), (np.stack((cuts[:-1], cuts[1:]), axis=2), self.indices, self.values))
 
     def _gathered(self, rows):
-        N, D = len(rows), self.shape[1]
-        if N not in self._panels:
-            room = N * (int(self._entries.max()) + kernel.SLACK)
-            self._panels[N] = self._new_arrays(N, D, room), self._new_arrays(D, N, room)
-        arrays, transpose = self._panels[N]
-        kernel.gather(self.cuts, self.indices, self.values, rows, *arrays)
-        return Panel((N, D), arrays, transpose, self._padded)
-
-    def _laid_out(self, first, last):
-        N, D = last - first, self.shape[1]
-        entries = int(self._entries[first:last].sum())
-        arrays = self._new_arrays(N, D, entries + (self.cuts.shape[1] - 1) * kernel.SLACK)
-        kernel.lay_out(self.cuts, self.indices, self.values, first, *arrays)
-        if self._way == "down":
-            return Panel((N, D), arrays)
-        panel = Panel((N, D), arrays, self._new_arrays(D, N, entries), self._padded)
-        panel.turn()
+        panel = self._panels.of(len(rows))
+        kernel.gather(self.cuts, self.indices, self.values, rows, *panel.arrays)
         return panel
 
-    def _new_arrays(self, N, D, room):
-        """Return the spans, indices and values of a panel (N, D) with room for so many entries."""
-        blocks = -(-D // kernel.block_width(D))
-        index = self._index if D <= 2**16 else np.int32
-        return np.empty((blocks, N, 2), np.int64), np.empty(room, index), np.empty(room, self.dtype)
+    def _laid_out(self, first, last):
+        entries = int(self._entries[first:last].sum())
+        room = entries + (self.cuts.shape[1] - 1) * kernel.SLACK
+        panel = self._panels.new(last - first, room, entries if self._way == "back" else None)
+        kernel.lay_out(self.cuts, self.indices, self.values, first, *panel.arrays)
+        if self._way == "back":
+            panel.turn()
+        return panel
+
+
+def _index(D):
+    """Return the dtype of the numbers of D columns: the smaller, the sooner they have come from memory."""
+    return np.uint16 if D <= 2**16 else np.int32
+
+
+class _Panels:
+    """Empty panels for batches of rows (N, D), which share what they only use for a moment.
+
+    ``most`` is how many entries a row has at most.
+    """
+
+    def __init__(self, D, most, dtype):
+        self._D, self._most, self._dtype = D, most, dtype
+        self._arrays, self._padded = {}, {}
+
+    def of(self, N):
+        """Return a panel for N rows of up to ``most`` entries, in arrays that are used again for the next one."""
+        if N not in self._arrays:
+            room = N * (self._most + kernel.SLACK)
+            self._arrays[N] = self._allocate(N, self._D, room), self._allocate(self._D, N, room)
+        return Panel((N, self._D), *self._arrays[N], self._padded)
+
+    def new(self, N, room, turned=None):
+        """Return a panel with room for so many entries, and in its transpose, if it has one."""
+        transpose = None if turned is None else self._allocate(self._D, N, turned)
+        return Panel((N, self._D), self._allocate(N, self._D, room), transpose, self._padded)
+
+    def _allocate(self, N, D, room):
+        index = _index(max(D, self._D))    # for a transpose with another one the kernels would be compiled anew
+        return np.empty((-(-D // kernel.block_width(D)), N, 2), np.int64), np.empty(room, index), np.empty(room, self._dtype)
 
 
 class Panel:

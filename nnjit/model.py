@@ -16,7 +16,6 @@ from .arrays import (
     check_count,
     check_dtype,
     check_inputs,
-    check_passing,
     check_sparse,
     check_weights,
     padded_shape,
@@ -192,7 +191,7 @@ class Sequential:
                 shape = check_array(X, None).shape[1:]
                 self.head.prepare(y)
                 self.build(shape, seed)
-            data = self._examples(X, y, sample_weight, sparse)
+            data = self._examples(X, y, sample_weight, sparse, once=epochs == 1)
             validation = self._validation(validation_data, sparse)
         except Exception:
             self.input_shape = None if fresh else self.input_shape
@@ -204,13 +203,13 @@ class Sequential:
     def evaluate(self, X, y, sample_weight=None, sparse="auto"):
         """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
         self._check_built()
-        data = self._examples(X, y, sample_weight, sparse, check_passing)
+        data = self._examples(X, y, sample_weight, sparse, back=False, once=True)
         return training.evaluate(self, data.batches(training.block_rows(self)), self.tapes())
 
     def logits(self, X, sparse="auto"):
         """Return the last layer's output (N, K), before the head."""
         self._check_built()
-        x = self._rows(X, sparse, check_passing)
+        x = self._rows(X, sparse, back=False, once=True)
         if len(x) <= FEW and not isinstance(x, SparseRows):    # too few for BLAS to start its threads
             return self._forward_once(x)
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
@@ -296,12 +295,12 @@ class Sequential:
         if self.input_shape is None:
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
 
-    def _rows(self, X, sparse, check=check_inputs):
-        return check(X, self.input_shape, self.dtype, check_sparse(sparse, self.layers[0].takes_sparse),
-                     self.layers[0].takes_bytes)
+    def _rows(self, X, sparse, back=True, once=False):
+        sparse = check_sparse(sparse, self.layers[0].takes_sparse)
+        return check_inputs(X, self.input_shape, self.dtype, sparse, self.layers[0].takes_bytes, back, once)
 
-    def _examples(self, X, y, sample_weight=None, sparse="auto", check=check_inputs):
-        x = self._rows(X, sparse, check)
+    def _examples(self, X, y, sample_weight=None, sparse="auto", back=True, once=False):
+        x = self._rows(X, sparse, back, once)
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
         return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
 
@@ -312,7 +311,7 @@ class Sequential:
             raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, sample_weight)")
         if len(data) not in (2, 3):
             raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
-        return self._examples(*data, sparse=sparse, check=functools.partial(check_inputs, way="down"))
+        return self._examples(*data, sparse=sparse, back=False)
 
 
 def _check_layers(layers):

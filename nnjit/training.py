@@ -74,10 +74,11 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
     tapes = model.tapes()
     begin = time.perf_counter()
     with kernel_threads, _Progress(epochs, verbose) as progress:
-        in_order = None if shuffle else data.in_order(batch_size)
+        in_order = None if shuffle or epochs == 1 else data.in_order(batch_size)
         blocks = validation and validation.in_order(block_rows(model))
         for epoch in range(epochs):
-            batches = in_order() if in_order else data.batches(batch_size, _shuffled(len(data), [seed, optimizer.iterations]))
+            order = _shuffled(len(data), [seed, optimizer.iterations]) if shuffle else None
+            batches = in_order() if in_order else data.batches(batch_size, order)
             logs = _train_epoch(model, batches, optimizer, tapes)
             if blocks and (epoch % validate_every == 0 or epoch == epochs - 1):
                 logs.update({f"val_{name}": value for name, value in evaluate(model, blocks(), tapes).items()})

@@ -7,7 +7,7 @@ from scipy import sparse, stats
 
 from nnjit import _simd, arrays
 from nnjit._jit import get_threads
-from nnjit.arrays import SparseRows, padded_shape
+from nnjit.arrays import PickedRows, SparseRows, padded_shape
 from nnjit.kernels import affine, dropout, likelihoods, updates
 from nnjit.kernels import sparse as zeros
 
@@ -161,6 +161,21 @@ def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
     assert not second.by_row(x[:5, :3]) and np.array_equal(unpacked(second), x[5:10])
     for number, panel in enumerate(kept):
         assert np.array_equal(unpacked(panel), x[10 * number:10 * number + 10])
+
+
+@pytest.mark.parametrize("given", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("shape", [(1, 1), (30, 60), (30, 300), (150, 1100)])
+def test_rows_are_picked_as_they_are_gathered(rng, given, shape):
+    """From an array of any dtype: by numbers in any order, or a slice."""
+    N, D = shape
+    x = (rows_with_zeros(rng, N, D, float) * 20).astype(given)
+    picked, gathered = PickedRows(x, np.dtype(np.float32)), SparseRows(x, np.dtype(np.float32))
+    for rows in (rng.permutation(N), np.arange(N)[N // 2:], np.full(3, N - 1), slice(N // 3, N), slice(0, 7)):
+        panel, expected = picked[rows], gathered[rows]
+        assert len(panel) == len(expected) and panel.shape == expected.shape
+        assert np.array_equal(unpacked_rows(panel), unpacked_rows(expected))
+        panel.turn()
+        assert np.array_equal(unpacked(panel), x[rows].astype(np.float32))
 
 
 def test_on_the_way_down_there_is_no_transpose(rng):

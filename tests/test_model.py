@@ -227,6 +227,23 @@ def test_a_second_fit_goes_on(make):
     assert optimizer.iterations == 16
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("units", [5, 300])
+@pytest.mark.parametrize("convert", [np.asarray, np.float32, lambda X: np.round(abs(X)).astype(np.uint8), sparse.csr_array],
+                         ids=["float64", "float32", "bytes", "matrix"])
+def test_one_epoch_at_a_time(rng, convert, units, shuffle):
+    """The zeros of rows that come once are left out batch by batch: with the same bits."""
+    X, y = problem(45)
+    X = convert(X * (rng.random(X.shape) < 0.4))
+    models = [network(nn.Dense(units), nn.Tanh(), dtype="float32") for _ in range(2)]
+    optimizer, options = nn.Adam(), {"shuffle": shuffle, "validation_data": (X[:20], y[:20])}
+    history = fit(models[0], X, y, nn.Adam(), epochs=3, **options).history
+    parts = [fit(models[1], X, y, optimizer, epochs=1, **options).history for _ in range(3)]
+    assert bits(models[0]) == bits(models[1])
+    for name in ("loss", "val_loss"):
+        assert history[name] == [part[name][0] for part in parts]
+
+
 SAME_BITS = """
 import hashlib, json
 import numpy as np, nnjit as nn
@@ -523,12 +540,19 @@ BAD_X = {
 
 @pytest.mark.parametrize("bad", BAD_X)
 @pytest.mark.parametrize("built", [False, True])
-def test_bad_inputs(bad, built):
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("leave_out", ["auto", True])
+def test_bad_inputs(bad, built, epochs, leave_out):
     exception, inputs = BAD_X[bad]
     model = network(dtype="float32")
-    check_refused(exception, fit, model.build(D) if built else model, inputs, Y)
+    before = bits(model.build(D)) if built else None
+    check_refused(exception, fit, model, inputs, Y, epochs=epochs, sparse=leave_out)
     if built:
-        check_refused(exception, model.predict, inputs)
+        assert bits(model) == before
+        check_refused(exception, model.predict, inputs, sparse=leave_out)
+        good = np.zeros_like(X), np.zeros_like(Y)
+        check_refused(exception, fit, model, *good, validation_data=(inputs, Y), epochs=epochs, sparse=leave_out)
+        assert bits(model) == before
 
 
 @pytest.mark.parametrize("rows", [X[:, :3], np.hstack([X, X]), sparse.csr_array(X[:, :3])],

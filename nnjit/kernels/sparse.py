@@ -5,8 +5,9 @@ A batch of rows without their zeros is a *panel*. Its columns come in blocks (`b
 through a block with all the rows, while the block's rows of W stay in the nearest cache.
 
 A *matrix*, from which panels of any rows are made, has its entries row after row: those of row i in block c are
-``cuts[i, c] <= p < cuts[i, c + 1]``. A panel that is used once is *gathered*: its rows are copied as they are. One that is used
-again and again is *laid out*: what a block has of all the rows lies together, so that memory is read in one direction.
+``cuts[i, c] <= p < cuts[i, c + 1]``. A panel that is used once is *gathered*: its rows are copied as they are; or *picked* from
+an array, where no row comes twice. One that is used again and again is *laid out*: what a block has of all the rows lies
+together, so that memory is read in one direction.
 
 The weight gradient is added up row by row, or is the product of the transpose, a panel to which the entries are sorted: that
 pays where it is used again and again, or delta is wide. Either way the same numbers are added in the same order.
@@ -18,8 +19,21 @@ import numpy as np
 from numba import prange
 
 from .._jit import count_threads, kernel, parallel_kernel
-from .._simd import (BYTES, SQUEEZES, add_scaled, keep_rolled, load, load_within, lowest_bit, nonzero, prefetch, put, squeeze,
-                     store, take)
+from .._simd import (
+    BYTES,
+    SQUEEZES,
+    add_scaled,
+    keep_rolled,
+    load,
+    load_within,
+    lowest_bit,
+    nonzero,
+    prefetch,
+    put,
+    squeeze,
+    store,
+    take,
+)
 
 SLACK = 64           # places that follow a block's entries, and a part's of a matrix: whole vectors are written
 _AHEAD = 4           # rows for whose entries the processor, which cannot know where they lie, would wait
@@ -236,10 +250,10 @@ def gradient(spans, indices, values, delta, H, dW):
 # ---- leaving out the zeros ------------------------------------------------------------------------------------------
 
 @kernel
-def _compress_row(X, i, first, last, indices, values, place):
+def _compress_row(X, i, soon, first, last, indices, values, place):
     """Write the columns and the values of X[i, first:last] that are not 0 from ``place`` on; return where they end.
 
-    Up to `SLACK` places behind them are overwritten, too.
+    Up to `SLACK` places behind them are overwritten, too. The row with the number ``soon``, if there is one, comes later.
     """
     one = np.uint64(1)    # signed numbers would be looked at for being negative
     place = np.uint64(place)
@@ -255,7 +269,7 @@ def _compress_row(X, i, first, last, indices, values, place):
         bits = nonzero(X, i, begin) >> seen << seen
         if SQUEEZES:    # fast enough to wait for the memory
             for line in range(begin, begin + 64, max(1, BYTES // X.itemsize)):
-                prefetch(X, (i + _ROWS_AHEAD) * X.shape[1] + line)
+                prefetch(X, soon * X.shape[1] + line)
             place = np.uint64(squeeze(X, i, begin, bits, indices, values, place))
             continue
         while bits:
@@ -267,11 +281,13 @@ def _compress_row(X, i, first, last, indices, values, place):
 
 
 @kernel
-def unsound(values, first, last):
-    """Return whether some of values[first:last] is not finite."""
+def unsound(values, first, last, like):
+    """Return whether some of values[first:last] is not finite in the dtype of the array ``like``."""
+    T = like.dtype.type
     found = False    # one bit: whole numbers of 64 bits would be counted one by one
     for p in range(np.uint64(first), np.uint64(last)):
-        found |= values[p] - values[p] != 0
+        x = T(values[p])
+        found |= x - x != 0
     return found
 
 
@@ -286,9 +302,9 @@ def compress(X, place, cuts, indices, values):
     for i in range(N):
         cuts[i, 0] = place
         for c in range(cuts.shape[1] - 1):
-            place = _compress_row(X, i, c * width, min(D, (c + 1) * width), indices, values, place)
+            place = _compress_row(X, i, i + _ROWS_AHEAD, c * width, min(D, (c + 1) * width), indices, values, place)
             cuts[i, c + 1] = place
-        found |= unsound(values, cuts[i, 0], place)
+        found |= unsound(values, cuts[i, 0], place, values)
     return found
 
 
@@ -315,14 +331,15 @@ def _skip(X, first, last, W, b, z):
     room = N * width + SLACK
     indices, values = np.empty(blocks * room, np.int32), np.empty(blocks * room, z.dtype)
     for i in range(N):
+        row, soon = first + i, first + i + _ROWS_AHEAD
         for c in range(blocks):
             place = spans[c, i - 1, 1] if i else c * room
             spans[c, i, 0] = place
-            spans[c, i, 1] = _compress_row(X, first + i, c * width, min(D, (c + 1) * width), indices, values, place)
+            spans[c, i, 1] = _compress_row(X, row, soon, c * width, min(D, (c + 1) * width), indices, values, place)
     _product(spans, indices, values, 0, N, W, z.shape[1], b, z[first:last])
     found = False
     for c in range(blocks):
-        found |= unsound(values, spans[c, 0, 0], spans[c, N - 1, 1])
+        found |= unsound(values, spans[c, 0, 0], spans[c, N - 1, 1], values)
     return found
 
 
@@ -383,6 +400,29 @@ def gather(cuts, indices, values, rows, spans, own_indices, own_values):
         task = np.int64(t)
         first, last = task * N // threads, (task + 1) * N // threads
         _gather_rows(cuts, indices, values, rows, first, last, first * room, spans, own_indices, own_values)
+
+
+@kernel
+def _pick_rows(X, rows, first, last, place, spans, indices, values):
+    D = X.shape[1]
+    width = block_width(D)
+    for i in range(first, last):
+        row, soon = rows[i], rows[min(i + _ROWS_AHEAD, last - 1)]
+        for c in range(spans.shape[0]):
+            spans[c, i, 0] = place
+            place = _compress_row(X, row, soon, c * width, min(D, (c + 1) * width), indices, values, place)
+            spans[c, i, 1] = place
+
+
+@parallel_kernel
+def pick(X, rows, spans, indices, values):
+    """Make the panel of the rows with the numbers ``rows`` of X, of any dtype, as `gather` does of a matrix."""
+    N, threads = rows.size, count_threads()
+    room = values.size // N
+    for t in prange(threads):
+        task = np.int64(t)
+        first, last = task * N // threads, (task + 1) * N // threads
+        _pick_rows(X, rows, first, last, first * room, spans, indices, values)
 
 
 @parallel_kernel
