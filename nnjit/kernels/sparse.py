@@ -72,11 +72,13 @@ def _ask_for_strip(W, i, k, width):
 def _add_strip(spans, indices, values, W, later, k, begun, step, sums, width):
     """sums[i, strip] = begun[i step, strip] + sum of values[p] W[indices[p], strip], where the strip begins at k.
 
-    ``spans`` has those of one block. A row's sums are in registers meanwhile. ``later`` has the rows of W of the next block: in
-    training other threads wrote half of them, and the processor would wait for each.
+    ``spans`` has those of one block. A row's sums are in registers meanwhile. The rows of W from ``later`` on are those of the
+    next block: in training other threads wrote half of them, and the processor would wait for each.
     """
+    block = block_width(W.shape[0])
     for i in range(spans.shape[0]):
-        _ask_for_strip(later, i, k, width)
+        if i < block:
+            _ask_for_strip(W, later + i, k, width)
         strip = load(begun, i * step, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
             keep_rolled()
@@ -151,9 +153,8 @@ def _product(spans, indices, values, first, last, W, H, b, z):
         own[0, k] = b[k] if k < b.size else 0
     sums = z[first:last] if whole else own[1:]
     begun, step = own, 0
-    columns = block_width(W.shape[0])
     for c in range(spans.shape[0]):
-        later = W[(c + 1) * columns:(c + 2) * columns]
+        later = (c + 1) * block_width(W.shape[0])
         for s in range(strips):
             vector, width = _strip(halves, strips, s)
             _add_block(spans[c, first:last], indices, values, W, later, vector * BYTES // W.itemsize, width, begun, step, sums)
