@@ -103,7 +103,7 @@ def cast(values, dtype):
 
 
 def _parts(N):
-    """Return N rows in as many slices as there are threads."""
+    """Return slices that share out N things, as many as there are threads at most."""
     count = min(N, get_threads())
     return [slice(k * N // count, (k + 1) * N // count) for k in range(count)]
 
@@ -128,7 +128,7 @@ _UNKNOWN = "?eg"      # bool, half and long double, by their characters: dtypes 
 
 
 def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, back=True, once=False):
-    """Return ``X`` as rows for a network: checked, and cast once.
+    """Return ``X`` as rows for a network: checked, and cast, here or batch by batch.
 
     Parameters
     ----------
@@ -146,7 +146,8 @@ def check_inputs(X, input_shape, dtype, sparse="auto", takes_bytes=False, back=T
         Whether the rows are trained on, or go down alone.
     once : bool
         Whether each comes once, or again and again. The zeros of an array are then left out when their turn comes; in rows
-        that go down alone, numbers that are not finite are found there, too.
+        that go down alone, numbers that are not finite are found there, too (`PassingRows.check`). A matrix that goes back is
+        taken as ever.
 
     Returns
     -------

@@ -230,7 +230,7 @@ class Sequential:
     def activations(self, X):
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
-        a, outputs = self._rows(X, False), []
+        a, outputs = self._rows(X, False, back=False, once=True), []
         with kernel_threads:
             for layer, shape in zip(self.layers, self.shapes):
                 outputs.append(a := layer.forward(a, np.empty((len(a), *shape), self.dtype)))
@@ -311,7 +311,7 @@ class Sequential:
             raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, sample_weight)")
         if len(data) not in (2, 3):
             raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
-        return self._examples(*data, sparse=sparse, back=False)
+        return self._examples(*data, sparse=sparse, back=False)    # also for one epoch: to be refused before it is trained
 
 
 def _check_layers(layers):

@@ -48,13 +48,15 @@ class Examples:
     def __len__(self):
         return len(self.w)
 
-    def in_order(self, batch_size):
-        """Return a function that returns the batches as the rows lie, for going through them again and again.
+    def in_order(self, batch_size, once=False):
+        """Return a function that returns the batches as the rows lie, for going through them once, or again and again.
 
-        They are laid out once and for all, and the rows let go, unless that takes much memory.
+        They are then laid out once and for all, and the rows let go, unless that takes much memory.
         """
-        if isinstance(self.x, SparseRows) and self.x.nbytes > SETTLED_BYTES:
+        if isinstance(self.x, SparseRows) and (once or self.x.nbytes > SETTLED_BYTES):
             return lambda: self.batches(batch_size, np.arange(len(self)))
+        if once:
+            return lambda: self.batches(batch_size)
         batches = list(self.batches(batch_size))
         self.x = None
         return lambda: batches
@@ -74,11 +76,10 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
     tapes = model.tapes()
     begin = time.perf_counter()
     with kernel_threads, _Progress(epochs, verbose) as progress:
-        in_order = None if shuffle or epochs == 1 else data.in_order(batch_size)
+        in_order = None if shuffle else data.in_order(batch_size, once=epochs == 1)
         blocks = validation and validation.in_order(block_rows(model))
         for epoch in range(epochs):
-            order = _shuffled(len(data), [seed, optimizer.iterations]) if shuffle else None
-            batches = in_order() if in_order else data.batches(batch_size, order)
+            batches = in_order() if in_order else data.batches(batch_size, _shuffled(len(data), [seed, optimizer.iterations]))
             logs = _train_epoch(model, batches, optimizer, tapes)
             if blocks and (epoch % validate_every == 0 or epoch == epochs - 1):
                 logs.update({f"val_{name}": value for name, value in evaluate(model, blocks(), tapes).items()})

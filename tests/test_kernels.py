@@ -105,6 +105,7 @@ def test_sparse_rows(rng, dtype, shape, batch):
     assert not dW[:, H:].any()
     by_row = np.full_like(dW, np.nan)
     zeros.gradient(*rows.arrays, delta, H, by_row)
+    assert not by_row[:, H:].any()
     assert np.array_equal(by_row[:, :H], dW[:, :H])
 
 
@@ -126,9 +127,11 @@ def test_sparse_gradients_of_every_width(rng, dtype):
     x = rows_with_zeros(rng, 9, 230, dtype)
     panel = SparseRows(x, np.dtype(dtype))[:]
     for H in range(1, 420):
-        delta = rng.normal(size=(9, H)).astype(dtype)
+        delta = rng.normal(size=(10, H)).astype(dtype)[:9]
+        delta.base[9] = np.nan    # behind the end
         by_row, by_column = np.full((2, *padded_shape((230, H), dtype)), np.nan, dtype)
         zeros.gradient(*panel.arrays, delta, H, by_row)
+        assert not by_row[:, H:].any()    # nothing behind a row of delta is read
         zeros.product(*panel.transpose, panel.pad(delta), H, delta[0, :0], by_column)
         close(by_row[:, :H], naive.weight_gradient(x, delta), 9)
         assert np.array_equal(by_row[:, :H], by_column[:, :H])
@@ -163,19 +166,21 @@ def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
         assert np.array_equal(unpacked(panel), x[10 * number:10 * number + 10])
 
 
-@pytest.mark.parametrize("given", ["float32", "float64", "uint8"])
-@pytest.mark.parametrize("shape", [(1, 1), (30, 60), (30, 300), (150, 1100)])
-def test_rows_are_picked_as_they_are_gathered(rng, given, shape):
-    """From an array of any dtype: by numbers in any order, or a slice."""
+@DTYPES
+@pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
+@pytest.mark.parametrize("shape", [(1, 1), (30, 60), (30, 300), (150, 1100), (3, 2**16 + 1)])
+def test_rows_are_picked_as_they_are_gathered(rng, dtype, given, shape):
+    """From an array of any dtype, of which some rows are without zeros: by numbers in any order, or a slice."""
     N, D = shape
     x = (rows_with_zeros(rng, N, D, float) * 20).astype(given)
-    picked, gathered = PickedRows(x, np.dtype(np.float32)), SparseRows(x, np.dtype(np.float32))
+    x[N // 2] = 1
+    picked, gathered = PickedRows(x, np.dtype(dtype)), SparseRows(x, np.dtype(dtype))
     for rows in (rng.permutation(N), np.arange(N)[N // 2:], np.full(3, N - 1), slice(N // 3, N), slice(0, 7)):
         panel, expected = picked[rows], gathered[rows]
         assert len(panel) == len(expected) and panel.shape == expected.shape
         assert np.array_equal(unpacked_rows(panel), unpacked_rows(expected))
         panel.turn()
-        assert np.array_equal(unpacked(panel), x[rows].astype(np.float32))
+        assert np.array_equal(unpacked(panel), x[rows].astype(dtype))
 
 
 def test_on_the_way_down_there_is_no_transpose(rng):

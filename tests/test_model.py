@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import nnjit as nn
-from nnjit import training
+from nnjit import arrays, training
 
 D, K = 4, 3
 
@@ -234,13 +234,16 @@ def test_a_second_fit_goes_on(make):
 def test_one_epoch_at_a_time(rng, convert, units, shuffle):
     """The zeros of rows that come once are left out batch by batch: with the same bits."""
     X, y = problem(45)
-    X = convert(X * (rng.random(X.shape) < 0.4))
-    models = [network(nn.Dense(units), nn.Tanh(), dtype="float32") for _ in range(2)]
+    X = np.hstack([X] * 60)    # more than two blocks
+    X = convert(X * (rng.random(X.shape) < 0.3))
+    models = [network(nn.Dense(units), nn.Tanh(), dtype="float32").build(X.shape[1]) for _ in range(2)]
+    kind = arrays.SparseRows if sparse.issparse(X) else arrays.PickedRows
+    assert isinstance(models[0]._rows(X, "auto", once=True), kind)
     optimizer, options = nn.Adam(), {"shuffle": shuffle, "validation_data": (X[:20], y[:20])}
     history = fit(models[0], X, y, nn.Adam(), epochs=3, **options).history
     parts = [fit(models[1], X, y, optimizer, epochs=1, **options).history for _ in range(3)]
     assert bits(models[0]) == bits(models[1])
-    for name in ("loss", "val_loss"):
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         assert history[name] == [part[name][0] for part in parts]
 
 
@@ -396,8 +399,8 @@ def test_parameters_are_live_and_gradients_are_copies():
     X, y = problem()
     model = nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(K, bias=False)], nn.Categorical(), "float64").build(D)
     shapes = {"0.W": (D, 5), "0.b": (5,), "2.W": (5, K)}
-    for arrays in (model.parameters(), model.gradients(X, y)):
-        assert {name: array.shape for name, array in arrays.items()} == shapes
+    for vectors in (model.parameters(), model.gradients(X, y)):
+        assert {name: array.shape for name, array in vectors.items()} == shapes
     before, gradients = bits(model), model.gradients(X, y)
     gradients["0.W"][:] = 7
     assert bits(model) == before and not np.any(model.gradients(X, y)["0.W"] == 7)
@@ -553,6 +556,28 @@ def test_bad_inputs(bad, built, epochs, leave_out):
         good = np.zeros_like(X), np.zeros_like(Y)
         check_refused(exception, fit, model, *good, validation_data=(inputs, Y), epochs=epochs, sparse=leave_out)
         assert bits(model) == before
+
+
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_numbers_are_looked_at_in_threads(rng, given, dtype, monkeypatch):
+    """Each of them; one that is too large for float32 alone is refused there alone."""
+    monkeypatch.setattr(arrays, "_MANY", 1)
+    for shape in [(7, 3), (1, 2), (1, 1)]:
+        X = rng.normal(size=shape).astype(given)
+        for threads in (1, 2):
+            monkeypatch.setattr(arrays, "get_threads", lambda threads=threads: threads)
+            assert arrays.check_inputs(X, shape[1:], np.dtype(dtype), sparse=False).dtype == dtype
+            for place in np.ndindex(shape):
+                for number in (np.nan, np.inf, -np.inf, 1e300):
+                    bad = X.copy()
+                    with np.errstate(over="ignore"):
+                        bad[place] = number
+                        refused = not np.isfinite(dtype(bad[place]))
+                    if refused:
+                        check_refused(ValueError, arrays.check_inputs, bad, shape[1:], np.dtype(dtype), False)
+                    else:
+                        arrays.check_inputs(bad, shape[1:], np.dtype(dtype), False)
 
 
 @pytest.mark.parametrize("rows", [X[:, :3], np.hstack([X, X]), sparse.csr_array(X[:, :3])],

@@ -6,7 +6,7 @@ through a block with all the rows, while the block's rows of W stay in the neare
 
 A *matrix*, from which panels of any rows are made, has its entries row after row: those of row i in block c are
 ``cuts[i, c] <= p < cuts[i, c + 1]``. A panel that is used once is *gathered*: its rows are copied as they are; or *picked* from
-an array, where no row comes twice. One that is used again and again is *laid out*: what a block has of all the rows lies
+an array, where every row comes once in all. One that is used again and again is *laid out*: what a block has of all the rows lies
 together, so that memory is read in one direction.
 
 The weight gradient is added up row by row, or is the product of the transpose, a panel to which the entries are sorted: that
@@ -73,7 +73,8 @@ def _add_strip(spans, indices, values, W, later, k, begun, step, sums, width):
     """sums[i, strip] = begun[i step, strip] + sum of values[p] W[indices[p], strip], where the strip begins at k.
 
     ``spans`` has those of one block. A row's sums are in registers meanwhile. The rows of W from ``later`` on are those of the
-    next block: in training other threads wrote half of them, and the processor would wait for each.
+    next block, for which as many are asked as there are rows: in training other threads wrote half of them, and the processor
+    would wait for each.
     """
     block = block_width(W.shape[0])
     for i in range(spans.shape[0]):
