@@ -61,25 +61,12 @@ _2, _4, _6, _8, _10, _12, _13 = ((0,) * halves for halves in (2, 4, 6, 8, 10, 12
 
 
 @kernel
-def _ask_for_strip(W, i, k, width):
-    """Have a strip of W, which begins at W[i, k], fetched, if there is such a row."""
-    if i < W.shape[0]:
-        for line in range((len(width) + 1) // 2):
-            prefetch(W, i * W.shape[1] + k + line * BYTES // W.itemsize)
-
-
-@kernel
-def _add_strip(spans, indices, values, W, later, k, begun, step, sums, width):
+def _add_strip(spans, indices, values, W, k, begun, step, sums, width):
     """sums[i, strip] = begun[i step, strip] + sum of values[p] W[indices[p], strip], where the strip begins at k.
 
-    ``spans`` has those of one block. A row's sums are in registers meanwhile. The rows of W from ``later`` on are those of the
-    next block, for which as many are asked as there are rows: in training other threads wrote half of them, and the processor
-    would wait for each.
+    ``spans`` has those of one block. A row's sums are in registers meanwhile.
     """
-    block = block_width(W.shape[0])
     for i in range(spans.shape[0]):
-        if i < block:
-            _ask_for_strip(W, later + i, k, width)
         strip = load(begun, i * step, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
             keep_rolled()
@@ -88,22 +75,22 @@ def _add_strip(spans, indices, values, W, later, k, begun, step, sums, width):
 
 
 @kernel
-def _add_block(spans, indices, values, W, later, k, halves, begun, step, sums):
+def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
     """`_add_strip` for a strip of so many halves; rows shorter than a vector, 0 of them, are summed up number by number."""
     if halves == 13:
-        _add_strip(spans, indices, values, W, later, k, begun, step, sums, _13)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _13)
     elif halves == 12:
-        _add_strip(spans, indices, values, W, later, k, begun, step, sums, _12)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _12)
     elif halves == 10:
-        _add_strip(spans, indices, values, W, later, k, begun, step, sums, _10)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _10)
     elif halves == 8:
-        _add_strip(spans, indices, values, W, later, k, begun, step, sums, _8)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _8)
     elif halves == 6:
-        _add_strip(spans, indices, values, W, later, k, begun, step, sums, _6)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _6)
     elif halves == 4:
-        _add_strip(spans, indices, values, W, later, k, begun, step, sums, _4)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _4)
     elif halves == 2:
-        _add_strip(spans, indices, values, W, later, k, begun, step, sums, _2)
+        _add_strip(spans, indices, values, W, k, begun, step, sums, _2)
     else:
         for i in range(spans.shape[0]):
             for j in range(W.shape[1]):
@@ -155,10 +142,9 @@ def _product(spans, indices, values, first, last, W, H, b, z):
     sums = z[first:last] if whole else own[1:]
     begun, step = own, 0
     for c in range(spans.shape[0]):
-        later = (c + 1) * block_width(W.shape[0])
         for s in range(strips):
             vector, width = _strip(halves, strips, s)
-            _add_block(spans[c, first:last], indices, values, W, later, vector * BYTES // W.itemsize, width, begun, step, sums)
+            _add_block(spans[c, first:last], indices, values, W, vector * BYTES // W.itemsize, width, begun, step, sums)
         begun, step = sums, 1
     if not whole:
         for i in range(last - first):
