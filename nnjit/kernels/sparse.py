@@ -281,7 +281,7 @@ def _compress_row(X, i, soon, first, last, indices, values, place):
 
 
 @kernel
-def unsound(values, first, last, like):
+def _unsound(values, first, last, like):
     """Return whether some of values[first:last] is not finite in the dtype of the array ``like``."""
     T = like.dtype.type
     found = False    # one bit: whole numbers of 64 bits would be counted one by one
@@ -289,6 +289,12 @@ def unsound(values, first, last, like):
         x = T(values[p])
         found |= x - x != 0
     return found
+
+
+@kernel
+def unsound(values, first, last, like):
+    """`_unsound` for Python: the other kernels do not wait for what lets it call one."""
+    return _unsound(values, first, last, like)
 
 
 @kernel
@@ -304,7 +310,7 @@ def compress(X, place, cuts, indices, values):
         for c in range(cuts.shape[1] - 1):
             place = _compress_row(X, i, i + _ROWS_AHEAD, c * width, min(D, (c + 1) * width), indices, values, place)
             cuts[i, c + 1] = place
-        found |= unsound(values, cuts[i, 0], place, values)
+        found |= _unsound(values, cuts[i, 0], place, values)
     return found
 
 
@@ -339,7 +345,7 @@ def _skip(X, first, last, W, b, z):
     _product(spans, indices, values, 0, N, W, z.shape[1], b, z[first:last])
     found = False
     for c in range(blocks):
-        found |= unsound(values, spans[c, 0, 0], spans[c, N - 1, 1], values)
+        found |= _unsound(values, spans[c, 0, 0], spans[c, N - 1, 1], values)
     return found
 
 
