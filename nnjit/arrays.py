@@ -120,6 +120,7 @@ def _at_once(function, *arguments):
 
 SPARSE_BELOW = 0.45   # density under which the zeros are left out, and that takes less time than dense products
 _SAMPLE = 250         # rows looked at to find the density
+_UNEVEN = 0.6         # of the entries, which are too many for one of two sides
 FEW = 8              # rows that pass in the same way whatever their density
 _SORTED_ABOVE = 832   # bytes of a row of delta, for which a batch's entries are sorted by column
 _MANY = 2**22         # numbers that are worth threads
@@ -222,8 +223,24 @@ def _leave_out_zeros(X, sparse):
         return True
     if sparse is False or X.ndim != 2:
         return False
-    sample = X[::max(1, len(X) // _SAMPLE)]
+    sample = _sample(X)
     return np.count_nonzero(sample) < SPARSE_BELOW * sample.size
+
+
+def _sample(rows):
+    """Return some of the rows from everywhere."""
+    return rows[::max(1, len(rows) // _SAMPLE)]
+
+
+def _middle(entries):
+    """Return at which block the second side begins, as `kernels.sparse` has it; 0 where one side would have most entries.
+
+    ``entries`` says how many each block has.
+    """
+    before = np.cumsum(entries)[:-1] / max(1, entries.sum())
+    if not before.size or abs(before - 0.5).min() > _UNEVEN - 0.5:
+        return 0
+    return 1 + int(abs(before - 0.5).argmin())
 
 
 class PassingRows:
@@ -249,7 +266,9 @@ class PickedRows:
 
     def __init__(self, X, dtype):
         self.X = X
-        self._panels = _Panels(X.shape[1], X.shape[1], dtype)
+        columns = np.count_nonzero(_sample(X), axis=0)
+        width = kernel.block_width(X.shape[1])
+        self._panels = _Panels(X.shape[1], X.shape[1], dtype, _middle(np.add.reduceat(columns, range(0, columns.size, width))))
 
     def __len__(self):
         return len(self.X)
@@ -258,7 +277,7 @@ class PickedRows:
         """Return the panel of these rows, a slice or numbers, in arrays that are used again."""
         rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         panel = self._panels.of(len(rows))
-        kernel.pick(self.X, rows, *panel.arrays)
+        kernel.pick(self.X, rows, panel.middle, *panel.arrays)
         return panel
 
 
@@ -287,7 +306,8 @@ class SparseRows:
         else:
             self._compress(matrix)
         self._entries = self.cuts[:, -1] - self.cuts[:, 0]    # of every row
-        self._panels = _Panels(D, int(self._entries.max()), dtype)
+        middle = _middle(np.diff(_sample(self.cuts), axis=1).sum(axis=0)) if way == "back" else 0
+        self._panels = _Panels(D, int(self._entries.max()), dtype, middle)
 
     def _compress(self, X):
         """Take the rows in as many parts as there are threads.
@@ -330,11 +350,11 @@ class SparseRows:
 
     def _panel_within(self, rows):
         cuts = self.cuts[rows].T
-        return Panel((cuts.shape[1], self.shape[1]), (np.stack((cuts[:-1], cuts[1:]), axis=2), self.indices, self.values))
+        return Panel((cuts.shape[1], self.shape[1]), 0, (np.stack((cuts[:-1], cuts[1:]), axis=2), self.indices, self.values))
 
     def _gathered(self, rows):
         panel = self._panels.of(len(rows))
-        kernel.gather(self.cuts, self.indices, self.values, rows, *panel.arrays)
+        kernel.gather(self.cuts, self.indices, self.values, rows, panel.middle, *panel.arrays)
         return panel
 
     def _laid_out(self, first, last):
@@ -358,21 +378,22 @@ class _Panels:
     ``most`` is how many entries a row has at most.
     """
 
-    def __init__(self, D, most, dtype):
-        self._D, self._most, self._dtype = D, most, dtype
+    def __init__(self, D, most, dtype, middle):
+        self._D, self._most, self._dtype, self._middle = D, most, dtype, middle
         self._arrays, self._padded = {}, {}
 
     def of(self, N):
         """Return a panel for N rows of up to ``most`` entries, in arrays that are used again for the next one."""
         if N not in self._arrays:
             room = N * (self._most + kernel.SLACK)
-            self._arrays[N] = self._allocate(N, self._D, room), self._allocate(self._D, N, room)
-        return Panel((N, self._D), *self._arrays[N], self._padded)
+            sides = 2 if self._middle else 1
+            self._arrays[N] = self._allocate(N, self._D, sides * room), self._allocate(self._D, N, room)
+        return Panel((N, self._D), self._middle, *self._arrays[N], self._padded)
 
     def new(self, N, room, turned=None):
         """Return a panel with room for so many entries, and in its transpose, if it has one."""
         transpose = None if turned is None else self._allocate(self._D, N, turned)
-        return Panel((N, self._D), self._allocate(N, self._D, room), transpose, self._padded)
+        return Panel((N, self._D), self._middle, self._allocate(N, self._D, room), transpose, self._padded)
 
     def _allocate(self, N, D, room):
         index = _index(max(D, self._D))    # for a transpose with another one the kernels would be compiled anew
@@ -385,13 +406,15 @@ class Panel:
     Attributes
     ----------
     shape : (N, D)
+    middle : int
+        The block at which the second side begins, or 0.
     arrays, transpose : tuple of (spans, indices, values)
         The panel, as `kernels.sparse` takes it, and that of its transpose (D, N), which `turn` fills; None where there is no
         way back.
     """
 
-    def __init__(self, shape, arrays, transpose=None, padded=None):
-        self.shape, self.arrays, self.transpose, self._padded = shape, arrays, transpose, padded
+    def __init__(self, shape, middle, arrays, transpose=None, padded=None):
+        self.shape, self.middle, self.arrays, self.transpose, self._padded = shape, middle, arrays, transpose, padded
         self._turned = False
 
     def __len__(self):

@@ -69,7 +69,7 @@ class Dense:
     def forward(self, x, out, step=None):
         W, b = self.padded["W"], self.parameters["b"]
         if isinstance(x, Panel):
-            sparse.product(*x.arrays, W, self.units, b, out)
+            sparse.product(*x.arrays, x.middle, W, self.units, b, out)
         elif isinstance(x, PassingRows):
             x.check(sparse.product_skipping(x.X, W, b, out), out.dtype)
         else:
@@ -82,7 +82,7 @@ class Dense:
             sparse.gradient(*x.arrays, delta, self.units, dW)
         elif isinstance(x, Panel):
             x.turn()
-            sparse.product(*x.transpose, x.pad(delta), self.units, self.no_bias, dW)
+            sparse.product(*x.transpose, 0, x.pad(delta), self.units, self.no_bias, dW)
         else:
             affine.product(x, True, delta, False, self.no_bias, dW)
         if self.bias:

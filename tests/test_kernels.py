@@ -96,11 +96,11 @@ def test_sparse_rows(rng, dtype, shape, batch):
     W, b, delta = (rng.normal(size=size).astype(dtype) for size in [(D, H), (H,), (len(x), H)])
     z, dW = np.full((len(x), H), np.nan, dtype), np.zeros(padded_shape((D, H), dtype), dtype)
     for bias in (b, b[:0]):
-        zeros.product(*rows.arrays, with_padding(W), H, bias, z)
+        zeros.product(*rows.arrays, rows.middle, with_padding(W), H, bias, z)
         close(z, naive.affine(x, W, bias), D)
     rows.turn()
     dW[:, :H] = np.nan
-    zeros.product(*rows.transpose, rows.pad(delta), H, b[:0], dW)
+    zeros.product(*rows.transpose, 0, rows.pad(delta), H, b[:0], dW)
     close(dW[:, :H], naive.weight_gradient(x, delta), N)
     assert not dW[:, H:].any()
     by_row = np.full_like(dW, np.nan)
@@ -116,7 +116,7 @@ def test_sparse_products_of_every_width(rng, dtype):
     panel = SparseRows(x, np.dtype(dtype))[:]
     for H in range(1, 420):
         W, b, z = rng.normal(size=(2, H)).astype(dtype), rng.normal(size=H).astype(dtype), np.full((4, H), np.nan, dtype)
-        zeros.product(*panel.arrays, with_padding(W), H, b, z[:3])
+        zeros.product(*panel.arrays, panel.middle, with_padding(W), H, b, z[:3])
         close(z[:3], naive.affine(x, W, b), 2)
         assert np.isnan(z[3]).all()
 
@@ -132,7 +132,7 @@ def test_sparse_gradients_of_every_width(rng, dtype):
         by_row, by_column = np.full((2, *padded_shape((230, H), dtype)), np.nan, dtype)
         zeros.gradient(*panel.arrays, delta, H, by_row)
         assert not by_row[:, H:].any()    # nothing behind a row of delta is read
-        zeros.product(*panel.transpose, panel.pad(delta), H, delta[0, :0], by_column)
+        zeros.product(*panel.transpose, 0, panel.pad(delta), H, delta[0, :0], by_column)
         close(by_row[:, :H], naive.weight_gradient(x, delta), 9)
         assert np.array_equal(by_row[:, :H], by_column[:, :H])
 
@@ -145,11 +145,44 @@ def test_sparse_products_share_out_their_rows(rng, dtype, shape):
     x, W, b = rows_with_zeros(rng, N, D, dtype), with_padding(rng.normal(size=(D, H)).astype(dtype)), np.ones(H, dtype)
     rows = SparseRows(x, np.dtype(dtype))
     z, skipping, alone = np.full((3, N, H), np.nan, dtype)
-    zeros.product(*rows[:].arrays, W, H, b, z)
+    zeros.product(*rows[:].arrays, 0, W, H, b, z)
     assert not zeros.product_skipping(x, W, b, skipping)
     for i in range(0, N, 100):
-        zeros.product(*rows[i:i + 1].arrays, W, H, b, alone[i:i + 1])
+        zeros.product(*rows[i:i + 1].arrays, 0, W, H, b, alone[i:i + 1])
     assert np.array_equal(z, skipping) and np.array_equal(z[::100], alone[::100])
+
+
+@DTYPES
+@pytest.mark.parametrize("N", [31, 32, 33, 500])
+def test_a_product_goes_through_the_other_side_first(dtype, N):
+    """The sums of the first half of the rows begin with the second side: there 1 is added to 2^p - 2^p, elsewhere lost in it."""
+    large = 2.0 ** np.finfo(dtype).nmant * 2
+    x, W, z = np.zeros((N, 300), dtype), np.zeros((300, 20), dtype), np.full((N, 20), np.nan, dtype)
+    x[:, [0, 298, 299]] = 1
+    W[[0, 298, 299]] = np.array([[1], [large], [-large]])
+    W, b = with_padding(W), np.zeros(20, dtype)
+    rows = SparseRows(x, np.dtype(dtype))
+    for panel in (rows[:], rows[np.arange(N)]):
+        for middle in (1, 2, 3):
+            zeros.product(*panel.arrays, middle, W, 20, b, z)
+            crossed = N // 2 if N >= 32 else 0
+            assert (z[:crossed] == 1).all() and (z[crossed:] == 0).all()
+        zeros.product(*panel.arrays, 0, W, 20, b, z)
+        assert (z == 0).all()
+
+
+@pytest.mark.parametrize("full, middle", [([slice(300)], 2), ([slice(60), slice(180)], 1),
+                                          ([slice(240, 300), slice(120, 300)], 3), ([slice(100)], 0), ([slice(0)], 0)])
+def test_sides_have_as_many_entries_as_each_other(rng, full, middle):
+    """Or there are none: where they would be uneven, or there is one block; and on the way down."""
+    x = np.zeros((600, 300))    # four blocks of 75 columns
+    for i, row in enumerate(rng.permutation(x.shape[0])):
+        x[row, full[i % len(full)]] = 1
+    counted = SparseRows(x, np.dtype(float)), SparseRows(sparse.csr_array(x), np.dtype(float)), PickedRows(x, np.dtype(float))
+    assert [rows[:7].middle for rows in counted] == [middle] * 3
+    assert [rows[np.arange(7)].middle for rows in counted] == [middle] * 3
+    assert SparseRows(x[:, :112], np.dtype(float))[:7].middle == 0
+    assert all(SparseRows(x, np.dtype(float), way)[:7].middle == 0 for way in ("down", "once"))
 
 
 def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
@@ -243,7 +276,7 @@ def test_dense_rows_lose_their_zeros(rng, given):
         W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
         assert not zeros.product_skipping(x, W, b, z)
-        zeros.product(*rows[:].arrays, W, 17, b, z_kept)
+        zeros.product(*rows[:].arrays, 0, W, 17, b, z_kept)
         assert np.array_equal(z, z_kept)
 
 
@@ -283,8 +316,8 @@ def test_as_many_columns_as_there_are_words(D):
     W, z, dW = np.zeros((D, 1)), np.empty((1, 1)), np.empty((D, 1))
     W[0], W[-1] = 10, 1
     panel, none = rows[:], np.empty(0)
-    zeros.product(*panel.arrays, W, 1, none, z)
-    zeros.product(*panel.transpose, np.ones((1, 1)), 1, none, dW)
+    zeros.product(*panel.arrays, panel.middle, W, 1, none, z)
+    zeros.product(*panel.transpose, 0, np.ones((1, 1)), 1, none, dW)
     assert z == 23 and (dW[0], dW[-1], dW.sum()) == (2, 3, 5)
 
 
@@ -308,7 +341,7 @@ def test_sparse_rows_add_up_repeated_entries():
     twice = sparse.csr_array((np.array([1.0, 2.0]), np.array([2, 2]), np.array([0, 2])), shape=(1, 3))
     z = np.empty((2, 3))
     rows = SparseRows(matrix, np.dtype(float))
-    zeros.product(*rows[:].arrays, np.eye(3), 3, np.empty(0), z)
+    zeros.product(*rows[:].arrays, 0, np.eye(3), 3, np.empty(0), z)
     assert np.array_equal(z, [[0, 0, 3], [0, 4, 0]])
     assert SparseRows(twice, np.dtype(float)).values[:1].tolist() == [3.0]
     assert twice.data.tolist() == [1.0, 2.0]

@@ -9,11 +9,16 @@ A *matrix*, from which panels of any rows are made, has its entries row after ro
 an array, where every row comes once in all. One that is used again and again is *laid out*: what a block has of all the rows lies
 together, so that memory is read in one direction.
 
+Rows that are trained on have two *sides*: the blocks before number ``middle``, and those from it on. A thread keeps to a side,
+with its entries, its rows of W and dW, and what an optimiser has for them, because cores are slow to hand numbers to each other.
+So the first half of the rows are summed up on the second side first, the others on the first; then they cross over. Where
+``middle`` is 0, there are no sides, and the rows are shared out.
+
 The weight gradient is added up row by row, or is the product of the transpose, a panel to which the entries are sorted: that
 pays where it is used again and again, or delta is wide. Either way the same numbers are added in the same order.
 
 Shapes: panels (N, D), spans (blocks, N, 2), b (H,) or (0,), z (N, H). W is (D, H), its rows padded with zeros to whole
-vectors; those shorter than one vector are as they are. How the rows are shared out to threads changes no number.
+vectors; those shorter than one vector are as they are. How the work is shared out to threads changes no number.
 """
 import numpy as np
 from numba import prange
@@ -38,18 +43,22 @@ from .._simd import (
 SLACK = 64           # places that follow a block's entries, and a part's of a matrix: whole vectors are written
 _AHEAD = 4           # rows for whose entries the processor, which cannot know where they lie, would wait
 _ROWS_AHEAD = 2      # rows that are read
-_NARROWEST = 112     # columns of a block: of W there most stays in the nearest cache
+_WIDEST = 112        # columns of a block, while there are not too many: of W there most stays in the nearest cache
 _MOST_BLOCKS = 16
 _SUMS = 2**18        # bytes of the sums of one task, which stay in the second cache
 _ROWS = 128          # of one task, however wide they are
 _FEW = 64            # rows that are not worth another task
+_CROSSED = 32        # rows that are worth two rounds, one for each side
 _ALONE = 16          # rows of X that are not worth waking the threads for
 
 
 @kernel
 def block_width(D):
-    """Return how many of D columns a block has: whole cache lines of any dtype."""
-    return max(_NARROWEST, (D + _MOST_BLOCKS * 16 - 1) // (_MOST_BLOCKS * 16) * 16)
+    """Return how many of D columns a block has. Their number is even, so that two sides have as many of them, or 1."""
+    if D <= _WIDEST:
+        return D
+    blocks = min(_MOST_BLOCKS, (D + 2 * _WIDEST - 1) // (2 * _WIDEST) * 2)
+    return (D + blocks - 1) // blocks
 
 
 # ---- sums of rows ---------------------------------------------------------------------------------------------------
@@ -67,7 +76,7 @@ def _add_strip(spans, indices, values, W, k, begun, step, sums, width):
     ``spans`` has those of one block. A row's sums are in registers meanwhile.
     """
     for i in range(spans.shape[0]):
-        strip = load(begun, i * step, k, width)
+        strip = load_within(begun, i * step, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
             keep_rolled()
             strip = add_scaled(strip, values[p], load(W, indices[p], k, width))
@@ -94,7 +103,7 @@ def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
     else:
         for i in range(spans.shape[0]):
             for j in range(W.shape[1]):
-                sums[i, j] = begun[i * step, j]
+                sums[i, j] = begun[i * step, j] if begun.shape[1] else 0
             for p in range(spans[i, 0], spans[i, 1]):
                 for j in range(W.shape[1]):
                     sums[i, j] += values[p] * W[indices[p], j]
@@ -128,41 +137,52 @@ def _strip(halves, strips, s):
 
 
 @kernel
-def _product(spans, indices, values, first, last, W, H, b, z):
-    """z[first:last] = x W + b, block by block and strip by strip.
+def _product(spans, indices, values, W, H, begun, step, z):
+    """z = x W + what the sums begin with, which are begun[i step] for row i; block by block and strip by strip.
 
-    Where the rows of z end within a half, the sums have rows of their own. So has ``b``, with which they begin.
+    Where the rows of z end within a half, the sums have rows of their own.
     """
+    N, blocks = z.shape[0], spans.shape[0]
     halves = _count_halves(W, H)
     strips = _count_strips(halves)
     whole = z.shape[1] == W.shape[1] or z.shape[1] * z.itemsize == halves * _HALF
-    own = np.empty((1 if whole else 1 + last - first, W.shape[1]), W.dtype)
-    for k in range(W.shape[1]):
-        own[0, k] = b[k] if k < b.size else 0
-    sums = z[first:last] if whole else own[1:]
-    begun, step = own, 0
-    for c in range(spans.shape[0]):
+    sums = z if whole else np.empty((N, W.shape[1]), W.dtype)
+    for c in range(blocks):
         for s in range(strips):
             vector, width = _strip(halves, strips, s)
-            _add_block(spans[c, first:last], indices, values, W, vector * BYTES // W.itemsize, width, begun, step, sums)
+            _add_block(spans[c], indices, values, W, vector * BYTES // W.itemsize, width, begun, step, sums)
         begun, step = sums, 1
     if not whole:
-        for i in range(last - first):
+        for i in range(N):
             for k in range(z.shape[1]):
-                z[first + i, k] = sums[i, k]
+                z[i, k] = sums[i, k]
 
 
 @parallel_kernel
-def product(spans, indices, values, W, H, b, z):
+def product(spans, indices, values, middle, W, H, b, z):
     """z = x W + b for the panel x; for its transpose and W = delta, padded, z is dW.
 
     z may be padded, too: what is behind its H numbers becomes 0 or stays as it is.
     """
-    N = z.shape[0]
-    tasks = _count_tasks(N, max(_ROWS, _SUMS // (W.shape[1] * W.itemsize)))
-    for t in prange(tasks):
-        task = _apart(np.int64(t), tasks)
-        _product(spans, indices, values, task * N // tasks, (task + 1) * N // tasks, W, H, b, z)
+    N, blocks = z.shape[0], spans.shape[0]
+    sides = 2 if middle and N >= _CROSSED else 1
+    tasks = _count_shares(_count_tasks(N, max(_ROWS, _SUMS // (W.shape[1] * W.itemsize))), sides)
+    biases = b.reshape(1, b.size)
+    for lap in range(sides):
+        for t in prange(sides * tasks):
+            side = np.int64(t) // tasks
+            half = (side + lap + 1) % sides    # of the rows: the other one first
+            share = _apart(half * tasks + np.int64(t) % tasks, sides * tasks)
+            first, last = share * N // (sides * tasks), (share + 1) * N // (sides * tasks)
+            begin, end = _blocks_of(side, sides, middle, blocks)
+            begun = z[first:last] if lap else biases
+            _product(spans[begin:end, first:last], indices, values, W, H, begun, lap, z[first:last])
+
+
+@kernel
+def _blocks_of(side, sides, middle, blocks):
+    """Return at which block a side begins and ends; a single one has them all."""
+    return (middle if side else 0), (middle if side < sides - 1 else blocks)
 
 
 @kernel
@@ -174,13 +194,21 @@ def _count_tasks(N, most):
 
 
 @kernel
-def _apart(t, tasks):
-    """Return the t-th of the tasks 0, 2, 4, ..., 1, 3, ...
+def _count_shares(tasks, sides):
+    """Return how many tasks each side has, so that together they are so many, or twice as many where they are odd."""
+    return tasks if tasks % sides else tasks // sides
 
-    A thread has tasks that follow each other in t. So two of them get as many entries as each other, which in images lie in
-    the middle.
+
+@kernel
+def _apart(t, tasks):
+    """Return the t-th of the tasks, of which every other one comes first, in either half of them.
+
+    A thread has tasks that follow each other in t, and keeps to a half. So two of them get as many entries as each other, which
+    in images lie in the middle.
     """
-    return 2 * t if 2 * t < tasks else 2 * t + 1 - tasks - tasks % 2
+    begin, end = (0, tasks // 2) if t < tasks // 2 else (tasks // 2, tasks)
+    n = 2 * (t - begin)
+    return begin + (n if n < end - begin else n + 1 - (end - begin) - (end - begin) % 2)
 
 
 # ---- sums to rows ---------------------------------------------------------------------------------------------------
@@ -342,7 +370,7 @@ def _skip(X, first, last, W, b, z):
             place = spans[c, i - 1, 1] if i else c * room
             spans[c, i, 0] = place
             spans[c, i, 1] = _compress_row(X, row, soon, c * width, min(D, (c + 1) * width), indices, values, place)
-    _product(spans, indices, values, 0, N, W, z.shape[1], b, z[first:last])
+    _product(spans, indices, values, W, z.shape[1], b.reshape(1, b.size), 0, z[first:last])
     found = False
     for c in range(blocks):
         found |= _unsound(values, spans[c, 0, 0], spans[c, N - 1, 1], values)
@@ -379,56 +407,73 @@ def _copy(source, first, last, target, place):
 
 
 @kernel
-def _gather_rows(cuts, indices, values, rows, first, last, place, spans, own_indices, own_values):
+def _gather_rows(cuts, indices, values, rows, first, last, blocks, place, spans, own_indices, own_values):
+    begin, end = blocks
     for i in range(first, last):
         if i + _AHEAD < last:
             row = rows[i + _AHEAD]
-            for p in range(cuts[row, 0], cuts[row, -1], BYTES // indices.itemsize):
+            for p in range(cuts[row, begin], cuts[row, end], BYTES // indices.itemsize):
                 prefetch(indices, p)
-            for p in range(cuts[row, 0], cuts[row, -1], BYTES // values.itemsize):
+            for p in range(cuts[row, begin], cuts[row, end], BYTES // values.itemsize):
                 prefetch(values, p)
         if i + 2 * _AHEAD < last:
             prefetch(cuts, rows[i + 2 * _AHEAD] * cuts.shape[1])
-        begin, end = cuts[rows[i], 0], cuts[rows[i], -1]
-        for c in range(spans.shape[0]):
-            spans[c, i, 0], spans[c, i, 1] = cuts[rows[i], c] - begin + place, cuts[rows[i], c + 1] - begin + place
-        _copy(indices, begin, end, own_indices, place)
-        _copy(values, begin, end, own_values, place)
-        place += end - begin
+        cut = cuts[rows[i]]
+        for c in range(begin, end):
+            spans[c, i, 0], spans[c, i, 1] = cut[c] - cut[begin] + place, cut[c + 1] - cut[begin] + place
+        _copy(indices, cut[begin], cut[end], own_indices, place)
+        _copy(values, cut[begin], cut[end], own_values, place)
+        place += cut[end] - cut[begin]
 
 
 @parallel_kernel
-def gather(cuts, indices, values, rows, spans, own_indices, own_values):
-    """Make the panel of the rows with the numbers ``rows`` of a matrix. It has room for as many entries for any of them."""
-    N, threads = rows.size, count_threads()
-    room = own_values.size // N
-    for t in prange(threads):
-        task = np.int64(t)
-        first, last = task * N // threads, (task + 1) * N // threads
-        _gather_rows(cuts, indices, values, rows, first, last, first * room, spans, own_indices, own_values)
+def gather(cuts, indices, values, rows, middle, spans, own_indices, own_values):
+    """Make the panel of the rows with the numbers ``rows`` of a matrix. Each side has room for as many entries of any of them."""
+    tasks = _count_gatherers(middle)
+    for t in prange(tasks):
+        first, last, blocks, place = _gatherer(np.int64(t), tasks, middle, spans, own_values)
+        _gather_rows(cuts, indices, values, rows, first, last, blocks, place, spans, own_indices, own_values)
 
 
 @kernel
-def _pick_rows(X, rows, first, last, place, spans, indices, values):
+def _count_gatherers(middle):
+    """Return in how many tasks a panel is made: as many a thread."""
+    sides = 2 if middle else 1
+    return sides * _count_shares(count_threads(), sides)
+
+
+@kernel
+def _gatherer(t, tasks, middle, spans, values):
+    """Return which rows of a panel and which blocks, (begin, end), are the t-th of the tasks, and where their entries begin."""
+    blocks, N, _ = spans.shape
+    sides = 2 if middle else 1
+    shares = tasks // sides
+    side, share = t // shares, t % shares
+    first, last = share * N // shares, (share + 1) * N // shares
+    place = (side * N + first) * (values.size // (sides * N))
+    return first, last, _blocks_of(side, sides, middle, blocks), place
+
+
+@kernel
+def _pick_rows(X, rows, first, last, blocks, place, spans, indices, values):
     D = X.shape[1]
     width = block_width(D)
+    begin, end = blocks
     for i in range(first, last):
         row, soon = rows[i], rows[min(i + _ROWS_AHEAD, last - 1)]
-        for c in range(spans.shape[0]):
+        for c in range(begin, end):
             spans[c, i, 0] = place
             place = _compress_row(X, row, soon, c * width, min(D, (c + 1) * width), indices, values, place)
             spans[c, i, 1] = place
 
 
 @parallel_kernel
-def pick(X, rows, spans, indices, values):
+def pick(X, rows, middle, spans, indices, values):
     """Make the panel of the rows with the numbers ``rows`` of X, of any dtype, as `gather` does of a matrix."""
-    N, threads = rows.size, count_threads()
-    room = values.size // N
-    for t in prange(threads):
-        task = np.int64(t)
-        first, last = task * N // threads, (task + 1) * N // threads
-        _pick_rows(X, rows, first, last, first * room, spans, indices, values)
+    tasks = _count_gatherers(middle)
+    for t in prange(tasks):
+        first, last, blocks, place = _gatherer(np.int64(t), tasks, middle, spans, values)
+        _pick_rows(X, rows, first, last, blocks, place, spans, indices, values)
 
 
 @parallel_kernel
