@@ -153,7 +153,7 @@ def test_sparse_products_share_out_their_rows(rng, dtype, shape):
 
 
 @DTYPES
-@pytest.mark.parametrize("N", [31, 32, 33, 500])
+@pytest.mark.parametrize("N", [1, 2, 33, 500])
 def test_a_product_goes_through_the_other_side_first(dtype, N):
     """The sums of the first half of the rows begin with the second side: there 1 is added to 2^p - 2^p, elsewhere lost in it."""
     large = 2.0 ** np.finfo(dtype).nmant * 2
@@ -165,8 +165,7 @@ def test_a_product_goes_through_the_other_side_first(dtype, N):
     for panel in (rows[:], rows[np.arange(N)]):
         for middle in (1, 2, 3):
             zeros.product(*panel.arrays, middle, W, 20, b, z)
-            crossed = N // 2 if N >= 32 else 0
-            assert (z[:crossed] == 1).all() and (z[crossed:] == 0).all()
+            assert (z[:N // 2] == 1).all() and (z[N // 2:] == 0).all()
         zeros.product(*panel.arrays, 0, W, 20, b, z)
         assert (z == 0).all()
 

@@ -48,7 +48,6 @@ _MOST_BLOCKS = 16
 _SUMS = 2**18        # bytes of the sums of one task, which stay in the second cache
 _ROWS = 128          # of one task, however wide they are
 _FEW = 64            # rows that are not worth another task
-_CROSSED = 32        # rows that are worth two rounds, one for each side
 _ALONE = 16          # rows of X that are not worth waking the threads for
 
 
@@ -165,7 +164,7 @@ def product(spans, indices, values, middle, W, H, b, z):
     z may be padded, too: what is behind its H numbers becomes 0 or stays as it is.
     """
     N, blocks = z.shape[0], spans.shape[0]
-    sides = 2 if middle and N >= _CROSSED else 1
+    sides = 2 if middle else 1
     tasks = _count_shares(_count_tasks(N, max(_ROWS, _SUMS // (W.shape[1] * W.itemsize))), sides)
     biases = b.reshape(1, b.size)
     for lap in range(sides):
@@ -417,7 +416,8 @@ def _gather_rows(cuts, indices, values, rows, first, last, blocks, place, spans,
             for p in range(cuts[row, begin], cuts[row, end], BYTES // values.itemsize):
                 prefetch(values, p)
         if i + 2 * _AHEAD < last:
-            prefetch(cuts, rows[i + 2 * _AHEAD] * cuts.shape[1])
+            for c in (begin, end):    # between which there may be a cache line's end
+                prefetch(cuts, rows[i + 2 * _AHEAD] * cuts.shape[1] + c)
         cut = cuts[rows[i]]
         for c in range(begin, end):
             spans[c, i, 0], spans[c, i, 1] = cut[c] - cut[begin] + place, cut[c + 1] - cut[begin] + place
