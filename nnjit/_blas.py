@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from numba.np import linalg
 from threadpoolctl import ThreadpoolController
 
-from ._jit import check_process, threading_layer
+from ._jit import turns
 
 
 @intrinsic
@@ -69,33 +69,28 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
 
 
 class _KernelThreads:
-    """The context in which kernels run: they share their work out over threads themselves, and BLAS uses one for each.
+    """The context of `turns` in which BLAS uses one thread for each of the kernels', which share their work out themselves.
 
-    Models may train in several Python threads at once. The first to come sets BLAS's limit, the last to go takes it back;
-    where Numba's threading layer cannot be entered twice (workqueue), the others wait until the first is done.
+    Models may train in several Python threads at once: the first to come sets BLAS's limit, the last to go takes it back.
     """
 
     def __init__(self):
-        self._lock, self._turn = threading.Lock(), threading.RLock()
+        self._lock = threading.Lock()
         self._inside, self._limit, self._controller = 0, None, None
 
     def __enter__(self):
-        check_process()
-        self._turn.acquire()
+        turns.__enter__()
         with self._lock:
             if self._inside == 0:
                 self._limit = self._find().limit(limits=1)
             self._inside += 1
-        if threading_layer() != "workqueue":
-            self._turn.release()
 
     def __exit__(self, *error):
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
                 self._limit.restore_original_limits()
-        if threading_layer() == "workqueue":
-            self._turn.release()
+        turns.__exit__(*error)
 
     def libraries(self):
         """Return what threadpoolctl knows of the BLAS libraries that are loaded, a list of dicts."""

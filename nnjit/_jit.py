@@ -6,6 +6,7 @@ debugger can step through.
 import functools
 import hashlib
 import os
+import threading
 import warnings
 from pathlib import Path
 
@@ -52,7 +53,21 @@ def _compile(function, **options):
     return compiled
 
 
-class _Part(codegen.JITCodeLibrary):
+class _Library(codegen.JITCodeLibrary):
+    """The code of a kernel, whose loops LLVM vectorises for whole registers.
+
+    By itself it takes half of AVX-512's, because with all of them the first processors that had them became slower; which they
+    are anyway while strips and BLAS use them.
+    """
+
+    def add_ir_module(self, module):
+        for function in module.functions:
+            if not function.is_declaration:    # llvmlite's own `add` knows attributes without a value alone
+                set.add(function.attributes, '"prefer-vector-width"="512"')
+        super().add_ir_module(module)
+
+
+class _Part(_Library):
     """The code of a private kernel, which becomes machine code as a part of its callers' alone.
 
     Numba would write machine code for every kernel on the way from the innermost to the outermost, each with all within it:
@@ -105,8 +120,6 @@ class _LoopLowering(typed_passes.NativeParforLowering):
 
     def run_pass(self, state):
         target = state.targetctx.codegen()
-        state.library = target.create_library(state.func_id.func_qualname)
-        state.library.enable_object_caching()
         target.create_library = functools.partial(_Loop, target)
         try:
             return super().run_pass(state)
@@ -115,7 +128,12 @@ class _LoopLowering(typed_passes.NativeParforLowering):
 
 
 class _KernelCompiler(compiler.Compiler):
-    """Numba's compiler with the `_LoopLowering`."""
+    """Numba's compiler with the `_LoopLowering`, which writes into a `_Library`."""
+
+    def __init__(self, typing_context, target, library, *rest):
+        library = _Library(target.codegen(), "kernel")
+        library.enable_object_caching()    # what is not from the beginning on is not kept
+        super().__init__(typing_context, target, library, *rest)
 
     def define_pipelines(self):
         [pipeline] = super().define_pipelines()
@@ -301,3 +319,28 @@ def check_process():
     if _lost_threads:
         raise RuntimeError("nnjit: got a process forked from one in which kernels had run, expected a new one, because their "
                            "threads do not survive a fork; start it with multiprocessing.get_context('spawn')")
+
+
+class _Turns:
+    """The context in which Python calls parallel kernels, in several Python threads at once.
+
+    Where Numba's threading layer cannot be entered twice (workqueue), the others wait until the first is done.
+    """
+
+    def __init__(self):
+        self._lock, self._wait = threading.RLock(), None    # whether they have to; not known before the layer is started
+
+    def __enter__(self):
+        check_process()
+        if self._wait is not False:
+            self._lock.acquire()
+            self._wait = threading_layer() == "workqueue"
+            if not self._wait:
+                self._lock.release()
+
+    def __exit__(self, *error):
+        if self._wait:
+            self._lock.release()
+
+
+turns = _Turns()

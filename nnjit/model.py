@@ -6,6 +6,7 @@ import numpy as np
 
 from . import checkpoint, heads, layers, training
 from ._blas import kernel_threads
+from ._jit import turns
 from .arrays import (
     CACHE_LINE,
     FEW,
@@ -211,7 +212,8 @@ class Sequential:
         self._check_built()
         x = self._rows(X, sparse, back=False, once=True)
         if len(x) <= FEW and not isinstance(x, SparseRows):    # too few for BLAS to start its threads
-            return self._forward_once(x)
+            with turns:
+                return self._forward_once(x)
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
         tapes, rows = self.tapes(), training.block_rows(self)
         with kernel_threads:
@@ -242,7 +244,9 @@ class Sequential:
 
     def predict_proba(self, X, sparse="auto"):
         """Return the head's probabilities, (N, K)."""
-        return self.head.probabilities(self.logits(X, sparse))
+        z = self.logits(X, sparse)
+        with turns:
+            return self.head.probabilities(z)
 
     def summary(self):
         """Return a table of the layers.

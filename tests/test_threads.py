@@ -23,13 +23,25 @@ def test_models_train_in_several_threads_at_once():
         assert list(pool.map(trained, range(4))) == alone
 
 
+@pytest.mark.parametrize("N", [1, 100])
+def test_a_model_predicts_in_several_threads_at_once(N):
+    """A few rows, for which BLAS is left as it is, and many."""
+    X = np.random.default_rng(0).normal(size=(N, 20))
+    model = nn.Sequential([nn.Dense(300), nn.Tanh(), nn.Dense(3)], head=nn.Bernoulli()).build(20)
+    alone = model.predict_proba(X)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda k: np.array_equal(model.predict_proba(X), alone), range(500)))
+
+
 WORKQUEUE = """
 import sys
 sys.path.insert(0, TESTS)
-from test_threads import test_models_train_in_several_threads_at_once
+import test_threads as tests
 from nnjit import _jit
 assert _jit.threading_layer() == "workqueue"
-test_models_train_in_several_threads_at_once()
+tests.test_models_train_in_several_threads_at_once()
+for N in (1, 100):
+    tests.test_a_model_predicts_in_several_threads_at_once(N)
 print('"done"')
 """
 
@@ -46,24 +58,28 @@ import json, os
 import numpy as np
 import nnjit as nn
 X, y = np.eye(300), np.arange(300) % 3
-model = nn.Sequential([nn.Dense(3)], head=nn.Categorical())
+model = nn.Sequential([nn.Dense(200), nn.Tanh(), nn.Dense(3)], head=nn.Categorical())
 model.fit(X, y, nn.SGD(0.1), verbose=0)
-reading, writing = os.pipe()
-if os.fork() == 0:
-    try:
-        model.evaluate(X, y)
-        answer = "no error"
-    except RuntimeError as error:
-        answer = str(error)
-    os.write(writing, answer.encode())
-    os._exit(0)
-os.wait()
-print(json.dumps(os.read(reading, 10000).decode()))
+answers = []
+for use in (lambda: model.evaluate(X, y), lambda: model.predict(X[:1])):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        try:
+            use()
+            answer = "no error"
+        except RuntimeError as error:
+            answer = str(error)
+        os.write(writing, answer.encode())
+        os._exit(0)
+    os.wait()
+    os.close(writing)
+    answers.append(os.read(reading, 10000).decode())
+print(json.dumps(answers))
 """
 
 
 @pytest.mark.compiled
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_a_forked_child_gets_an_error(run_python):
-    answer = run_python(FORK, NUMBA_THREADING_LAYER="omp", PYTHONWARNINGS="ignore")
-    assert answer.startswith("nnjit: got a process forked") and "expected" in answer and "spawn" in answer
+    for answer in run_python(FORK, NUMBA_THREADING_LAYER="omp", PYTHONWARNINGS="ignore"):
+        assert answer.startswith("nnjit: got a process forked") and "expected" in answer and "spawn" in answer

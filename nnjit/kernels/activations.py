@@ -152,11 +152,19 @@ def tanh_backward(a, delta, dx):
 
 
 @kernel
-def sigmoid_forward(x, out):
-    """out = 1 / (1 + e^-x). Overwrites ``out``, which may be ``x``."""
+def _sigmoid_share(x, out):
     out = _flat_copy(x, out)
     for i in range(out.size):
         out[i] = sigmoid(out[i])
+
+
+@parallel_kernel
+def sigmoid_forward(x, out):
+    """out = 1 / (1 + e^-x). Overwrites ``out``, which may be ``x``."""
+    x, out = x.reshape(-1), out.reshape(-1)
+    for task in prange((out.size + _SHARE - 1) // _SHARE):
+        a, b = task * _SHARE, min(out.size, (task + 1) * _SHARE)
+        _sigmoid_share(x[a:b], out[a:b])
 
 
 @kernel
