@@ -476,23 +476,19 @@ def pick(X, rows, middle, spans, indices, values):
         _pick_rows(X, rows, first, last, blocks, place, spans, indices, values)
 
 
-@parallel_kernel
+@kernel
 def lay_out(cuts, indices, values, first, spans, own_indices, own_values):
     """Make the panel of a matrix's rows from ``first`` on, block after block."""
     blocks, N, _ = spans.shape
     place = 0
     for c in range(blocks):
         for i in range(N):
-            keep_rolled()
-            spans[c, i, 0] = place
-            place += cuts[first + i, c + 1] - cuts[first + i, c]
-            spans[c, i, 1] = place
-        place += SLACK
-    for c in prange(blocks):
-        for i in range(N):
             begin, end = cuts[first + i, c], cuts[first + i, c + 1]
-            _copy(indices, begin, end, own_indices, spans[c, i, 0])
-            _copy(values, begin, end, own_values, spans[c, i, 0])
+            _copy(indices, begin, end, own_indices, place)
+            _copy(values, begin, end, own_values, place)
+            spans[c, i, 0], spans[c, i, 1] = place, place + end - begin
+            place += end - begin
+        place += SLACK
 
 
 @kernel
