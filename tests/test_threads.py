@@ -23,6 +23,7 @@ def test_models_train_in_several_threads_at_once():
         assert list(pool.map(trained, range(4))) == alone
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("N", [1, 100])
 def test_a_model_predicts_in_several_threads_at_once(N):
     """A few rows, for which BLAS is left as it is, and many."""
