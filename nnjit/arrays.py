@@ -423,7 +423,7 @@ class Panel:
     def turn(self):
         """Sort the entries to the transpose, unless that is done."""
         if not self._turned:
-            kernel.turn(*self.arrays, *self.transpose)
+            kernel.turn(*self.arrays, self.middle, *self.transpose)
             self._turned = True
 
     def by_row(self, delta):

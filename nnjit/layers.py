@@ -79,7 +79,7 @@ class Dense:
     def backward(self, x, a, delta, dx, step=None):
         dW = self.padded_gradients["W"]
         if isinstance(x, Panel) and x.by_row(delta):
-            sparse.gradient(*x.arrays, delta, self.units, dW)
+            sparse.gradient(*x.arrays, x.middle, delta, self.units, dW)
         elif isinstance(x, Panel):
             x.turn()
             sparse.product(*x.transpose, 0, x.pad(delta), self.units, self.no_bias, dW)

@@ -104,7 +104,7 @@ def test_sparse_rows(rng, dtype, shape, batch):
     close(dW[:, :H], naive.weight_gradient(x, delta), N)
     assert not dW[:, H:].any()
     by_row = np.full_like(dW, np.nan)
-    zeros.gradient(*rows.arrays, delta, H, by_row)
+    zeros.gradient(*rows.arrays, rows.middle, delta, H, by_row)
     assert not by_row[:, H:].any()
     assert np.array_equal(by_row[:, :H], dW[:, :H])
 
@@ -130,7 +130,7 @@ def test_sparse_gradients_of_every_width(rng, dtype):
         delta = rng.normal(size=(10, H)).astype(dtype)[:9]
         delta.base[9] = np.nan    # behind the end
         by_row, by_column = np.full((2, *padded_shape((230, H), dtype)), np.nan, dtype)
-        zeros.gradient(*panel.arrays, delta, H, by_row)
+        zeros.gradient(*panel.arrays, panel.middle, delta, H, by_row)
         assert not by_row[:, H:].any()    # nothing behind a row of delta is read
         zeros.product(*panel.transpose, 0, panel.pad(delta), H, delta[0, :0], by_column)
         close(by_row[:, :H], naive.weight_gradient(x, delta), 9)

@@ -199,6 +199,13 @@ def _count_shares(tasks, sides):
 
 
 @kernel
+def _sides(middle):
+    """Return how many sides there are, and in how many tasks each of them is shared out: as many a thread."""
+    sides = 2 if middle else 1
+    return sides, _count_shares(count_threads(), sides)
+
+
+@kernel
 def _apart(t, tasks):
     """Return the t-th of the tasks, of which every other one comes first, in either half of them.
 
@@ -258,20 +265,22 @@ def _spread_block(spans, indices, values, delta, k, halves, dW):
 
 
 @parallel_kernel
-def gradient(spans, indices, values, delta, H, dW):
+def gradient(spans, indices, values, middle, delta, H, dW):
     """dW = xᵀ delta for the panel x.
 
-    A task has a block of columns, whose rows of dW stay in the nearest cache, strip by strip, while the rows of x come by.
+    A task has blocks of one side. A block's rows of dW stay in the nearest cache, strip by strip, while the rows of x come by.
     """
     D, blocks = dW.shape[0], spans.shape[0]
     width, halves = block_width(D), _count_halves(dW, H)
     strips = _count_strips(halves)
-    for t in prange(blocks):
-        c = _apart(np.int64(t), blocks)
-        dW[c * width:min(D, (c + 1) * width)] = 0
-        for s in range(strips):
-            vector, wide = _strip(halves, strips, s)
-            _spread_block(spans[c], indices, values, delta, vector * BYTES // dW.itemsize, wide, dW)
+    sides, shares = _sides(middle)
+    for t in prange(sides * shares):
+        begin, end = _blocks_of(np.int64(t) // shares, sides, middle, blocks)
+        for c in range(begin + np.int64(t) % shares, end, shares):
+            dW[c * width:min(D, (c + 1) * width)] = 0
+            for s in range(strips):
+                vector, wide = _strip(halves, strips, s)
+                _spread_block(spans[c], indices, values, delta, vector * BYTES // dW.itemsize, wide, dW)
 
 
 # ---- leaving out the zeros ------------------------------------------------------------------------------------------
@@ -429,25 +438,16 @@ def _gather_rows(cuts, indices, values, rows, first, last, blocks, place, spans,
 @parallel_kernel
 def gather(cuts, indices, values, rows, middle, spans, own_indices, own_values):
     """Make the panel of the rows with the numbers ``rows`` of a matrix. Each side has room for as many entries of any of them."""
-    tasks = _count_gatherers(middle)
-    for t in prange(tasks):
-        first, last, blocks, place = _gatherer(np.int64(t), tasks, middle, spans, own_values)
+    sides, shares = _sides(middle)
+    for t in prange(sides * shares):
+        first, last, blocks, place = _gatherer(np.int64(t), sides, shares, middle, spans, own_values)
         _gather_rows(cuts, indices, values, rows, first, last, blocks, place, spans, own_indices, own_values)
 
 
 @kernel
-def _count_gatherers(middle):
-    """Return in how many tasks a panel is made: as many a thread."""
-    sides = 2 if middle else 1
-    return sides * _count_shares(count_threads(), sides)
-
-
-@kernel
-def _gatherer(t, tasks, middle, spans, values):
+def _gatherer(t, sides, shares, middle, spans, values):
     """Return which rows of a panel and which blocks, (begin, end), are the t-th of the tasks, and where their entries begin."""
     blocks, N, _ = spans.shape
-    sides = 2 if middle else 1
-    shares = tasks // sides
     side, share = t // shares, t % shares
     first, last = share * N // shares, (share + 1) * N // shares
     place = (side * N + first) * (values.size // (sides * N))
@@ -470,9 +470,9 @@ def _pick_rows(X, rows, first, last, blocks, place, spans, indices, values):
 @parallel_kernel
 def pick(X, rows, middle, spans, indices, values):
     """Make the panel of the rows with the numbers ``rows`` of X, of any dtype, as `gather` does of a matrix."""
-    tasks = _count_gatherers(middle)
-    for t in prange(tasks):
-        first, last, blocks, place = _gatherer(np.int64(t), tasks, middle, spans, values)
+    sides, shares = _sides(middle)
+    for t in prange(sides * shares):
+        first, last, blocks, place = _gatherer(np.int64(t), sides, shares, middle, spans, values)
         _pick_rows(X, rows, first, last, blocks, place, spans, indices, values)
 
 
@@ -528,13 +528,15 @@ def _turn_block(spans, indices, values, c, first, last, place, turned, turned_in
 
 
 @parallel_kernel
-def turn(spans, indices, values, turned, turned_indices, turned_values):
+def turn(spans, indices, values, middle, turned, turned_indices, turned_values):
     """Make the panel xᵀ, its spans ``turned`` and entries, of the panel x."""
     blocks, N, _ = spans.shape
     height = block_width(N)
-    for t in prange(blocks):
-        c = _apart(np.int64(t), blocks)
-        place = _count_entries(spans[:c])
-        for r in range(turned.shape[0]):
-            place = _turn_block(spans[c], indices, values, c, r * height, min(N, (r + 1) * height), place, turned[r],
-                                turned_indices, turned_values)
+    sides, shares = _sides(middle)
+    for t in prange(sides * shares):
+        begin, end = _blocks_of(np.int64(t) // shares, sides, middle, blocks)
+        for c in range(begin + np.int64(t) % shares, end, shares):
+            place = _count_entries(spans[:c])
+            for r in range(turned.shape[0]):
+                place = _turn_block(spans[c], indices, values, c, r * height, min(N, (r + 1) * height), place, turned[r],
+                                    turned_indices, turned_values)
