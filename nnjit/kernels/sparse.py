@@ -185,6 +185,13 @@ def _blocks_of(side, sides, middle, blocks):
 
 
 @kernel
+def _blocks_of_task(t, sides, shares, middle, blocks):
+    """Return the blocks that the t-th task has where each side's are shared out, in turn: a range."""
+    begin, end = _blocks_of(t // shares, sides, middle, blocks)
+    return range(begin + t % shares, end, shares)
+
+
+@kernel
 def _count_tasks(N, most):
     """Return in how many tasks of at most so many rows N are shared out: as many a thread, two if they are not few."""
     threads = count_threads()
@@ -275,8 +282,7 @@ def gradient(spans, indices, values, middle, delta, H, dW):
     strips = _count_strips(halves)
     sides, shares = _sides(middle)
     for t in prange(sides * shares):
-        begin, end = _blocks_of(np.int64(t) // shares, sides, middle, blocks)
-        for c in range(begin + np.int64(t) % shares, end, shares):
+        for c in _blocks_of_task(np.int64(t), sides, shares, middle, blocks):
             dW[c * width:min(D, (c + 1) * width)] = 0
             for s in range(strips):
                 vector, wide = _strip(halves, strips, s)
@@ -534,8 +540,7 @@ def turn(spans, indices, values, middle, turned, turned_indices, turned_values):
     height = block_width(N)
     sides, shares = _sides(middle)
     for t in prange(sides * shares):
-        begin, end = _blocks_of(np.int64(t) // shares, sides, middle, blocks)
-        for c in range(begin + np.int64(t) % shares, end, shares):
+        for c in _blocks_of_task(np.int64(t), sides, shares, middle, blocks):
             place = _count_entries(spans[:c])
             for r in range(turned.shape[0]):
                 place = _turn_block(spans[c], indices, values, c, r * height, min(N, (r + 1) * height), place, turned[r],
