@@ -71,6 +71,13 @@ def _address(context, builder, signature, args):
     return cgutils.pointer_add(builder, M.data, offset), itemsize
 
 
+def _left(context, builder, signature, args):
+    """Return how many numbers the row M[i] has from M[i, k] on."""
+    matrix, _, column = signature.args[:3]
+    columns = cgutils.unpack_tuple(builder, context.make_array(matrix)(context, builder, args[0]).shape, 2)[1]
+    return builder.sub(columns, context.cast(builder, args[2], column, types.intp))
+
+
 def _places(builder, address, vectors):
     """Return where each of the vectors that lie side by side from an address on begins."""
     places, first = [], 0
@@ -99,8 +106,7 @@ def load_within(typing, M, i, k, width):
     """Return the strip that begins at M[i, k], as `load` does, with 0 for what lies behind the end of the row."""
     def generate(context, builder, signature, args):
         address, align = _address(context, builder, signature, args)
-        row = cgutils.unpack_tuple(builder, context.make_array(M)(context, builder, args[0]).shape, 2)[1]
-        left = builder.sub(row, context.cast(builder, args[2], k, types.intp))
+        left = _left(context, builder, signature, args)
         kind = context.get_value_type(signature.return_type)
         strip, first = ir.Constant(kind, ir.Undefined), 0
         for j, place in enumerate(_places(builder, address, kind.elements)):
@@ -112,13 +118,17 @@ def load_within(typing, M, i, k, width):
 
 def _load_some(builder, place, align, vector, first, left):
     """Return the vector at an address, which holds the numbers from ``first`` on, with 0 for those from ``left`` on."""
-    lanes = ir.VectorType(left.type, vector.count)
-    numbers = ir.Constant(lanes, list(range(first, first + vector.count)))
-    there = builder.icmp_signed("<", numbers, _splat(builder, left, lanes))
+    there = _before(builder, left, first, vector.count)
     name = f"llvm.masked.load.v{vector.count}{vector.element.intrinsic_name}.p0"
     kind = ir.FunctionType(vector, [place.type, ir.IntType(32), there.type, vector])
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     return builder.call(function, [place, ir.Constant(ir.IntType(32), align), there, ir.Constant(vector, None)])
+
+
+def _before(builder, left, first, count):
+    """Return which of the numbers from ``first`` on, so many, are less than ``left``: a vector of bits."""
+    lanes = ir.VectorType(left.type, count)
+    return builder.icmp_signed("<", ir.Constant(lanes, list(range(first, first + count))), _splat(builder, left, lanes))
 
 
 @intrinsic
@@ -128,6 +138,25 @@ def store(typing, M, i, k, strip):
         address, align = _address(context, builder, signature, args)
         for j, place in enumerate(_places(builder, address, args[3].type.elements)):
             builder.store(builder.extract_value(args[3], j), place, align=align)
+        return context.get_dummy_value()
+    return types.none(M, i, k, strip), generate
+
+
+@intrinsic
+def store_within(typing, M, i, k, strip):
+    """Write the strip to where M[i, k] begins, but for what of its last vector would lie behind the end of the row."""
+    def generate(context, builder, signature, args):
+        address, align = _address(context, builder, signature, args)
+        *before, last = places = _places(builder, address, args[3].type.elements)
+        *vectors, vector = (builder.extract_value(args[3], j) for j in range(len(places)))
+        for place, whole in zip(before, vectors):
+            builder.store(whole, place, align=align)
+        first = sum(whole.type.count for whole in vectors)
+        there = _before(builder, _left(context, builder, signature, args), first, vector.type.count)
+        name = f"llvm.masked.store.v{vector.type.count}{vector.type.element.intrinsic_name}.p0"
+        kind = ir.FunctionType(ir.VoidType(), [vector.type, last.type, ir.IntType(32), there.type])
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(function, [vector, last, ir.Constant(ir.IntType(32), align), there])
         return context.get_dummy_value()
     return types.none(M, i, k, strip), generate
 
@@ -388,6 +417,10 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
 
     def store(M, i, k, strip):
         M[i, k:k + strip.size] = strip
+
+    def store_within(M, i, k, strip):
+        row = M[i, k:k + strip.size]
+        row[:] = strip[:row.size]
 
     def add_scaled(strip, x, other):
         return strip + x * other

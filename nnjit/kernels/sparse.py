@@ -18,7 +18,7 @@ The weight gradient is added up row by row, or is the product of the transpose, 
 pays where it is used again and again, or delta is wide. Either way the same numbers are added in the same order.
 
 Shapes: panels (N, D), spans (blocks, N, 2), b (H,) or (0,), z (N, H). W is (D, H), its rows padded with zeros to whole
-vectors; those shorter than one vector are as they are. How the work is shared out to threads changes no number.
+vectors; those shorter than half a vector are as they are. How the work is shared out to threads changes no number.
 """
 import numpy as np
 from numba import prange
@@ -37,6 +37,7 @@ from .._simd import (
     put,
     squeeze,
     store,
+    store_within,
     take,
 )
 
@@ -79,12 +80,12 @@ def _add_strip(spans, indices, values, W, k, begun, step, sums, width):
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
             keep_rolled()
             strip = add_scaled(strip, values[p], load(W, indices[p], k, width))
-        store(sums, i, k, strip)
+        store_within(sums, i, k, strip)
 
 
 @kernel
 def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
-    """`_add_strip` for a strip of so many halves; rows shorter than a vector, 0 of them, are summed up number by number."""
+    """`_add_strip` for a strip of so many halves, or for rows shorter than a vector, which have 0 of them."""
     if halves == 13:
         _add_strip(spans, indices, values, W, k, begun, step, sums, _13)
     elif halves == 12:
@@ -101,11 +102,11 @@ def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
         _add_strip(spans, indices, values, W, k, begun, step, sums, _2)
     else:
         for i in range(spans.shape[0]):
-            for j in range(W.shape[1]):
-                sums[i, j] = begun[i * step, j] if begun.shape[1] else 0
-            for p in range(spans[i, 0], spans[i, 1]):
-                for j in range(W.shape[1]):
-                    sums[i, j] += values[p] * W[indices[p], j]
+            row = load_within(begun, i * step, k, _2)
+            for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
+                keep_rolled()
+                row = add_scaled(row, values[p], load_within(W, indices[p], k, _2))
+            store_within(sums, i, k, row)
 
 
 @kernel
@@ -139,22 +140,19 @@ def _strip(halves, strips, s):
 def _product(spans, indices, values, W, H, begun, step, z):
     """z = x W + what the sums begin with, which are begun[i step] for row i; block by block and strip by strip.
 
-    Where the rows of z end within a half, the sums have rows of their own.
+    Where the rows of z end within a half, the sums have rows of their own until the last block.
     """
-    N, blocks = z.shape[0], spans.shape[0]
+    blocks = spans.shape[0]
     halves = _count_halves(W, H)
     strips = _count_strips(halves)
     whole = z.shape[1] == W.shape[1] or z.shape[1] * z.itemsize == halves * _HALF
-    sums = z if whole else np.empty((N, W.shape[1]), W.dtype)
+    between = z if whole else np.empty((z.shape[0], W.shape[1]), W.dtype)
     for c in range(blocks):
+        sums = z if c == blocks - 1 else between
         for s in range(strips):
             vector, width = _strip(halves, strips, s)
             _add_block(spans[c], indices, values, W, vector * BYTES // W.itemsize, width, begun, step, sums)
         begun, step = sums, 1
-    if not whole:
-        for i in range(N):
-            for k in range(z.shape[1]):
-                z[i, k] = sums[i, k]
 
 
 @parallel_kernel
