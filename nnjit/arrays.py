@@ -74,12 +74,12 @@ def aligned(shape, dtype):
 
 
 def padded_shape(shape, dtype):
-    """Return the shape with which a matrix is stored: rows of whole cache lines, unless they are shorter than one.
+    """Return the shape with which a matrix is stored: rows of whole cache lines, unless they are shorter than half of one.
 
     From eight lines on their number is odd: the same column of many rows would else compete for few places of the cache.
     """
     line = CACHE_LINE // np.dtype(dtype).itemsize
-    if len(shape) != 2 or shape[1] < line:
+    if len(shape) != 2 or 2 * shape[1] < line:
         return shape
     lines = -(-shape[1] // line)
     return shape[0], (lines + (lines >= 8 and lines % 2 == 0)) * line
