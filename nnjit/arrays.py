@@ -118,7 +118,7 @@ def _at_once(function, *arguments):
 
 # ---- inputs ---------------------------------------------------------------------------------------------------------
 
-SPARSE_BELOW = 0.45   # density under which the zeros are left out, and that takes less time than dense products
+SPARSE_BELOW = 0.55   # density under which the zeros are left out, and that takes less time than dense products
 _SAMPLE = 250         # rows looked at to find the density
 _UNEVEN = 0.6         # of the entries, which are too many for one of two sides
 FEW = 8              # rows that pass in the same way whatever their density
