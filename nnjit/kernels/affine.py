@@ -9,10 +9,11 @@ from .._blas import multiply
 from .._jit import kernel, parallel_kernel
 from .._simd import BYTES, load_within, store_within
 
-_HEIGHT, _WIDTH = 256, 256    # the largest block of a product that is one call of BLAS
-_ALONE = 2**19                # multiplications that are not worth waking the threads for
-_LIGHT = 2**20                # for as many BLAS does not copy the matrices first
-_VECTOR = (0, 0)              # the width of a strip of one vector, in halves
+_SIDE = 256          # of a block, at most: of a product that is one call of BLAS
+_PLENTY = 4          # blocks of twice that, which are then preferred: BLAS copies the matrices for every block
+_ALONE = 2**19       # multiplications that are not worth waking the threads for
+_LIGHT = 2**20       # for as many BLAS does not copy the matrices first
+_VECTOR = (0, 0)     # the width of a strip of one vector, in halves
 
 
 @kernel
@@ -60,7 +61,9 @@ def _count_blocks(N, H, depth):
     work = N * H * depth
     if work <= _ALONE:
         return 1, 1
-    down, across = (N + _HEIGHT - 1) // _HEIGHT, (H + _WIDTH - 1) // _WIDTH
+    down, across = _count_parts(N, 2 * _SIDE), _count_parts(H, 2 * _SIDE)
+    if down * across < _PLENTY:
+        down, across = _count_parts(N, _SIDE), _count_parts(H, _SIDE)
     if down > 1:
         return down + down % 2, across
     if across > 1:
@@ -68,6 +71,12 @@ def _count_blocks(N, H, depth):
     if 2 * _LIGHT < work <= 4 * _LIGHT:
         return min(2, N), min(2, H)
     return (2, 1) if N >= H else (1, 2)
+
+
+@kernel
+def _count_parts(count, most):
+    """Return in how many parts of at most so many things ``count`` of them come."""
+    return (count + most - 1) // most
 
 
 @kernel
