@@ -147,18 +147,23 @@ def store_within(typing, M, i, k, strip):
     """Write the strip to where M[i, k] begins, but for what of its last vector would lie behind the end of the row."""
     def generate(context, builder, signature, args):
         address, align = _address(context, builder, signature, args)
-        *before, last = places = _places(builder, address, args[3].type.elements)
-        *vectors, vector = (builder.extract_value(args[3], j) for j in range(len(places)))
-        for place, whole in zip(before, vectors):
-            builder.store(whole, place, align=align)
-        first = sum(whole.type.count for whole in vectors)
-        there = _before(builder, _left(context, builder, signature, args), first, vector.type.count)
-        name = f"llvm.masked.store.v{vector.type.count}{vector.type.element.intrinsic_name}.p0"
-        kind = ir.FunctionType(ir.VoidType(), [vector.type, last.type, ir.IntType(32), there.type])
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        builder.call(function, [vector, last, ir.Constant(ir.IntType(32), align), there])
+        left = _left(context, builder, signature, args)
+        *whole, last = enumerate(_places(builder, address, args[3].type.elements))
+        for j, place in whole:
+            builder.store(builder.extract_value(args[3], j), place, align=align)
+        first = sum(vector.count for vector in args[3].type.elements[:-1])
+        _store_some(builder, builder.extract_value(args[3], last[0]), last[1], align, first, left)
         return context.get_dummy_value()
     return types.none(M, i, k, strip), generate
+
+
+def _store_some(builder, vector, place, align, first, left):
+    """Write the vector, which holds the numbers from ``first`` on, to an address, but for those from ``left`` on."""
+    there = _before(builder, left, first, vector.type.count)
+    name = f"llvm.masked.store.v{vector.type.count}{vector.type.element.intrinsic_name}.p0"
+    kind = ir.FunctionType(ir.VoidType(), [vector.type, place.type, ir.IntType(32), there.type])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(function, [vector, place, ir.Constant(ir.IntType(32), align), there])
 
 
 @intrinsic
