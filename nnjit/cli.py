@@ -411,7 +411,7 @@ def _run_and_save(args, name, gradient, dataset, folder, say):
 
 
 def _is_the_books(dataset):
-    return dataset.checksums == {name: unpacked for name, (_, unpacked) in datasets.MNIST.files.items()}
+    return dataset.checksums == {name: unpacked for name, (_, unpacked) in datasets.mnist.MNIST.files.items()}
 
 
 def _print_table(name, runs, dataset):

@@ -282,7 +282,7 @@ def test_book_without_mnist(tmp_path):
         import pathlib, sys
         sys.modules["matplotlib"] = None
         from nnjit import cli, datasets
-        datasets.default_folder = lambda name="mnist": pathlib.Path("data", name).absolute()
+        datasets.files.default_folder = lambda name="mnist": pathlib.Path("data", name).absolute()
         sys.exit(cli.main(["book", "--dtype", "float32", "--threads", "1", "--out-dir", "out"]))"""
     done = call(sys.executable, "-c", code, cwd=tmp_path, NNJIT_DATA=str(tmp_path), no_proxy="", NO_PROXY="",
                 **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), unreachable))
@@ -441,7 +441,7 @@ def damaged(tmp_path):
     """A folder with MNIST's four files, each cut off in its header."""
     folder = tmp_path / "damaged"
     folder.mkdir()
-    for name in datasets.MNIST.files:
+    for name in datasets.mnist.MNIST.files:
         (folder / name).write_bytes(b"\0\0\x08\x03\0")
     return folder
 

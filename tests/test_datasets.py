@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnjit import datasets
+from nnjit.datasets import cifar10, embedded, files, mnist
 from nnjit.arrays import DataError
 
 RNG = np.random.default_rng(3)
@@ -55,9 +56,9 @@ def put(folder, names=NAMES, zipped=True, **contents):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A machine of its own: an empty default folder, no NNJIT_DATA, no network; the small files are "the published"."""
-    files = {name: (sha256(GZ[name]), sha256(RAW[name])) for name in NAMES}
-    monkeypatch.setattr(datasets, "MNIST", replace(datasets.MNIST, sources=(), files=files))
-    monkeypatch.setattr(datasets, "default_folder", lambda name="mnist": tmp_path / "default" / name)
+    published = {name: (sha256(GZ[name]), sha256(RAW[name])) for name in NAMES}
+    monkeypatch.setattr(mnist, "MNIST", replace(mnist.MNIST, sources=(), files=published))
+    monkeypatch.setattr(files, "default_folder", lambda name="mnist": tmp_path / "default" / name)
     monkeypatch.delenv("NNJIT_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return tmp_path
@@ -218,7 +219,7 @@ def test_an_unreadable_data_dir_is_an_error_and_elsewhere_is_passed_by(home, mon
     def refuse(folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(datasets.os, "listdir", refuse)
+    monkeypatch.setattr(files.os, "listdir", refuse)
     with pytest.raises(DataError, match=f"{home}: Permission denied"):
         datasets.load("auto", home, announce=pytest.fail)
     assert datasets.load("auto", announce=lambda line: None).name == "UCI digits"
@@ -260,7 +261,7 @@ def test_other_content_is_accepted_and_named(home):
 
 
 def test_default_folder_is_the_checkouts_or_the_users(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "_PACKAGE", tmp_path / "nnjit")
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "nnjit")
     assert datasets.default_folder() == pooch.os_cache("nnjit") / "mnist"
     (tmp_path / "setup.cfg").touch()
     assert datasets.default_folder() == tmp_path / "data" / "mnist"
@@ -331,7 +332,7 @@ def serve(home, monkeypatch):
         started = [Server(source) if callable(source) else source for source in sources]
         servers.extend(s for s in started if isinstance(s, Server))
         urls = tuple(s.url if isinstance(s, Server) else s for s in started)
-        monkeypatch.setattr(datasets, "MNIST", replace(datasets.MNIST, sources=urls))
+        monkeypatch.setattr(mnist, "MNIST", replace(mnist.MNIST, sources=urls))
         return started
 
     yield start
@@ -426,7 +427,7 @@ def test_a_refused_connection_is_named(home, serve):
 
 
 def test_a_silent_source_is_given_up(home, serve, monkeypatch):
-    monkeypatch.setattr(datasets, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:    # connections are made, and never answered
         url, = serve(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         with pytest.raises(datasets.NotFoundError, match=f"{url}: (no answer within 0.2 s|.*timed out)"):
@@ -434,7 +435,7 @@ def test_a_silent_source_is_given_up(home, serve, monkeypatch):
 
 
 def test_a_host_whose_name_is_never_found_is_given_up(home, serve, monkeypatch):
-    monkeypatch.setattr(datasets, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.1)
     release = threading.Event()
 
     def stuck(*args, **kwargs):
@@ -506,7 +507,7 @@ def test_digits_are_the_uci_digits_in_the_shape_of_mnist():
     assert data.x_train.shape == (1000, 28, 28) and data.x_test.shape == (797, 28, 28)
     assert data.x_train.dtype == data.x_test.dtype == np.uint8
     assert data.y_train.dtype == data.y_test.dtype == np.int64
-    path = datasets._PACKAGE / "digits.npz"
+    path = embedded._FOLDER / "digits.npz"
     assert data.checksums == {"digits.npz": sha256(path.read_bytes())}
     sklearn_datasets = pytest.importorskip("sklearn.datasets")
     source = sklearn_datasets.load_digits()
@@ -517,7 +518,7 @@ def test_digits_are_the_uci_digits_in_the_shape_of_mnist():
 
 
 def test_digits_are_enlarged_bilinearly_into_the_middle():
-    with np.load(datasets._PACKAGE / "digits.npz") as file:
+    with np.load(embedded._FOLDER / "digits.npz") as file:
         small = file["images"][:50].astype(float)
     large = datasets.load_digits().x_train[:50]
     margin = np.ones((28, 28), bool)
@@ -615,7 +616,7 @@ def test_iris_is_fishers():
     assert iris.columns == ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
     assert iris.x.shape == (150, 4) and iris.x.dtype == np.float64 and np.bincount(iris.y).tolist() == [50, 50, 50]
     assert np.allclose(iris.x.mean(axis=0), [5.843333, 3.057333, 3.758, 1.199333], atol=1e-6)    # as published
-    path = datasets._PACKAGE / "iris.npz"
+    path = embedded._FOLDER / "iris.npz"
     assert iris.checksums == {"iris.npz": sha256(path.read_bytes())}
     with np.load(path, allow_pickle=False) as file:
         assert "Fisher" in str(file["attribution"]) and "CC BY 4.0" in str(file["attribution"])
@@ -630,7 +631,7 @@ def test_iris_is_fishers():
 def test_real_mnist_is_the_published_one():
     data = datasets.load("auto", announce=pytest.fail)
     assert "not the published" not in data.source
-    assert data.checksums == {name: unpacked for name, (_, unpacked) in datasets.MNIST.files.items()}
+    assert data.checksums == {name: unpacked for name, (_, unpacked) in mnist.MNIST.files.items()}
     assert data.x_train.shape == (60000, 28, 28) and data.x_test.shape == (10000, 28, 28)
     assert np.bincount(data.y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
@@ -645,7 +646,7 @@ RECORDS = 5
 def batches():
     """Return {file name: bytes}, a few records each whose labels go round."""
     rng = np.random.default_rng(8)
-    records = {name: rng.integers(0, 256, (RECORDS, 3073), dtype=np.uint8) for name in datasets.CIFAR10_BATCHES}
+    records = {name: rng.integers(0, 256, (RECORDS, 3073), dtype=np.uint8) for name in cifar10.CIFAR10_BATCHES}
     for k, array in enumerate(records.values()):
         array[:, 0] = (np.arange(RECORDS) + RECORDS * k) % 10
     return {name: array.tobytes() for name, array in records.items()}
@@ -669,8 +670,8 @@ def archive(contents, folder="cifar-10-batches-bin/"):
 @pytest.fixture
 def cifar(home, monkeypatch):
     """The folder of small files, which are not written yet."""
-    monkeypatch.setattr(datasets, "CIFAR10", replace(datasets.CIFAR10, sources=()))
-    monkeypatch.setattr(datasets, "CIFAR10_RECORDS", RECORDS)
+    monkeypatch.setattr(cifar10, "CIFAR10", replace(cifar10.CIFAR10, sources=()))
+    monkeypatch.setattr(cifar10, "CIFAR10_RECORDS", RECORDS)
     return home / "default" / "cifar10" / "cifar-10-batches-bin"
 
 
@@ -751,7 +752,7 @@ def serve_archive(cifar, monkeypatch):
 
     def start(content, sha=None):
         servers.append(Server(lambda method, name: (200, len(content), content)))
-        monkeypatch.setattr(datasets, "CIFAR10", replace(datasets.CIFAR10, sources=(servers[-1].url,), files={
+        monkeypatch.setattr(cifar10, "CIFAR10", replace(cifar10.CIFAR10, sources=(servers[-1].url,), files={
             "cifar-10-binary.tar.gz": (sha or sha256(content), None)}))
         return servers[-1]
 
@@ -764,7 +765,7 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar, home, serve_archive)
     server = serve_archive(archive(batches()))
     check_cifar(data := datasets.load_cifar10())
     assert data.source == f"{server.url}, kept in {cifar.parent}"
-    assert {path.name for path in cifar.iterdir()} == set(datasets.CIFAR10_BATCHES)    # and nothing else, nor elsewhere
+    assert {path.name for path in cifar.iterdir()} == set(cifar10.CIFAR10_BATCHES)    # and nothing else, nor elsewhere
     assert [path.name for path in cifar.parent.iterdir()] == [cifar.name] and not (home / "default" / "escaped.bin").exists()
     count = len(server.requests)
     check_cifar(datasets.load_cifar10())
@@ -785,7 +786,7 @@ def test_a_wrong_archive_is_refused(cifar, serve_archive, content, sha, fault):
 
 
 def test_fashion_mnist_is_clothes_in_the_files_of_mnist(home, monkeypatch):
-    monkeypatch.setattr(datasets, "FASHION_MNIST", replace(datasets.FASHION_MNIST, sources=()))
+    monkeypatch.setattr(mnist, "FASHION_MNIST", replace(mnist.FASHION_MNIST, sources=()))
     put(home / "here" / "fashion-mnist")
     data = datasets.load_fashion_mnist(home / "here")
     check_small(data)

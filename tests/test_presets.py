@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 import nnjit as nn
-from nnjit import cli, datasets, presets, report
+from nnjit import cli, presets, report
+from nnjit.datasets import cifar10, files
 
 
 @pytest.fixture
 def small_cifar10(tmp_path, monkeypatch):
     """CIFAR-10's files with sixty images each, whose class is their brightness, below the data folder."""
-    monkeypatch.setattr(datasets, "CIFAR10_RECORDS", 60)
+    monkeypatch.setattr(cifar10, "CIFAR10_RECORDS", 60)
     monkeypatch.setenv("NNJIT_DATA", str(tmp_path))
-    monkeypatch.setattr(datasets, "default_folder", lambda name="mnist": tmp_path / "default" / name)
-    folder, rng = tmp_path / "cifar10" / datasets.CIFAR10_FOLDER, np.random.default_rng(0)
+    monkeypatch.setattr(files, "default_folder", lambda name="mnist": tmp_path / "default" / name)
+    folder, rng = tmp_path / "cifar10" / cifar10.CIFAR10_FOLDER, np.random.default_rng(0)
     folder.mkdir(parents=True)
-    for name in datasets.CIFAR10_BATCHES:
+    for name in cifar10.CIFAR10_BATCHES:
         labels = np.repeat(np.arange(10), 6)
         pixels = (labels[:, None] * 25 + rng.integers(0, 20, (60, 3072))).astype(np.uint8)
         np.column_stack([labels.astype(np.uint8), pixels]).tofile(folder / name)
@@ -76,8 +77,8 @@ def test_wrong_options(small_cifar10, capsys, words, message):
 
 def test_no_files_and_no_network_is_a_clear_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NNJIT_DATA", str(tmp_path))
-    monkeypatch.setattr(datasets, "default_folder", lambda name="mnist": tmp_path / "default" / name)
-    monkeypatch.setattr(datasets, "CIFAR10", replace(datasets.CIFAR10, sources=()))
+    monkeypatch.setattr(files, "default_folder", lambda name="mnist": tmp_path / "default" / name)
+    monkeypatch.setattr(cifar10, "CIFAR10", replace(cifar10.CIFAR10, sources=()))
     assert run("--data", "cifar10") == 1
     assert "CIFAR-10 was not found in any of these places" in capsys.readouterr().err
 

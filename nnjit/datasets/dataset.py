@@ -1,0 +1,95 @@
+"""What a data set is in memory: images and labels, or a table of measurements."""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)    # arrays have no single truth value to compare by
+class Dataset:
+    """Images and labels, and where they came from."""
+
+    name: str               # "MNIST" or "UCI digits"
+    x_train: np.ndarray     # (N, 28, 28) uint8: 0 is the paper, 255 the ink; colours (N, 32, 32, 3), red, green, blue
+    y_train: np.ndarray     # (N,) int64: 0 to 9, or as many as there are classes
+    x_test: np.ndarray
+    y_test: np.ndarray
+    source: str             # one line: a folder, a URL, or the package; says so if the content is not the published one
+    checksums: dict         # file name → sha256 of its unpacked content
+    classes: tuple = tuple("0123456789")    # the name of each label
+
+    def images(self, train_size=None):
+        """Return ``((x, y), (x_test, y_test))``, the images as they are, (N, H, W, C) uint8; arguments as of `rows`."""
+        def channels(images):
+            return images[..., None] if images.ndim == 3 else images
+
+        n = self._check_size(train_size)
+        return (channels(self.x_train[:n]), self.y_train[:n]), (channels(self.x_test), self.y_test)
+
+    def rows(self, dtype="float32", train_size=None):
+        """Return ``((x, y), (x_test, y_test))``, the images as rows, (N, 784), of pixels divided by 255.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+            Of the rows; a quotient is rounded once.
+        train_size : int, optional
+            Return the first ``train_size`` training images; by default all N.
+
+        Raises
+        ------
+        TypeError
+            ``train_size`` is not an integer.
+        ValueError
+            ``train_size`` is not within 1..N, or ``dtype`` is another one.
+        """
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype: got {dtype}, expected float32 or float64")
+        train_size = self._check_size(train_size)
+
+        def scaled(images):
+            return images.reshape(len(images), -1).astype(dtype) / dtype.type(255)
+
+        return (scaled(self.x_train[:train_size]), self.y_train[:train_size]), (scaled(self.x_test), self.y_test)
+
+    def _check_size(self, train_size):
+        available = len(self.x_train)
+        if train_size is None:
+            return available
+        if isinstance(train_size, bool) or not hasattr(train_size, "__index__"):
+            raise TypeError(f"train_size: got {train_size!r}, expected an integer")
+        if not 1 <= train_size <= available:
+            raise ValueError(f"train_size: got {train_size}, expected 1 to {available}, the number of training images")
+        return train_size
+
+    def only(self, *classes):
+        """Return a Dataset of the images of these classes alone, at least 2, numbered 0, 1, ... in the given order.
+
+        ``load_digits().only(3, 8)`` asks of every image: is it a 3 or an 8? ValueError for classes without images.
+        """
+        known = np.unique(self.y_train)
+        if len(classes) < 2 or len(set(classes)) < len(classes) or not np.isin(classes, known).all():
+            raise ValueError(f"classes: got {', '.join(map(str, classes)) or 'none'}, expected at least 2 different ones "
+                             f"of {', '.join(map(str, known))}")
+
+        def chosen(x, y):
+            kept = np.isin(y, classes)
+            return x[kept], np.argmax(y[kept, None] == np.array(classes), axis=1)
+
+        (x_train, y_train), (x_test, y_test) = chosen(self.x_train, self.y_train), chosen(self.x_test, self.y_test)
+        name = f"{self.name}, {' or '.join(map(str, classes))}"
+        return replace(self, name=name, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test,
+                       classes=tuple(self.classes[label] for label in classes))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of measurements, a class for each, and where they came from."""
+
+    name: str
+    x: np.ndarray       # (N, D) float64
+    y: np.ndarray       # (N,) int64: 0 .. K - 1
+    columns: tuple      # the D names of what was measured, with the unit
+    classes: tuple      # the K names of the classes
+    source: str
+    checksums: dict     # file name → sha256

@@ -1,0 +1,166 @@
+"""MNIST and Fashion-MNIST: four IDX files each, found or downloaded."""
+import hashlib
+import math
+import struct
+
+import numpy as np
+
+from ..arrays import DataError
+from . import files
+from .dataset import Dataset
+from .files import NotFoundError, Published
+
+MNIST = Published(
+    name="MNIST",
+    folder="mnist",
+    sources=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+    files={
+        "train-images-idx3-ubyte": ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                                    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        "train-labels-idx1-ubyte": ("3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                                    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        "t10k-images-idx3-ubyte": ("8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                                   "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        "t10k-labels-idx1-ubyte": ("f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                                   "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    },
+)
+
+FASHION_MNIST = Published(
+    name="Fashion-MNIST",
+    folder="fashion-mnist",
+    sources=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    files={
+        "train-images-idx3-ubyte": ("3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", None),
+        "train-labels-idx1-ubyte": ("a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", None),
+        "t10k-images-idx3-ubyte": ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", None),
+        "t10k-labels-idx1-ubyte": ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", None),
+    },
+    classes=("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+
+
+def load_mnist(data_dir=None, download=True):
+    """Return MNIST: 60,000 handwritten digits to train, 10,000 to test.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        The folder of the four files, raw or gzipped, or the parent of their folder ``mnist``. Without it,
+        ``$NNJIT_DATA/mnist`` and `default_folder` are searched.
+    download : bool
+        Without ``data_dir``, download what the default folder lacks.
+
+    Returns
+    -------
+    Dataset
+        Files with other content than the published one are accepted, and named in ``source``.
+
+    Raises
+    ------
+    DataError
+        ``data_dir`` does not hold the four files; or a file, wherever it was found, is damaged.
+    NotFoundError
+        (A DataError.) No place holds the four files, and they could not be downloaded.
+
+    References
+    ----------
+    Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits". Licence: CC BY-SA 3.0.
+    """
+    return _load_idx(MNIST, data_dir, download)
+
+
+def load_fashion_mnist(data_dir=None, download=True):
+    """Return Fashion-MNIST: images of ten kinds of clothes, in MNIST's shape and numbers.
+
+    Parameters, result and errors are as of `load_mnist`; the folder's name is ``fashion-mnist``.
+
+    References
+    ----------
+    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
+    arXiv 1708.07747, 2017. Licence: MIT.
+    """
+    return _load_idx(FASHION_MNIST, data_dir, download)
+
+
+def _load_idx(published, data_dir, download):
+    """Return a data set of four IDX files. Errors as for `load_mnist`."""
+    tried = []
+    for folder in files.places(published, data_dir):
+        paths, fault = files.look(published, folder)
+        if not fault:
+            return _read(published, paths, str(folder))
+        tried.append(f"{folder}: {fault}")
+    if data_dir is not None:
+        raise DataError(files.not_found(published, tried))
+    if download:
+        folder = files.default_folder(published.folder)
+        source, failures = files.download(published, folder)
+        if source:
+            return _read(published, files.look(published, folder)[0], f"{source}, kept in {folder}")
+        tried += failures
+    raise NotFoundError(files.not_found(published, tried))
+
+
+def _read(published, paths, source):
+    """Return the four files of ``paths``, {file name: Path}, as a `Dataset`."""
+    contents = {name: files.unpacked(paths[name]) for name in published.files}
+    arrays = {name: _parse_idx(contents[name], paths[name]) for name in published.files}
+    train_images, train_labels, test_images, test_labels = published.files
+    for images, labels in [(train_images, train_labels), (test_images, test_labels)]:
+        _check_pair(arrays[images], paths[images], arrays[labels], paths[labels])
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    foreign = [name for name in checksums if published.files[name][1] not in (checksums[name], None)]
+    if foreign:
+        source += f" (not the published {published.name}: {', '.join(foreign)})"
+    return Dataset(published.name, arrays[train_images], arrays[train_labels].astype(np.int64),
+                   arrays[test_images], arrays[test_labels].astype(np.int64), source, checksums, published.classes)
+
+
+def _check_pair(images, images_path, labels, labels_path):
+    if images.shape[1:] != (28, 28):
+        raise DataError(f"{images_path}: got an array of shape {images.shape}, expected images, (N, 28, 28)")
+    if labels.shape != (len(images),):
+        raise DataError(f"{labels_path}: got an array of shape {labels.shape}, expected one label for each of the "
+                        f"{len(images)} images in {images_path}")
+    if labels.max() > 9:
+        i = int(np.argmax(labels > 9))
+        raise DataError(f"{labels_path}: got the label {labels[i]} at index {i}, expected 0 to 9")
+
+
+# ---- the format -----------------------------------------------------------------------------------------
+
+def read_idx(path):
+    """Return the array in an IDX file: uint8, with the shape that the header gives.
+
+    The file may be gzipped, which is seen from its content and not from its name.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, its gzip stream is damaged, or its content is not what its header says.
+
+    References
+    ----------
+    The format, in Y. LeCun, "The MNIST database of handwritten digits": two zero bytes, the elements' type (8: unsigned
+    byte), the number of dimensions; the size of each, 4 bytes, big-endian; the elements.
+    """
+    return _parse_idx(files.unpacked(path), path)
+
+
+def _parse_idx(content, path):
+    """Return the array in the bytes of an IDX file; ``path`` is for the errors."""
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 4:
+        raise DataError(f"{path}: not an IDX file of bytes: starts with {content[:4].hex(' ') or 'nothing'}, "
+                        "expected 00 00 08 and 01 to 04, the number of dimensions")
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise DataError(f"{path}: truncated: got {len(content)} bytes, expected a header of {start}")
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    expected = start + math.prod(shape)
+    if len(content) != expected:
+        fault = "truncated" if len(content) < expected else "trailing bytes"
+        raise DataError(f"{path}: {fault}: got {len(content)} bytes, expected {expected} for the shape {shape}")
+    if expected == start:
+        raise DataError(f"{path}: got an empty array of shape {shape}, expected some elements")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()    # a copy can be written to
