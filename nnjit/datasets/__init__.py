@@ -1,40 +1,38 @@
 """Data sets: found in folders, downloaded and verified, or embedded in the package."""
 from .cifar10 import load_cifar10
 from .dataset import Dataset, Table
-from .embedded import load_digits, load_iris
+from .embedded import holds_the_books, load_book_mnist, load_digits, load_iris
 from .files import NotFoundError, default_folder
 from .made import paste_pairs, with_outliers
 from .mnist import load_fashion_mnist, load_mnist, read_idx
 
 
-def load(name="auto", data_dir=None, announce=print):
+def load(name: str = "auto", data_dir=None) -> Dataset:
     """Return a `Dataset` by its name.
 
     Parameters
     ----------
     name : {"auto", "mnist", "digits"}
-        ``"auto"`` is MNIST if it can be had within seconds, else the embedded digits.
+        ``"auto"`` downloads nothing: it is the full MNIST where that lies in a folder, else the book's part of it,
+        which comes with the package. ``"mnist"`` is the full one, downloaded where it has to be; ``"digits"`` are the
+        embedded UCI digits.
     data_dir : path, optional
         The folder of MNIST, see `load_mnist`.
-    announce : callable
-        Called with one line of text when ``"auto"`` falls back to the digits.
 
     Raises
     ------
     ValueError
         Another ``name``.
     DataError
-        As `load_mnist`, but ``"auto"`` falls back on a NotFoundError; a damaged file remains an error.
+        As `load_mnist`. For ``"auto"`` too, a damaged file is an error, and so is a ``data_dir`` without the files.
     """
     if name not in ("auto", "mnist", "digits"):
         raise ValueError(f"data set: got {name!r}, expected 'auto', 'mnist' or 'digits'")
     if name == "digits":
         return load_digits()
-    try:
+    if name == "mnist":
         return load_mnist(data_dir)
+    try:
+        return load_mnist(data_dir, download=False)
     except NotFoundError:
-        if name == "mnist":
-            raise
-    announce("*** MNIST was neither found nor downloaded: using the embedded UCI digits instead. The book's table does "
-             "not apply. Ask for 'mnist' by name to see every place tried. ***")
-    return load_digits()
+        return load_book_mnist()

@@ -8,7 +8,7 @@ import numpy as np
 class Dataset:
     """Images and labels, and where they came from."""
 
-    name: str               # "MNIST" or "UCI digits"
+    name: str               # "MNIST", "UCI digits", ...
     x_train: np.ndarray     # (N, 28, 28) uint8: 0 is the paper, 255 the ink; colours (N, 32, 32, 3), red, green, blue
     y_train: np.ndarray     # (N,) int64: 0 to 9, or as many as there are classes
     x_test: np.ndarray
@@ -16,6 +16,11 @@ class Dataset:
     source: str             # one line: a folder, a URL, or the package; says so if the content is not the published one
     checksums: dict         # file name → sha256 of its unpacked content
     classes: tuple = tuple("0123456789")    # the name of each label
+
+    def __repr__(self):
+        shape = " × ".join(map(str, self.x_train.shape[1:]))
+        return (f"Dataset({self.name}, {self.source}: {len(self.x_train):,} images to train, {len(self.x_test):,} to test, "
+                f"{shape})")
 
     def images(self, train_size=None):
         """Return ``((x, y), (x_test, y_test))``, the images as they are, (N, H, W, C) uint8; arguments as of `rows`."""
@@ -93,3 +98,6 @@ class Table:
     classes: tuple      # the K names of the classes
     source: str
     checksums: dict     # file name → sha256
+
+    def __repr__(self):
+        return f"Table({self.name}, {self.source}: {len(self.x)} rows of {self.x.shape[1]}, {len(self.classes)} classes)"

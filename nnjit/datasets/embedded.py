@@ -1,12 +1,59 @@
-"""The data that come with the package, beside this file."""
+"""The data that come with the package, beside this file: the book's part of MNIST, the UCI digits, iris."""
 import hashlib
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import DataError
 from .dataset import Dataset, Table
 
 _FOLDER = Path(__file__).parent
+
+# MNIST as *Grokking Deep Learning* uses it: the first 1,000 images to train and all 10,000 to test, in file order.
+BOOK_TRAIN_SIZE = 1000
+# Of each array's bytes: (1000, 28, 28), (1000,), (10000, 28, 28) and (10000,) uint8.
+BOOK_SHA256 = {
+    "train_images": "2304e0137aea1f236247daacc2dcaf275996895e40c4bb0760c448434d361d1a",
+    "train_labels": "b03ead2884240483d956c7feac7a9b39d28685062da0a980bb73d2196dc506b8",
+    "test_images": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "test_labels": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+
+
+def load_book_mnist() -> Dataset:
+    """Return the book's part of MNIST, embedded in the package: the first 1,000 images to train, all 10,000 to test.
+
+    Raises
+    ------
+    DataError
+        The file's content is not that of MNIST.
+
+    References
+    ----------
+    Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits". Licence: CC BY-SA 3.0.
+    """
+    path = _FOLDER / "mnist.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in BOOK_SHA256}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged ({error}); install the package anew") from error
+    checksums = {name: hashlib.sha256(array).hexdigest() for name, array in arrays.items()}
+    if checksums != BOOK_SHA256:
+        raise DataError(f"{path}: got other images than MNIST's; install the package anew")
+    x_train, y_train, x_test, y_test = arrays.values()
+    return Dataset("MNIST", x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64),
+                   source="the book's 11,000 images, embedded", checksums=checksums)
+
+
+def holds_the_books(data: Dataset) -> bool:
+    """Return whether a data set begins with the book's 1,000 training images and has its 10,000 to test."""
+    n = BOOK_TRAIN_SIZE
+    arrays = data.x_train[:n], data.y_train[:n].astype(np.uint8), data.x_test, data.y_test.astype(np.uint8)
+    found = (hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for array in arrays)
+    return all(own == expected for own, expected in zip(found, BOOK_SHA256.values()))
 
 
 def load_digits():
