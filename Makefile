@@ -7,7 +7,7 @@ LINT := --isolated --target-version py310 --line-length 130 \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
 	--per-file-ignores nnjit/__init__.py:F401
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test bench figures lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test bench bench-peers figures lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -25,8 +25,11 @@ test: .venv/test
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
-bench: .venv/bench
-	$(BIN)/python scripts/bench.py $(ARGS)
+bench: .venv/plots
+	$(BIN)/nnjit bench $(ARGS)
+
+bench-peers: .venv/bench
+	$(BIN)/nnjit bench --work all --against all $(ARGS)
 
 figures: .venv/plots
 	$(BIN)/nnjit figures --out-dir docs/figures $(ARGS)

@@ -1,7 +1,8 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
-from . import book, datasets, losses, schedules
+from . import datasets, losses, schedules
 from ._jit import get_threads, set_threads
 from .arrays import DataError
+from .experiments import book
 from .heads import (
     Bernoulli,
     Categorical,

@@ -1,10 +1,4 @@
-"""Measure nnjit beside its peers; the same as ``nnjit bench``."""
-import argparse
-import sys
+"""Measure nnjit beside NumPy and the others: the same as ``nnjit bench``."""
+from _environment import run
 
-from nnjit import bench
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    bench.add_arguments(parser)
-    sys.exit(bench.run(parser.parse_args()))
+run("bench")

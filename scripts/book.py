@@ -1,6 +1,4 @@
 """Reproduce the two experiments of the book: the same as ``nnjit book``."""
-import sys
+from _environment import run
 
-from nnjit.cli import main
-
-sys.exit(main(["book", *sys.argv[1:]]))
+run("book")

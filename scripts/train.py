@@ -1,6 +1,4 @@
 """Train a network: the same as ``nnjit train``."""
-import sys
+from _environment import run
 
-from nnjit.cli import main
-
-sys.exit(main(["train", *sys.argv[1:]]))
+run("train")

@@ -15,8 +15,7 @@ from nnjit import _jit
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
 ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "targets", "layers", "heads", "losses", "schedules", "optimizers",
-         "training", "checkpoint", "model", "datasets", "book", "presets", "tasks", "estimators", "plots", "figures", "report",
-         "bench", "cli", "__main__"]
+         "training", "checkpoint", "model", "datasets", "experiments", "report", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
 KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and path != "kernels/__init__.py"]

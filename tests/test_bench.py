@@ -13,11 +13,13 @@ import numba
 import numpy as np
 import pytest
 
-from nnjit import bench
-from nnjit.bench import process, works
-from nnjit.bench.works import Task, Work
+from nnjit import bench, datasets
+from nnjit.bench import limits, measure, process, table, workloads
+from nnjit.bench.machine import PEERS
+from nnjit.bench.workloads import Task, Workload
 
-MODULES = {"nnjit": "nnjit", **{peer: peer for peer in bench.PEERS}}
+bench_main = importlib.import_module("nnjit.bench.main")
+MODULES = {"nnjit": "nnjit", **{peer: peer for peer in PEERS}}
 
 
 class Fake:
@@ -41,7 +43,7 @@ class Fake:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(bench, "PAUSE", 0.0)
+    monkeypatch.setattr(measure, "PAUSE", 0.0)
 
 
 # ---- the harness ----------------------------------------------------------------------------------------------------
@@ -49,14 +51,14 @@ def no_pause(monkeypatch):
 def test_contenders_take_turns():
     log = []
     a, b = Fake("a", [1, 2, 3], log), Fake("b", [4, 5, 6], log)
-    runs, errors = bench.alternate([a, b], 3)
+    runs, errors = measure.alternate([a, b], 3)
     assert log == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert [run["seconds"] for run in runs[b]] == [4, 5, 6] and errors == {}
 
 
 def test_a_contender_that_breaks_leaves_the_others():
     a, b = Fake("a", [1, None]), Fake("b", [4, 5, 6])
-    runs, errors = bench.alternate([a, b], 3)
+    runs, errors = measure.alternate([a, b], 3)
     assert list(runs) == [b] and len(runs[b]) == 3
     assert errors == {a: "it broke"}
 
@@ -69,25 +71,25 @@ def single_runs(monkeypatch):
 
 def test_the_better_number_of_threads_is_kept():
     one, two = Fake("a", [9.0, 2.0], threads=1), Fake("a", [8.0, 3.0], threads=2)
-    best, preparation = bench.try_threads([one, two])
+    best, preparation = measure.try_threads([one, two])
     assert best is one and two.closed and not one.closed
     assert preparation == {"first": 9.0, "trials": {"1": 2.0, "2": 3.0}}
 
 
 def test_a_trial_of_short_runs_takes_their_minimum():
     short, long = Fake("a", [1.0, 0.3, 0.1, 0.3, 0.3, 0.3]), Fake("a", [1.0, 0.2, 0.2, 0.2, 0.2, 0.2], threads=2)
-    best, preparation = bench.try_threads([short, long])
+    best, preparation = measure.try_threads([short, long])
     assert best is short and preparation["trials"] == {"1": 0.1, "2": 0.2}
 
 
 def _row(label, seconds, first=0.0, **outcome):
     runs = [{"seconds": s, "wall": s, **outcome} for s in seconds]
-    return bench.summary(Fake(label, seconds), {"first": first, "trials": {}, "pools": []}, runs)
+    return measure.summary(Fake(label, seconds), {"first": first, "trials": {}, "pools": []}, runs)
 
 
 def test_ratios_are_of_medians_and_compilation_is_apart():
     rows = [_row("torch", [6.0, 100.0, 4.0], 7.5), _row("nnjit", [2.0, 3.0, 1.0], 1.0)]
-    bench.compare(rows, {})
+    measure.compare(rows, {})
     assert [row["median"] for row in rows] == [6.0, 2.0]
     assert [row["min"] for row in rows] == [4.0, 1.0]
     assert [row["ratio"] for row in rows] == [3.0, 1.0]
@@ -96,7 +98,7 @@ def test_ratios_are_of_medians_and_compilation_is_apart():
 
 def test_without_nnjit_the_fastest_is_the_reference():
     rows = [_row("torch", [6.0]), _row("jax", [3.0])]
-    bench.compare(rows, {})
+    measure.compare(rows, {})
     assert [(row["ratio"], row["reference"]) for row in rows] == [(2.0, False), (1.0, True)]
 
 
@@ -105,7 +107,7 @@ def test_without_nnjit_the_fastest_is_the_reference():
     ({"loss": 1.0, "accuracy": 0.88}, "no"), ({"accuracy": 0.9}, "yes"), ({}, "unknown"), ({"accuracy": np.nan}, "no")])
 def test_the_same_work_is_within_the_tolerance(outcome, same):
     rows = [_row("nnjit", [1.0], loss=1.0, accuracy=0.9), _row("torch", [1.0], **outcome)]
-    bench.compare(rows, {"loss": 0.1, "accuracy": 0.01})
+    measure.compare(rows, {"loss": 0.1, "accuracy": 0.01})
     assert [row["same_work"] for row in rows] == ["yes", same]
 
 
@@ -124,7 +126,7 @@ def test_the_clock_scales():
 
 @pytest.mark.parametrize(("seconds", "text"), [(12.345, "12.3 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.2 us")])
 def test_times_are_shown_in_their_unit(seconds, text):
-    assert bench._time(seconds) == text
+    assert table._time(seconds) == text
 
 
 # ---- the peers ------------------------------------------------------------------------------------------------------
@@ -153,17 +155,20 @@ def _softmax_loss(z, y):
 
 def _naive_experiment(task, seed):
     """Return the mean loss of the last epoch's batches, and the test accuracy after it; no dropout."""
+    def activate(z):
+        return np.tanh(z) if task.activation == "tanh" else np.where(z > 0, z, 0)
+
     W1, W2 = (W.astype(float) for W in task.weights(seed))
     for _ in range(task.epochs):
         losses = []
         for first in range(0, len(task.x), task.batch):
             x, y = task.x[first:first + task.batch], task.y[first:first + task.batch]
-            a = np.tanh(x @ W1)
+            a = activate(x @ W1)
             loss, delta = _softmax_loss(a @ W2, y)
             losses.append(loss)
-            below = (delta @ W2.T) / np.cosh(x @ W1) ** 2
+            below = (delta @ W2.T) * (1 / np.cosh(x @ W1) ** 2 if task.activation == "tanh" else x @ W1 > 0)
             W2, W1 = W2 - task.learning_rate * a.T @ delta, W1 - task.learning_rate * x.T @ below
-    return np.mean(losses), np.mean((np.tanh(task.x_test @ W1) @ W2).argmax(1) == task.y_test)
+    return np.mean(losses), np.mean((activate(task.x_test @ W1) @ W2).argmax(1) == task.y_test)
 
 
 def _naive_adam(task, seed):
@@ -189,8 +194,11 @@ def _naive_adam(task, seed):
     ("numpy", "experiment_literally", "float64"), ("numpy", "experiment", "float64"), ("numpy", "experiment", "float32"),
     ("torch", "experiment", "float64"), ("torch", "experiment", "float32"), ("jax", "experiment", "float64"),
     ("jax", "experiment_in_one_scan", "float32"), ("nnjit", "experiment", "float64"), ("nnjit", "experiment", "float32")])
-def test_the_experiment_is_the_naive_one(name, function, dtype):
-    task = _tiny(dtype, batch=8, epochs=3, learning_rate=0.5, spans=(0.5, 0.5))
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_the_experiment_is_the_naive_one(name, function, dtype, activation):
+    if activation == "relu" and name in ("torch", "jax"):
+        pytest.skip("takes part in the tanh experiment only")
+    task = _tiny(dtype, batch=8, epochs=3, learning_rate=0.5, spans=(0.5, 0.5), activation=activation)
     outcome = getattr(_peer(name), function)(task, process.Clock(), seed=1)
     loss, accuracy = _naive_experiment(task, seed=1)
     assert outcome["loss"] == pytest.approx(loss, rel=1e-12 if dtype == "float64" and name != "torch" else 1e-5)
@@ -234,7 +242,7 @@ def test_prediction_is_the_naive_one(name, function):
 def test_the_text_can_be_learned(name):
     if name == "nnjit" and numba.config.DISABLE_JIT:
         pytest.skip("takes a minute uncompiled")
-    task = works.text_like("float32", rows=1000, test_rows=200, features=1000, classes=10, words=80)
+    task = workloads.text_like("float32", rows=1000, test_rows=200, features=1000, classes=10, words=80)
     assert task.x.nnz <= 1000 * 80 and task.x.dtype == np.float32
     task = dataclasses.replace(task, batch=20, epochs=4, learning_rate=0.01)
     assert _peer(name).epoch(task, process.Clock(), seed=0)["accuracy"] > 0.6    # chance is 0.1
@@ -256,11 +264,11 @@ def test_images_give_every_contender_the_same(function, settings):
     """A batch has all the images, so that their order is none of the result's business."""
     torch = _peer("torch")
     if settings is None:
-        task = works._convolution("float64", channels=4, images=2, side=5)
+        task = workloads._convolution("float64", channels=4, images=2, side=5)
     else:
         random = np.random.default_rng(2)
         x, y = random.integers(256, size=(12, 8, 8, 1), dtype=np.uint8), random.integers(2, size=12)
-        task = works.ImageTask(x, y, x[:5], y[:5], filters=(4, 4), batch=12, learning_rate=0.01, dtype="float64", **settings)
+        task = workloads.ImageTask(x, y, x[:5], y[:5], filters=(4, 4), batch=12, learning_rate=0.01, dtype="float64", **settings)
     outcomes = [getattr(peer, name)(task, process.Clock(), seed=0)
                 for peer, name in [(_peer("nnjit"), function), (torch, function), (torch, function + "_channels_last")]]
     for outcome in outcomes[1:]:
@@ -269,7 +277,7 @@ def test_images_give_every_contender_the_same(function, settings):
 
 # ---- the command ----------------------------------------------------------------------------------------------------
 
-TINY_WORK = Work("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),
+TINY_WORK = Workload("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),
                  {"nnjit": ("nnjit", "experiment"), "numpy": ("numpy", "experiment"), "torch": ("torch", "experiment")},
                  {"loss": 0.1}, ("float64",))
 
@@ -285,9 +293,9 @@ class InProcess:
 
     def __init__(self, work, dtype, label, threads):
         self.label, self.threads = label, threads
-        self.peer, function = works.WORKS[work].contenders[label]
+        self.peer, function = workloads.WORKLOADS[work].contenders[label]
         module = importlib.import_module(f"nnjit.bench.{self.peer}_peer")
-        self.function, self.task = getattr(module, function), works.WORKS[work].task(dtype)
+        self.function, self.task = getattr(module, function), workloads.WORKLOADS[work].task(dtype)
 
     def run(self, seed):
         return {**process.measure(self.function, self.task, seed), "operations": self.task and self.task.experiment()}
@@ -301,16 +309,15 @@ class InProcess:
 
 @pytest.fixture
 def tiny_work(monkeypatch):
-    monkeypatch.setitem(works.WORKS, "tiny", TINY_WORK)
-    monkeypatch.setattr(bench, "Contender", InProcess)
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", TINY_WORK)
+    monkeypatch.setattr(measure, "Contender", InProcess)
     for name, value in {"SIZE": 64, "BYTES": 2**16, "RUNS": 1}.items():
-        monkeypatch.setattr(bench.limits, name, value)
+        monkeypatch.setattr(limits, name, value)
 
 
 def test_tables_and_json(tiny_work, tmp_path, capsys):
-    file = tmp_path / "figures.json"
-    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "3", "--json", str(file))) == 0
-    report = json.loads(file.read_text())
+    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "3", "--out-dir", str(tmp_path))) == 0
+    report = json.loads((tmp_path / "figures.json").read_text())
     assert set(report["limits"]) == {"float32", "float64", "memory"}
     assert report["repeat"] == 3 and {"cpu", "cores", "versions", "BLAS"} <= set(report["environment"])
     (result,) = report["works"]
@@ -319,23 +326,50 @@ def test_tables_and_json(tiny_work, tmp_path, capsys):
     for row in result["contenders"]:
         assert set(row) == {"contender", "peer", "threads", "median", "min", "seconds", "compile", "trials", "pools",
                             "loss", "accuracy", "epochs", "operations", "of_peak", "note", "ratio", "reference", "same_work"}
-        task = works.WORKS["tiny"].task("float64")
-        assert row["operations"] == works.Task.experiment(task) and 0 < row["of_peak"] < 1
+        task = workloads.WORKLOADS["tiny"].task("float64")
+        assert row["operations"] == workloads.Task.experiment(task) and 0 < row["of_peak"] < 1
         assert len(row["seconds"]) == 3 and row["same_work"] == "yes"
         assert min(row["seconds"]) == row["min"] <= row["median"]
     out = capsys.readouterr().out
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "speed.png").stat().st_size > 10_000
+    assert "measured: the seconds of a work" in out
     assert "a tiny work" in out and "numpy" in out and "same work" in out and "torch" not in out.split("a tiny work")[1]
 
 
 def test_scaling_is_drawn(tiny_work, monkeypatch, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     points = [("rows", 10), ("rows", 20)]
-    monkeypatch.setattr(bench, "_points", lambda: points)
+    monkeypatch.setattr(bench_main, "_points", lambda: points)
     for point in points:
-        monkeypatch.setitem(works.WORKS, works.scale(*point), TINY_WORK)
-    picture = tmp_path / "scaling.png"
-    assert bench.run(_arguments("--scaling", str(picture), "--against", "numpy", "--repeat", "1")) == 0
-    assert picture.stat().st_size > 10_000 and f"saved {picture}" in capsys.readouterr().out
+        monkeypatch.setitem(workloads.WORKLOADS, workloads.scale(*point), TINY_WORK)
+    assert bench.run(_arguments("--scaling", "--against", "numpy", "--repeat", "1", "--out-dir", str(tmp_path))) == 0
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000
+    assert f"saved    figures.json, scaling.png in {tmp_path}\n" in capsys.readouterr().out
+
+
+def test_without_options_it_is_the_books_experiments_against_numpy():
+    args = _arguments()
+    assert (args.work, args.against) == (["tanh", "relu"], ["numpy"])
+    assert _arguments("--against", "all").against == list(PEERS)
+    for name, iterations, scale in [("tanh", 100, 3), ("relu", 100, 1)]:
+        work = workloads.WORKLOADS[name]
+        task = work.task("float64")
+        assert list(work.contenders) == ["nnjit", "numpy", "numpy, literal loop"] and not work.needs
+        assert (len(task.x), len(task.x_test), task.epochs, task.scale) == (1000, 10_000, iterations, scale)
+        assert (task.activation, task.learning_rate) == (name, {"tanh": 0.02, "relu": 0.2}[name])
+
+
+def test_works_without_their_data_are_one_line(tiny_work, monkeypatch, tmp_path, capsys):
+    def absent():
+        raise datasets.NotFoundError("MNIST was not found in any of these places:\n    here\n    there")
+
+    monkeypatch.setattr(datasets, "load_mnist", absent)
+    monkeypatch.setattr(workloads, "_missing", workloads._missing.__wrapped__)
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", dataclasses.replace(TINY_WORK, needs=("load_mnist",)))
+    assert bench.run(_arguments("--work", "tiny", "--out-dir", str(tmp_path))) == 0
+    assert ("\ntiny is left out: MNIST was not found; `nnjit train --data mnist` says where it is looked for\n"
+            in capsys.readouterr().out)
 
 
 def test_the_works_of_scaling(monkeypatch):
@@ -343,7 +377,7 @@ def test_the_works_of_scaling(monkeypatch):
     for quantity, value, found in [("width", 64, lambda t: t.sizes[1]), ("batch", 20, lambda t: t.batch),
                                    ("rows", 1000, lambda t: len(t.x)), ("channels", 4, lambda t: t.W.shape[3]),
                                    ("side", 16, lambda t: t.x.shape[1]), ("density", 0.1, lambda t: round((t.x != 0).mean(), 2))]:
-        assert found(works.find(works.scale(quantity, value)).task("float32")) == value
+        assert found(workloads.find(workloads.scale(quantity, value)).task("float32")) == value
 
 
 def test_the_operations_of_a_work():
@@ -353,25 +387,25 @@ def test_the_operations_of_a_work():
     assert task.experiment() == 2 * (24 * 48 + 16 * 20) and task.predict_all() == 24 * 20
 
 
-def test_a_missing_peer_is_left_out_with_a_line(tiny_work, monkeypatch, capsys):
+def test_a_missing_peer_is_left_out_with_a_line(tiny_work, monkeypatch, capsys, tmp_path):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    assert bench.run(_arguments("--work", "tiny", "--against", "torch", "--repeat", "1")) == 0
+    assert bench.run(_arguments("--work", "tiny", "--against", "torch", "--repeat", "1", "--out-dir", str(tmp_path))) == 0
     out = capsys.readouterr().out
     assert "torch is left out: not installed (pip install torch)\n" in out
     assert "\nnnjit  " in out and "\ntorch  " not in out
 
 
-def test_a_peer_that_does_other_work_fails_the_run(tiny_work, monkeypatch, capsys):
+def test_a_peer_that_does_other_work_fails_the_run(tiny_work, monkeypatch, capsys, tmp_path):
     from nnjit.bench import numpy_peer
     monkeypatch.setattr(numpy_peer, "experiment", lambda task, clock, seed: clock.__enter__().__exit__() or {"loss": 9.0})
-    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "1")) == 1
+    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "1", "--out-dir", str(tmp_path))) == 1
     assert re.search(r"\nnumpy  .*  no\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("words", [
     ("--work", "nothing"), ("--against", "numpy,tensorflow"), ("--dtype", "float16"), ("--threads", "0"),
-    ("--repeat", "-1"), ("--repeat", "x"), ("--json", "no/such/folder/f.json")])
+    ("--repeat", "-1"), ("--repeat", "x")])
 def test_bad_options_exit_2(words, capsys):
     with pytest.raises(SystemExit) as ended:
         _arguments(*words)
@@ -382,18 +416,18 @@ def test_bad_options_exit_2(words, capsys):
 def test_the_works_are_listed(capsys):
     assert bench.run(_arguments("--list")) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(works.WORKS)
+    assert [line.split()[0] for line in lines] == list(workloads.WORKLOADS)
 
 
-@pytest.mark.parametrize(("work", "label"), [(name, label) for name in works.WORKS for label in works.WORKS[name].contenders])
+@pytest.mark.parametrize(("work", "label"), [(name, label) for name in workloads.WORKLOADS for label in workloads.WORKLOADS[name].contenders])
 def test_every_contender_of_every_work_is_written(work, label):
-    peer, function = works.WORKS[work].contenders[label]
+    peer, function = workloads.WORKLOADS[work].contenders[label]
     assert callable(getattr(_peer(peer), function))
 
 
 def test_a_contender_in_its_own_process_reports_its_failure(tmp_path, monkeypatch):
     monkeypatch.setenv("NNJIT_DATA", str(tmp_path))
-    monkeypatch.setitem(works.WORKS, "tiny", dataclasses.replace(TINY_WORK, task=None))
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", dataclasses.replace(TINY_WORK, task=None))
     contender = process.Contender("tiny", "float64", "numpy", threads=1)    # the other process does not know the work
     try:
         with pytest.raises(process.ContenderError, match="^KeyError: 'tiny'$"):

@@ -18,6 +18,7 @@ import pytest
 
 import nnjit as nn
 from nnjit import book, cli, datasets
+from nnjit.cli import train as cli_train
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 MODULE = [sys.executable, "-m", "nnjit"]
@@ -123,9 +124,9 @@ def test_the_saved_model_is_the_trained_one(first_run):
 @draws
 def test_pictures_are_saved(first_run):
     folder, done = first_run
-    assert is_png(folder / "curves.png")
-    assert is_png(folder / "weights.png")
-    files = "curves.png, history.csv, model.npz, run.json, weights.png"
+    assert all(is_png(path) for path in folder.glob("*.png"))
+    files = ("answers.png, confusion.png, curves.png, history.csv, loss.png, mistakes.png, model.npz, run.json, "
+             "weights.png")
     assert done.stdout.endswith(f"saved    {files} in {folder.relative_to(folder.parents[1])}\n")
 
 
@@ -184,8 +185,8 @@ def test_every_option_reaches_the_training(tmp_path):
     ("--out softmax --loss mse", {"optimizer": "adam"}),
 ])
 def test_defaults_depend_on_other_options(line, settings):
-    args = cli._parser().parse_args(["train", *line.split()])
-    cli._decide(args)
+    args = sys.modules["nnjit.cli.main"]._parser().parse_args(["train", *line.split()])
+    cli_train._decide(args)
     assert {name: getattr(args, name) for name in settings} == settings
 
 
@@ -274,9 +275,22 @@ def check_book_folders(folder):
     return histories
 
 
+def check_book_tables(found, histories):
+    """Check the tables of both experiments beside the book's rows."""
+    assert list(found) == ["tanh", "relu"]
+    for name, (header, rows) in found.items():
+        assert header == ("iteration  book test  our test, literal  our test, exact  book train  our train, literal  "
+                          "our train, exact")
+        printed = book.published()[book.EXPERIMENTS[name].key]["printed"]
+        assert rows[:, [0, 1, 4]].tolist() == [[row["iteration"], row["test"], row["train"]] for row in printed]
+        for gradient, columns in [("book", [0, 5, 2]), ("exact", [0, 6, 3])]:
+            ours = [(i, train, test) for i, _, train, test in histories[name, gradient][::10]]
+            np.testing.assert_allclose(rows[:, columns], ours, atol=5.1e-5)
+
+
 @trains
 def test_book_without_mnist(tmp_path):
-    """Neither a folder nor the network has MNIST, and matplotlib is not installed."""
+    """No folder has MNIST, a download would fail, and matplotlib is not installed: the embedded images are the book's."""
     unreachable = "http://127.0.0.1:9"
     code = """if True:
         import pathlib, sys
@@ -287,19 +301,10 @@ def test_book_without_mnist(tmp_path):
     done = call(sys.executable, "-c", code, cwd=tmp_path, NNJIT_DATA=str(tmp_path), no_proxy="", NO_PROXY="",
                 **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), unreachable))
     assert done.returncode == 0, done.stderr
-    first = done.stdout.splitlines()[0]
-    assert first.startswith("*** MNIST was neither found nor downloaded")
-    assert "The book's table does not apply" in first
-    assert done.stdout.count("***") == 2
-    histories = check_book_folders(tmp_path / "out")
-    found = tables(done.stdout)
-    assert list(found) == ["tanh", "relu"]
-    for name, (header, rows) in found.items():
-        assert header == ("iteration  our test, literal  our test, exact  our train, literal  our train, exact")
-        assert rows[:, 0].tolist() == list(range(0, book.EXPERIMENTS[name].iterations, 10))
-        for gradient, columns in [("book", [0, 3, 1]), ("exact", [0, 4, 2])]:
-            ours = [(i, train, test) for i, _, train, test in histories[name, gradient][::10]]
-            np.testing.assert_allclose(rows[:, columns], ours, atol=5.1e-5)
+    assert done.stdout.splitlines()[0] == ("data     MNIST, the book's 11,000 images, embedded: 1,000 images to train, "
+                                           "10,000 to test")
+    check_book_tables(tables(done.stdout), check_book_folders(tmp_path / "out"))
+    assert "\n      290     0.8692" in done.stdout
     assert book.DIFFERENCE in done.stdout
     assert "s to compile; float32" in done.stdout
     assert done.stdout.endswith("relu-book, relu-exact, tanh-book, tanh-exact in out; no pictures without matplotlib\n")
@@ -311,16 +316,24 @@ def test_book_on_mnist(tmp_path):
     done = call(sys.executable, SCRIPTS / "book.py", "--quiet", "--dtype", "float32", "--out-dir", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    histories, found = check_book_folders(tmp_path / "out"), tables(done.stdout)
-    for name, (header, rows) in found.items():
-        assert header.startswith("iteration  book test  our test, literal  our test, exact  book train  our train, lit")
-        printed = book.published()[book.EXPERIMENTS[name].key]["printed"]
-        assert rows[:, [0, 1, 4]].tolist() == [[row["iteration"], row["test"], row["train"]] for row in printed]
-        ours = [test for _, _, _, test in histories[name, "exact"][::10]]
-        np.testing.assert_allclose(rows[:, 3], ours, atol=5.1e-5)
-    assert sorted(found) == ["relu", "tanh"]
+    check_book_tables(tables(done.stdout), check_book_folders(tmp_path / "out"))
     if importlib.util.find_spec("matplotlib"):
-        assert all(is_png(tmp_path / "out" / "tanh-book" / name) for name in ("curves.png", "weights.png"))
+        assert is_png(tmp_path / "out" / "comparison.png")
+        pictures = {path.name for path in (tmp_path / "out" / "tanh-book").glob("*.png") if is_png(path)}
+        assert pictures == {f"{name}.png" for name in ("answers", "confusion", "curves", "loss", "mistakes", "weights")}
+
+
+@trains
+def test_book_on_other_data_prints_our_columns_only(tmp_path, capsys):
+    assert cli.main(f"book --data digits --dtype float32 --quiet --out-dir {tmp_path}".split()) == 0
+    histories, found = check_book_folders(tmp_path), tables(capsys.readouterr().out)
+    assert list(found) == ["tanh", "relu"]
+    for name, (header, rows) in found.items():
+        assert header == "iteration  our test, literal  our test, exact  our train, literal  our train, exact"
+        assert rows[:, 0].tolist() == list(range(0, book.EXPERIMENTS[name].iterations, 10))
+        for gradient, columns in [("book", [0, 3, 1]), ("exact", [0, 4, 2])]:
+            ours = [(i, train, test) for i, _, train, test in histories[name, gradient][::10]]
+            np.testing.assert_allclose(rows[:, columns], ours, atol=5.1e-5)
 
 
 # ---- doctor, help ---------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_wrong_files_are_an_error_wherever_they_lie(home, monkeypatch, contents,
     if place == "NNJIT_DATA":
         monkeypatch.setenv("NNJIT_DATA", str(home / place))
     with pytest.raises(DataError, match=fault):
-        datasets.load(name, data_dir=home / place if place == "data_dir" else None, announce=pytest.fail)
+        datasets.load(name, data_dir=home / place if place == "data_dir" else None)
 
 
 # ---- the places -----------------------------------------------------------------------------------------------------
@@ -193,13 +193,13 @@ def test_data_dir_may_start_with_a_tilde(home, monkeypatch):
 def test_places_are_searched_in_order(home, monkeypatch):
     monkeypatch.setenv("NNJIT_DATA", str(home / "env"))
     default = put(home / "default" / "mnist")
-    assert datasets.load("auto", announce=pytest.fail).source == str(default)
+    assert datasets.load("auto").source == str(default)
     put(home / "env" / "mnist", NAMES[:3])    # a folder that lacks a file is passed by
-    assert datasets.load("auto", announce=pytest.fail).source == str(default)
+    assert datasets.load("auto").source == str(default)
     chosen = put(home / "env" / "mnist")
-    assert datasets.load("auto", announce=pytest.fail).source == str(chosen)
+    assert datasets.load("auto").source == str(chosen)
     given_folder = put(home / "given")
-    assert datasets.load("auto", home / "given", announce=pytest.fail).source == str(given_folder)
+    assert datasets.load("auto", home / "given").source == str(given_folder)
 
 
 @pytest.mark.parametrize("name", ["mnist", "auto"])
@@ -210,7 +210,7 @@ def test_data_dir_without_the_files_is_an_error(home, name):
     for folder, fault in [("absent", "absent: No such file"), ("file", "file: Not a directory"),
                           ("part", "part: lacks t10k-labels-idx1-ubyte\n")]:
         with pytest.raises(DataError, match=fault) as caught:
-            datasets.load(name, home / folder, announce=pytest.fail)
+            datasets.load(name, home / folder)
         assert not isinstance(caught.value, datasets.NotFoundError)
         assert "--data-dir" in str(caught.value)
 
@@ -221,8 +221,8 @@ def test_an_unreadable_data_dir_is_an_error_and_elsewhere_is_passed_by(home, mon
 
     monkeypatch.setattr(files.os, "listdir", refuse)
     with pytest.raises(DataError, match=f"{home}: Permission denied"):
-        datasets.load("auto", home, announce=pytest.fail)
-    assert datasets.load("auto", announce=lambda line: None).name == "UCI digits"
+        datasets.load("auto", home)
+    assert datasets.holds_the_books(datasets.load("auto"))
 
 
 def test_mnist_names_every_place_tried(home, monkeypatch):
@@ -236,14 +236,38 @@ def test_mnist_names_every_place_tried(home, monkeypatch):
     assert all(name in lines[-1] for name in NAMES) and "NNJIT_DATA" in lines[-1]
 
 
-def test_auto_falls_back_to_the_digits_and_says_so_in_one_line(home, capsys):
-    lines = []
-    data = datasets.load("auto", announce=lines.append)
-    assert data.name == "UCI digits"
-    assert len(lines) == 1 and "\n" not in lines[0]
-    assert "UCI digits" in lines[0] and "book's table does not apply" in lines[0]
-    datasets.load()
-    assert capsys.readouterr().out == lines[0] + "\n"
+def test_auto_is_mnist_where_it_lies_and_else_the_books_part(home, serve, capsys):
+    """No source is asked, and nothing is said."""
+    servers = serve(good)
+    data = datasets.load()
+    assert repr(data) == ("Dataset(MNIST, the book's 11,000 images, embedded: 1,000 images to train, 10,000 to test, "
+                          "28 × 28)")
+    assert (data.x_train.shape, data.y_train.dtype) == ((1000, 28, 28), np.int64)
+    assert datasets.holds_the_books(data) and not datasets.holds_the_books(datasets.load_digits())
+    assert servers[0].requests == [] and capsys.readouterr() == ("", "")
+    check_small(datasets.load("auto", put(home / "here")))
+    put(home / "default" / "mnist")
+    check_small(datasets.load())
+
+
+def test_embedded_images_are_checked(tmp_path, monkeypatch):
+    with np.load(embedded._FOLDER / "mnist.npz") as file:
+        arrays = dict(file)
+    arrays["test_images"][7, 14, 14] ^= 1
+    np.savez_compressed(tmp_path / "mnist.npz", **arrays)
+    monkeypatch.setattr(embedded, "_FOLDER", tmp_path)
+    with pytest.raises(DataError, match="mnist.npz: got other images than MNIST's; install the package anew"):
+        datasets.load_book_mnist()
+    for content in (b"", (tmp_path / "mnist.npz").read_bytes()[:-1000]):
+        (tmp_path / "mnist.npz").write_bytes(content)
+        with pytest.raises(DataError, match="mnist.npz: damaged"):
+            datasets.load_book_mnist()
+
+
+def test_data_sets_are_shown_in_a_line():
+    assert repr(datasets.load_digits()) == ("Dataset(UCI digits, embedded in the package: 1,000 images to train, 797 to test, "
+                                            "28 × 28)")
+    assert repr(datasets.load_iris()) == "Table(iris, embedded in the package: 150 rows of 4, 3 classes)"
 
 
 def test_an_unknown_name_is_refused():
@@ -262,9 +286,9 @@ def test_other_content_is_accepted_and_named(home):
 
 def test_default_folder_is_the_checkouts_or_the_users(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_PACKAGE", tmp_path / "nnjit")
-    assert datasets.default_folder() == pooch.os_cache("nnjit") / "mnist"
+    assert files.default_folder() == pooch.os_cache("nnjit") / "mnist"
     (tmp_path / "setup.cfg").touch()
-    assert datasets.default_folder() == tmp_path / "data" / "mnist"
+    assert files.default_folder() == tmp_path / "data" / "mnist"
 
 
 # ---- downloads ------------------------------------------------------------------------------------------------------
@@ -351,7 +375,7 @@ def test_mnist_is_downloaded_verified_and_kept(home, serve, capsys, caplog):
     folder, logger = home / "default" / "mnist", pooch.get_logger()
     level = logger.level
     logger.addHandler(caplog.handler)
-    data = datasets.load("auto", announce=pytest.fail)
+    data = datasets.load("mnist")
     check_small(data)
     assert data.source == f"{server.url}, kept in {folder}"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {f"{name}.gz": GZ[name] for name in NAMES}
@@ -384,7 +408,7 @@ def test_published_files_are_not_mixed_with_others(home, serve):
     server, = serve(good)
     put(home / "default" / "mnist", NAMES[:2], train_labels_idx1_ubyte=idx(np.zeros(12, np.uint8)))
     with pytest.raises(DataError, match="train-labels-idx1-ubyte.gz: not the published MNIST"):
-        datasets.load("auto", announce=pytest.fail)
+        datasets.load("mnist")
     assert server.requests == []
 
 
@@ -401,7 +425,7 @@ def test_a_failing_source_is_asked_once_and_leaves_nothing(home, serve, bad, rea
     assert {name for _, name in server.requests} == {NAMES[0]} and len(server.requests) <= 2
     folder = home / "default" / "mnist"
     assert not folder.exists() or list(folder.iterdir()) == []
-    assert datasets.load("auto", announce=lambda line: None).name == "UCI digits"
+    assert datasets.holds_the_books(datasets.load("auto"))
 
 
 @pytest.mark.parametrize("bad", [truncated, wrong, failing, failing_at_get])
@@ -456,7 +480,7 @@ def test_a_folder_that_cannot_be_written_is_named(home, serve):
     (home / "default").write_text("a file where the folder should be")
     with pytest.raises(datasets.NotFoundError, match="default"):
         datasets.load("mnist")
-    assert datasets.load("auto", announce=lambda line: None).name == "UCI digits"
+    assert datasets.holds_the_books(datasets.load("auto"))
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -629,7 +653,10 @@ def test_iris_is_fishers():
 
 @pytest.mark.skipif("NNJIT_DATA" not in os.environ, reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
 def test_real_mnist_is_the_published_one():
-    data = datasets.load("auto", announce=pytest.fail)
+    data = datasets.load("auto")
+    assert datasets.holds_the_books(data)
+    embedded_part = datasets.load_book_mnist()
+    assert np.array_equal(embedded_part.x_train, data.x_train[:1000]) and np.array_equal(embedded_part.y_test, data.y_test)
     assert "not the published" not in data.source
     assert data.checksums == {name: unpacked for name, (_, unpacked) in mnist.MNIST.files.items()}
     assert data.x_train.shape == (60000, 28, 28) and data.x_test.shape == (10000, 28, 28)

@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install n
 
 from matplotlib.text import Text
 
-from nnjit import figures
+from nnjit.report import figures
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TRAINED = {"saturated-start", "first-layers", "mean-and-median"}

@@ -3,6 +3,7 @@ import importlib
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from nnjit import book
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install nnjit[plots]")
 
-from nnjit import plots  # noqa: E402 (it cannot be imported without matplotlib)
+from nnjit.report import image_plots, plots  # noqa: E402 (they cannot be imported without matplotlib)
 
 ITERATION = list(range(30))
 TRAIN = [0.97 - 0.8 * 0.8 ** i for i in ITERATION]
@@ -29,7 +30,7 @@ def drawn(monkeypatch):
         ax.set_title(title, loc="left")
         return ax
 
-    monkeypatch.setattr(plots, "_write", titled)
+    monkeypatch.setattr(plots, "save_axes", titled)
 
 
 def curves(**options):
@@ -70,7 +71,7 @@ def test_svg_by_suffix_and_str_path(tmp_path):
 
 
 def test_any_thread_draws_without_pyplot(tmp_path):
-    program = ("import sys, threading; from nnjit import plots\n"
+    program = ("import sys, threading; from nnjit.report import plots\n"
                "arguments = sys.argv[1], [0, 1], [0.1, 0.9], [0.2, 0.8], 'A run'\n"
                "thread = threading.Thread(target=plots.learning_curves, args=arguments)\n"
                "thread.start(); thread.join(); assert 'matplotlib.pyplot' not in sys.modules")
@@ -211,6 +212,40 @@ def test_learning_curves_errors(tmp_path, change, message):
 
 # ---- error curves ---------------------------------------------------------------------------------------------------
 
+RUN = SimpleNamespace(iteration=ITERATION, train_accuracy=TRAIN, test_accuracy=TEST)
+OTHER = SimpleNamespace(iteration=ITERATION, train_accuracy=TEST, test_accuracy=TRAIN)
+
+
+def test_the_comparison_has_the_book_and_both_gradients_of_test_and_train(monkeypatch):
+    monkeypatch.setattr(plots, "save", lambda path, figure, title: figure)
+    found = plots.comparison("unwritten.png", {"tanh": {"printed": PRINTED, "literal": RUN, "exact": OTHER},
+                                               "relu": {"printed": None, "literal": RUN, "exact": OTHER}}, "A title")
+    titles = [ax.get_title("left") for ax in found.axes]
+    assert titles == [f"{name}: {part} accuracy" for name in ("tanh", "relu") for part in ("test", "train")]
+    for ax, part in zip(found.axes[:2], ("test", "train")):
+        literal, exact, printed = (list(line.get_ydata()) for line in ax.lines)
+        assert (literal, exact) == ((TEST, TRAIN) if part == "test" else (TRAIN, TEST))
+        assert printed == [row[part] for row in PRINTED]
+    assert [len(ax.lines) for ax in found.axes] == [3, 3, 2, 2]
+    legend, = found.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["literal gradient", "exact gradient", "printed in the book"]
+
+
+def test_speed_bars_are_times_numpy(monkeypatch, tmp_path):
+    monkeypatch.setattr(plots, "save", lambda path, figure, title: figure)
+    speeds = {"a work": {"nnjit": (4.0, 0.5), "numpy": (1.0, 2.0), "numpy, literal loop": (0.25, 8.0)}}
+    ax, = plots.speed_bars("unwritten.png", speeds, "A title").axes
+    assert [bar.get_width() for bar in ax.patches] == [4, 1, 0.25]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(speeds["a work"])
+    assert [text.get_text() for text in ax.texts] == ["4 × NumPy, 0.5 s", "1 × NumPy, 2 s", "0.25 × NumPy, 8 s"]
+
+
+@pytest.mark.parametrize("draw", [plots.comparison, plots.speed_bars])
+def test_pictures_of_nothing_are_refused(draw, tmp_path):
+    with pytest.raises(ValueError, match="got none, expected at least one"):
+        draw(tmp_path / "a.png", {}, "A title")
+
+
 def test_error_curves_hold_the_data_from_zero_on(drawn):
     ax = plots.error_curves("unwritten.png", [0, 1, 2], [3.0, 2.0, 1.5], [3.5, 2.5, 1.49], "A run")
     assert [list(line.get_ydata()) for line in ax.lines] == [[3.0, 2.0, 1.5], [3.5, 2.5, 1.49]]
@@ -223,7 +258,7 @@ def test_error_curves_hold_the_data_from_zero_on(drawn):
 
 @pytest.mark.parametrize("train, test, message", [
     ([1.0], [1.0, 2.0], "train_error: got 1 for 2 iterations"), ([1.0, 2.0], [], "test_error: got 0 for 2"),
-    ([1.0, -1.0], [1.0, 2.0], "train_error: got -1 to 1, expected finite numbers from 0 on"),
+    ([1.0, -1.0], [1.0, 2.0], "train_error: got -1 to 1, expected finite, non-negative numbers"),
     ([1.0, 2.0], [1.0, np.inf], "test_error: got 1 to inf"), ([1.0, np.nan], [1.0, 2.0], "train_error: got")])
 def test_error_curves_errors(tmp_path, train, test, message):
     with pytest.raises(ValueError, match=message):
@@ -317,8 +352,8 @@ def test_first_layer_errors(tmp_path, change, message):
 # ---- without matplotlib ---------------------------------------------------------------------------------------------
 
 def test_import_without_matplotlib_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "nnjit.plots")
+    monkeypatch.delitem(sys.modules, "nnjit.report.plots")
     monkeypatch.setitem(sys.modules, "matplotlib.colors", None)
     with pytest.raises(ImportError, match=r"pip install nnjit\[plots\]") as caught:
-        importlib.import_module("nnjit.plots")
+        importlib.import_module("nnjit.report.plots")
     assert "\n" not in str(caught.value) and caught.value.__suppress_context__

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import nnjit as nn
-from nnjit import cli, presets, report
+from nnjit import cli, report
 from nnjit.datasets import cifar10, files
+from nnjit.experiments import presets
 
 
 @pytest.fixture
@@ -84,28 +85,30 @@ def test_no_files_and_no_network_is_a_clear_error(tmp_path, monkeypatch, capsys)
 
 
 def test_pictures_of_what_is_wrong_and_most_certain(tmp_path, monkeypatch):
-    plots = pytest.importorskip("nnjit.plots")
+    plots = pytest.importorskip("nnjit.report.image_plots")
     drawn = {}
-    for name in ("confusion", "mistakes", "filters", "feature_maps"):
+    for name in ("answers", "confusion", "mistakes", "filters", "feature_maps"):
         monkeypatch.setattr(plots, name, lambda path, *what, name=name: drawn.update({name: what}))
     model = nn.Sequential([nn.Flatten(), nn.Dense(1)], nn.Bernoulli(), "float64").build((1, 2, 1))
     model.parameters()["1.W"][:], model.parameters()["1.b"][:] = [[1], [0]], 0
     x = np.array([-3.0, -1, 2, 4, 5]).reshape(-1, 1, 1, 1).repeat(2, axis=2)
-    report.image_pictures(tmp_path, model, x, np.array([0, 1, 0, 1, 0]), ("a", "b"), "title")
+    report.draw_classifier(tmp_path, model, report.Tested(x, x, np.array([0, 1, 0, 1, 0]), ("a", "b")), "title")
     assert drawn["confusion"][0].tolist() == [[1, 2], [1, 1]]
     images, truths, answers, _ = drawn["mistakes"]
     assert images[:, 0, 0, 0].tolist() == [5, 2, -1] and truths == ["a", "a", "b"]
     assert [answer[0][0] for answer in answers] == ["b", "b", "a"] and answers[0][0][1] == pytest.approx(1 / (1 + np.exp(-5)))
+    assert drawn["answers"][1:3] == (list("ababa"), list("aabbb"))
     assert "filters" not in drawn    # no convolution
 
 
 def test_pictures_refuse(tmp_path):
-    plots = pytest.importorskip("nnjit.plots")
+    plots = pytest.importorskip("nnjit.report.image_plots")
     for call, message in [(lambda: plots.filters(tmp_path / "a.png", np.ones((3, 3)), ""), "W: got shape"),
                           (lambda: plots.filters(tmp_path / "a.gif", np.ones((3, 3, 1, 2)), ""), "path: got"),
                           (lambda: plots.feature_maps(tmp_path / "a.png", np.ones((3, 3, 1)), [], ""), "stages: got none"),
                           (lambda: plots.confusion(tmp_path / "a.png", np.ones((3, 3)), "ab", ""), "counts: got shape"),
-                          (lambda: plots.mistakes(tmp_path / "a.png", [], [], [], ""), "images: got none")]:
+                          (lambda: plots.mistakes(tmp_path / "a.png", [], [], [], ""), "images: got none"),
+                          (lambda: plots.answers(tmp_path / "a.png", [], [], [], ""), "images: got none")]:
         with pytest.raises(ValueError, match=message):
             call()
     grey = np.random.default_rng(0).random((4, 4, 1))

@@ -4,8 +4,8 @@ import numpy as np
 import nnjit as nn
 
 
-def _model(task, seed, activation=nn.ReLU, bias=True, dropout=()):
-    layers = []
+def _model(task, seed, bias=True, dropout=()):
+    activation, layers = {"relu": nn.ReLU, "tanh": nn.Tanh}[task.activation], []
     for units in task.sizes[1:]:
         layers += [nn.Dense(units, bias=bias), activation(), *dropout]
     model = nn.Sequential(layers[:-1 - len(dropout)], head=nn.Categorical(), dtype=task.x.dtype)
@@ -17,7 +17,8 @@ def _model(task, seed, activation=nn.ReLU, bias=True, dropout=()):
 
 
 def experiment(task, clock, seed):
-    model = _model(task, seed, nn.Tanh, bias=False, dropout=[nn.Dropout(task.dropout)])
+    model = _model(task, seed, bias=False, dropout=[nn.Dropout(task.dropout)])
+    clock.scale = task.scale
     with clock:
         history = model.fit(task.x, task.y, optimizer=nn.SGD(task.learning_rate), epochs=task.epochs,
                             batch_size=task.batch, validation_data=(task.x_test, task.y_test), shuffle=False, seed=seed,

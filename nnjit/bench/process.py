@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from .works import find
+from .workloads import find
 
 # XLA's thread pool follows NPROC.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")

@@ -36,8 +36,8 @@ def load_book_mnist() -> Dataset:
     """
     path = _FOLDER / "mnist.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in BOOK_SHA256}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in BOOK_SHA256}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged ({error}); install the package anew") from error
     checksums = {name: hashlib.sha256(array).hexdigest() for name, array in arrays.items()}

@@ -2,11 +2,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import schedules
-from .heads import Bernoulli, Categorical
-from .layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
-from .model import Sequential
-from .optimizers import Adam
+from .. import schedules
+from ..heads import Bernoulli, Categorical
+from ..layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from ..model import Sequential
+from ..optimizers import Adam
 
 
 @dataclass(frozen=True)

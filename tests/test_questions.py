@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import nnjit as nn
-from nnjit import datasets, tasks
+from nnjit import datasets
+from nnjit.experiments import questions
 
 trains = pytest.mark.compiled
 
@@ -24,19 +25,19 @@ def fitted(head, units, x, y, hidden=(), optimizer=None, **options):
     ("softmax", "crossentropy", nn.Categorical), ("sigmoid", "crossentropy", nn.Bernoulli), ("linear", "mse", nn.Gaussian),
     ("ordinal", "crossentropy", nn.Ordinal), ("poisson", "poisson", nn.Poisson)])
 def test_auto_is_the_loss_of_the_distribution(out, loss, head):
-    chosen, make_head, why = tasks.choose_loss(out)
+    chosen, make_head, why = questions.choose_loss(out)
     assert (chosen, type(make_head())) == (loss, head)
     assert "the negative log-likelihood of" in why and "\n" not in why
-    assert tasks.choose_loss(out, loss)[0] == loss
+    assert questions.choose_loss(out, loss)[0] == loss
 
 
-@pytest.mark.parametrize("out", tasks.OUTPUTS)
-@pytest.mark.parametrize("loss", tasks.LOSSES)
+@pytest.mark.parametrize("out", questions.OUTPUTS)
+@pytest.mark.parametrize("loss", questions.LOSSES)
 def test_every_pair_is_explained_or_refused(out, loss):
     try:
-        chosen, make_head, why = tasks.choose_loss(out, loss)
+        chosen, make_head, why = questions.choose_loss(out, loss)
     except ValueError as error:
-        own = tasks.own_loss(out)
+        own = questions.own_loss(out)
         assert str(error).startswith(f"--loss: got {loss} with --out {out}, expected {own}") and "--out" in str(error)
         return
     if chosen == "mse" and out != "linear":
@@ -52,12 +53,12 @@ def test_every_pair_is_explained_or_refused(out, loss):
 def test_the_shares_of_iris():
     """A fifth to test, each part with all species; however few are trained on, they are of all."""
     for dtype in ("float32", "float64"):
-        task = tasks.of_iris("softmax", dtype)
+        task = questions.of_iris("softmax", dtype)
         assert task.train[0].shape == (120, 4) and task.test[0].shape == (30, 4) and task.train[0].dtype == dtype
         for _, y in (task.train, task.test):
             assert len(set(np.bincount(y))) == 1
-    assert np.bincount(tasks.of_iris("softmax", "float64", 7).train[1]).tolist() == [3, 2, 2]
-    iris, task = datasets.load_iris(), tasks.of_iris("linear", "float64", outliers=0.25)
+    assert np.bincount(questions.of_iris("softmax", "float64", 7).train[1]).tolist() == [3, 2, 2]
+    iris, task = datasets.load_iris(), questions.of_iris("linear", "float64", outliers=0.25)
     together = np.concatenate([task.train[0], task.test[0]])[:, 0]
     assert np.array_equal(np.sort(together), np.sort(iris.x[:, 0]))
     assert np.array_equal(task.test[1], iris.x[4::5, 1]) and np.count_nonzero(task.train[1] > 5) == 30
@@ -68,7 +69,7 @@ def test_the_shares_of_iris():
     ("sigmoid", (1, 4, 0), 3, np.eye(3)[1]), ("ordinal", None, 1, 4), ("linear", None, 1, 4), ("poisson", None, 1, 4)])
 def test_targets_of_images(out, classes, units, y):
     data = datasets.load_digits()
-    task = tasks.of_images(data, out, "float32", classes=classes)
+    task = questions.of_images(data, out, "float32", classes=classes)
     four = np.flatnonzero(data.y_train == 4)[0] if classes is None else np.flatnonzero(
         data.y_train[np.isin(data.y_train, classes)] == 4)[0]
     assert task.units == units and task.image_shape == (28, 28) and np.array_equal(task.train[1][four], y)
@@ -79,13 +80,13 @@ def test_targets_of_images(out, classes, units, y):
 def test_images_with_colours_have_no_weight_images():
     data = datasets.load_digits()
     colours = replace(data, x_train=np.stack([data.x_train] * 3, axis=3), x_test=np.stack([data.x_test] * 3, axis=3))
-    task = tasks.of_images(colours, "sigmoid", "float32", 50, (3, 8))
+    task = questions.of_images(colours, "sigmoid", "float32", 50, (3, 8))
     assert task.train[0].shape == (50, 3 * 784) and task.image_shape is None and task.units == 1
 
 
 def test_pairs_of_train_and_test():
-    task = tasks.of_pairs(datasets.load_digits(), "float32", 30)
-    assert task.train[0].shape == (30, 28 * 56) and task.test[0].shape == (tasks.TEST_PAIRS, 28 * 56)
+    task = questions.of_pairs(datasets.load_digits(), "float32", 30)
+    assert task.train[0].shape == (30, 28 * 56) and task.test[0].shape == (questions.TEST_PAIRS, 28 * 56)
     assert task.image_shape == (28, 56) and task.units == 10 and task.data.name == "UCI digits in pairs"
     assert task.train[0].max() == 1 and task.train[0].dtype == np.float32
     assert set(task.train[1].sum(axis=1)) == {1, 2}
@@ -132,7 +133,7 @@ def test_class_numbers_and_one_hot_rows_train_the_same_bits(dtype):
 
 @trains
 def test_which_digits_are_present():
-    task = tasks.of_pairs(datasets.load_digits(), "float32", 2000)
+    task = questions.of_pairs(datasets.load_digits(), "float32", 2000)
     model = fitted(nn.Bernoulli(), 10, *task.train, (50,), nn.Adam(0.003), epochs=5)
     x, present = task.test
     always_no = np.mean(present == 0)

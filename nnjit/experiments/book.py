@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import datasets
-from .arrays import check_count
-from .heads import Categorical
-from .kernels import dropout
-from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
-from .model import Sequential
-from .optimizers import SGD
+from .. import datasets
+from ..arrays import check_count
+from ..heads import Categorical
+from ..kernels import dropout
+from ..layers import Dense, Dropout, ReLU, Sigmoid, Tanh
+from ..model import Sequential
+from ..optimizers import SGD
 
 DIFFERENCE = ("The literal gradient takes the hidden derivative at the masked and doubled activation and leaves dropout's factor "
               "2 out of the way back, the exact one is the true gradient of the same network.")

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from . import datasets, losses
-from .heads import Bernoulli, Categorical, Gaussian, Huber, Laplace, Ordinal, Poisson, SquaredError
-from .kernels import activations
-from .layers import Dense, ReLU
-from .model import Sequential
-from .optimizers import SGD, Adam
+from .. import datasets, losses
+from ..heads import Bernoulli, Categorical, Gaussian, Huber, Laplace, Ordinal, Poisson, SquaredError
+from ..kernels import activations
+from ..layers import Dense, ReLU
+from ..model import Sequential
+from ..optimizers import SGD, Adam
 from .plots import GLOW, Figure
 
 # After Okabe and Ito: the colour-blind tell them apart.

@@ -8,13 +8,16 @@ import json
 import math
 import platform
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import compile_seconds, get_threads, threading_layer
-from .layers import Dropout
-from .model import Sequential
+from .._jit import compile_seconds, get_threads, threading_layer
+from ..layers import Dropout
+from ..model import Sequential
+from . import analysis
 
 METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}    # as the heads call them, and in words
 PACKAGES = ("nnjit", "numba", "llvmlite", "numpy", "scipy")
@@ -46,20 +49,29 @@ def versions():
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def write(folder, model, configuration, dataset, title, image_shape=None, test=None, **book):
+class Tested(NamedTuple):
+    """Images that a classifier is shown with: what it is given, what is drawn, and the truth."""
+
+    x: np.ndarray         # (N, ...) as the model takes them
+    images: np.ndarray    # (N, H, W, C) uint8, the same as they look
+    y: np.ndarray         # (N,) class numbers
+    classes: tuple        # the names of the classes
+
+
+def write(folder, model, configuration, dataset, title, image_shape=None, tested=None, **book):
     """Write all files of a trained model and return the results, a dict.
 
-    ``image_shape`` (rows, columns) is that of flat inputs that are images; ``test`` = (x, y), images and their labels, gives the
-    pictures of `image_pictures`; ``book`` is as of `plots.learning_curves`.
+    ``image_shape`` (rows, columns) is that of flat inputs that are images; ``tested``, a `Tested`, gives the pictures of a
+    classifier of images; ``book`` is as of `plots.learning_curves`.
     """
     results = _results(model.history, model.head.metric)
     _write_history(folder / "history.csv", model.history, model.head.metric)
     _write_run(folder / "run.json", configuration, dataset, results)
     _write_model(folder / "model.npz", model)
     if can_draw():
-        _write_pictures(folder, model, title, image_shape, **book)
-        if test is not None:
-            image_pictures(folder, model, *test, dataset.classes, title)
+        _draw_run(folder, model, title, image_shape, **book)
+        if tested is not None and np.isfinite(model.vector).all():
+            draw_classifier(folder, model, tested, title)
     return results
 
 
@@ -108,46 +120,53 @@ def can_draw():
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _write_pictures(folder, model, title, image_shape, **book):
+def _draw_run(folder, model, title, image_shape, **book):
+    """Draw the metric and the loss by epoch, and the weights of the first layer where its inputs are flat images."""
     from . import plots
     log, epochs, metric = model.history.history, model.history.validated, model.head.metric
-    train = [log[metric][model.history.epochs.index(epoch)] for epoch in epochs]
-    draw = plots.learning_curves if metric == "accuracy" else plots.error_curves
-    if np.isfinite(log[f"val_{metric}"]).all() and np.isfinite(train).all():
-        draw(folder / "curves.png", epochs, train, log[f"val_{metric}"], title, **book)
+    draw = partial(plots.learning_curves, **book) if metric == "accuracy" else plots.error_curves
+    for name, figure, draw in (("curves.png", metric, draw), ("loss.png", "loss", partial(plots.error_curves, ylabel="loss"))):
+        train = [log[figure][model.history.epochs.index(epoch)] for epoch in epochs]
+        test = log[f"val_{figure}"]
+        if np.isfinite(test).all() and np.isfinite(train).all() and (figure == metric or min(*train, *test) >= 0):
+            draw(folder / name, epochs, train, test, title if figure == metric else f"{title}: loss")
     W = model.parameters().get("0.W")
     if image_shape is not None and np.isfinite(W).all():
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)
 
 
-# ---- images ---------------------------------------------------------------------------------------------------------
+# ---- a classifier of images -----------------------------------------------------------------------------------------
 
-MISTAKES = 12    # drawn
+MISTAKES, ANSWERS = 12, 40    # drawn
 
 
-def image_pictures(folder, model, x, y, classes, title):
-    """Draw what a network for images does with x (N, H, W, C), of the labels y (N,).
+def draw_classifier(folder, model, tested, title):
+    """Draw what a classifier does with the images of `Tested`.
 
-    The filters of the first convolution, one image on its way through the layers, how often each class is taken for each other,
-    and the mistakes of which the network is most certain.
+    The first images with its answers, how often each class is taken for each other, and the mistakes of which it is most
+    certain; of a convolutional one the first filters, too, and one image on its way through the layers.
     """
-    from . import plots
+    from . import image_plots as plots
+    x, images, y, classes = tested
     p = model.predict_proba(x)
-    p = np.column_stack([1 - p, p]) if p.shape[1] == 1 else p
     answers = p.argmax(axis=1)
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, (y, answers), 1)
-    plots.confusion(folder / "confusion.png", counts, classes, title)
-    wrong = np.flatnonzero(answers != y)
-    worst = wrong[np.argsort(-p[wrong, answers[wrong]], kind="stable")[:MISTAKES]]
+    named = [classes[k] for k in y[:ANSWERS]], [classes[k] for k in answers[:ANSWERS]]
+    plots.answers(folder / "answers.png", images[:ANSWERS], *named, f"{title}: the first test images, and the answers")
+    plots.confusion(folder / "confusion.png", analysis.confusion_matrix(y, answers, len(classes)), classes, title)
+    worst = analysis.surest_mistakes(p, y, MISTAKES)
     if len(worst):
         ranked = [[(classes[k], p[i, k]) for k in np.argsort(-p[i], kind="stable")] for i in worst]
-        plots.mistakes(folder / "mistakes.png", x[worst], [classes[k] for k in y[worst]], ranked,
+        plots.mistakes(folder / "mistakes.png", images[worst], [classes[k] for k in y[worst]], ranked,
                        "Wrong, and most certain of it")
     shown = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
-    activations = model.activations(x[shown:shown + 1])
-    stages = [(type(layer).__name__, a[0]) for layer, a in zip(model.layers, activations) if a.ndim == 4]
-    W = model.parameters().get("0.W")
-    if stages and np.isfinite(model.vector).all():
+    _draw_layers(folder, model, x[shown:shown + 1], images[shown], f"{classes[y[shown]].capitalize()}, {p[shown].max():.1%}")
+
+
+def _draw_layers(folder, model, x, image, title):
+    """Draw the first filters, and one image on its way through the layers whose outputs are images."""
+    from . import image_plots as plots
+    stages = [(type(layer).__name__, a[0]) for layer, a in zip(model.layers, model.activations(x)) if a.ndim == 4]
+    if stages:
+        W = next(array for name, array in model.parameters().items() if array.ndim == 4)
         plots.filters(folder / "filters.png", W, "Filters of the first convolution")
-        plots.feature_maps(folder / "features.png", x[shown], stages, f"{classes[y[shown]].capitalize()}, {p[shown].max():.1%}")
+        plots.feature_maps(folder / "features.png", image, stages, title)

@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from . import datasets
-from .heads import Bernoulli, Categorical, Gaussian, Huber, Laplace, Ordinal, Poisson, SquaredError
-from .layers import Dense, ReLU, Sigmoid, Tanh
-from .model import Sequential
+from .. import datasets
+from ..heads import Bernoulli, Categorical, Gaussian, Huber, Laplace, Ordinal, Poisson, SquaredError
+from ..layers import Dense, ReLU, Sigmoid, Tanh
+from ..model import Sequential
 
 OUTPUTS = ("softmax", "sigmoid", "linear", "ordinal", "poisson")
 LOSSES = ("auto", "crossentropy", "mse", "mae", "huber", "poisson")
@@ -77,7 +77,7 @@ def choose_loss(out, loss="auto"):
 # ---- the question ---------------------------------------------------------------------------------------------------
 
 @dataclass
-class Task:
+class Question:
     """A question, and the examples of it."""
 
     question: str
@@ -87,6 +87,7 @@ class Task:
     units: int             # of the last layer
     image_shape: tuple     # (rows, columns) where the inputs are images without colours, else None
     settings: dict = field(default_factory=dict)    # of the head, that follow from the data
+    images: np.ndarray | None = None    # of the test, (N, H, W, C), where it is asked which class each shows
 
 
 def own_output(data):
@@ -122,7 +123,7 @@ def of_iris(out, dtype, train_size=None, outliers=0.0):
     # Some of each species, however few are trained on: they lie in order.
     order = np.argsort(np.arange(len(y_train)) % (len(y_train) // len(iris.classes)), kind="stable")
     rows = order[:len(order) if train_size is None else _checked_size(train_size, len(order), iris.name)]
-    return Task(question, iris, (x[~tests][rows], y_train[rows]), (x[tests], y[tests]), units, None)
+    return Question(question, iris, (x[~tests][rows], y_train[rows]), (x[tests], y[tests]), units, None)
 
 
 def of_images(dataset, out, dtype, train_size=None, classes=None):
@@ -144,7 +145,8 @@ def of_images(dataset, out, dtype, train_size=None, classes=None):
     else:
         question, units = "how large is the digit?", 1
     settings = {"classes": K} if out == "ordinal" else {}    # however few of them are trained on
-    return Task(question, dataset, (x, y), (x_test, y_test), units, shape if len(shape) == 2 else None, settings)
+    images = dataset.images()[1][0] if out == "softmax" or (out == "sigmoid" and K == 2) else None
+    return Question(question, dataset, (x, y), (x_test, y_test), units, shape if len(shape) == 2 else None, settings, images)
 
 
 def of_pairs(dataset, dtype, train_size=None):
@@ -157,7 +159,7 @@ def of_pairs(dataset, dtype, train_size=None):
     test = pasted(dataset.x_test, dataset.y_test, TEST_PAIRS, seed=1)
     rows, columns = dataset.x_train.shape[1:]
     named = replace(dataset, name=f"{dataset.name} in pairs")
-    return Task("which digits are present?", named, train, test, train[1].shape[1], (rows, 2 * columns))
+    return Question("which digits are present?", named, train, test, train[1].shape[1], (rows, 2 * columns))
 
 
 def _checked_size(train_size, available, name):

@@ -1,7 +1,8 @@
-"""The works: what is measured, on which data, with which network, and who takes part.
+"""The workloads: what is measured, on which data, with which network, and who takes part.
 
-A work's contenders are functions of the ``<peer>_peer.py``; each gets the same `Task`, and the same initial weights.
+A workload's contenders are functions of the ``<peer>_peer.py``; each gets the same `Task`, and the same initial weights.
 """
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ class Task:
     y, y_test : (N,), (M,) int64 class numbers, 0 … K - 1
     sizes : units of the layers, from D to K
     spans : the initial weights of layer i are uniform in ±spans[i]; by default Glorot's √(6 / (in + out))
+    activation : "relu" or "tanh", of the hidden units
+    scale : what the seconds are multiplied by, where the epochs stand for more of them
     decay : factor of the learning rate after every epoch of a race
     target : test accuracy at which a race ends
     """
@@ -35,6 +38,8 @@ class Task:
     learning_rate: float = 0.001
     dropout: float = 0.0
     spans: tuple | None = None
+    activation: str = "relu"
+    scale: float = 1.0
     decay: float = 1.0
     target: float = 1.0
 
@@ -56,7 +61,7 @@ class Task:
 
     def experiment(self):
         """Return those of all epochs, with the test images at each."""
-        return self.epochs * (self.epoch() + self.x_test.shape[0] * self.prediction())
+        return self.scale * self.epochs * (self.epoch() + self.x_test.shape[0] * self.prediction())
 
     def predict_all(self):
         return self.x.shape[0] * self.prediction()
@@ -128,7 +133,7 @@ class ConvolutionTask:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What is done, by whom, and how far the results may lie from one another.
 
     Attributes
@@ -138,6 +143,7 @@ class Work:
     tolerance : greatest accepted differences of the final training loss (relative) and accuracy from the reference's;
         where shuffling and dropout are random, four standard deviations over seeds
     operations : ``operations(task)``, the floating-point operations of the dense products in what is measured
+    needs : the function of `nnjit.datasets`, and its arguments, that loads data which do not come with the package
     """
 
     title: str
@@ -146,14 +152,37 @@ class Work:
     tolerance: dict
     dtypes: tuple = ("float32",)
     operations: Callable = Task.epoch
+    needs: tuple = ()
 
 
 # ---- data -----------------------------------------------------------------------------------------------------------
 
-def _mnist(dtype, rows=60000, **settings):
+def _book(dtype, **settings):
+    """Return an experiment of the book, 784-100-10, on the images that come with the package."""
+    from nnjit.datasets import load_book_mnist
+    (x, y), (x_test, y_test) = load_book_mnist().rows(dtype)
+    return Task(x, y, x_test, y_test, (784, 100, 10), batch=100, dropout=0.5, **settings)
+
+
+def _mnist(dtype, **settings):
     from nnjit.datasets import load_mnist
     (x, y), (x_test, y_test) = load_mnist().rows(dtype)
-    return Task(x[:rows], y[:rows], x_test, y_test, **settings)
+    return Task(x, y, x_test, y_test, **settings)
+
+
+def missing_data(work):
+    """Return why a workload's data can't be had, a line, or "" where they can; they are downloaded if need be."""
+    return _missing(*work.needs) if work.needs else ""
+
+
+@functools.cache    # a source is asked once
+def _missing(name, *args):
+    from nnjit import datasets
+    try:
+        getattr(datasets, name)(*args)
+    except datasets.NotFoundError as error:
+        return str(error).partition(" in any")[0]
+    return ""
 
 
 def _to_predict(dtype, rows, sizes=(784, 100, 10), seed=0):
@@ -181,7 +210,7 @@ def text_like(dtype, rows=10000, test_rows=2000, features=20000, classes=20, wor
 
 
 def _images(load, rows=None, **settings):
-    """Return a function of the dtype, as a `Work` has it, that makes the `ImageTask` of the data set which ``load()`` returns."""
+    """Return a function of the dtype, as a `Workload` has it, that makes the `ImageTask` of the data set which ``load()`` returns."""
     def task(dtype):
         (x, y), (x_test, y_test) = load().images(rows)
         return ImageTask(x, y, x_test, y_test, dtype=dtype, **settings)
@@ -211,67 +240,78 @@ def _each_layout(function):
             "torch, channels last": ("torch", f"{function}_channels_last")}
 
 
+_MNIST, _CIFAR10 = ("load_mnist",), ("load_cifar10",)
 _CIFAR = "3 × 3 convolutions of 8 and 8 channels with pools, 32 hidden ReLU, Adam, batch 32, shuffled: one epoch"
 
-WORKS = {
-    "book-tanh": Work(
-        "tanh experiment: 784-100-10, first 1,000 MNIST images, batch 100, dropout 0.5, 300 iterations, "
-        "all 10,000 test images at each",
-        partial(_mnist, rows=1000, sizes=(784, 100, 10), batch=100, epochs=300, learning_rate=0.02, dropout=0.5,
-                spans=(0.01, 0.1)),
+_TANH = {"learning_rate": 0.02, "spans": (0.01, 0.1), "activation": "tanh"}
+_RELU = {"learning_rate": 0.2, "spans": (0.01, 0.01)}
+_EXPERIMENT = "784-100-10, the book's 1,000 MNIST images, batch 100, dropout 0.5, all 10,000 test images at each of {} iterations"
+_AGAINST_NUMPY = {**_each("experiment", "nnjit", "numpy"), "numpy, literal loop": ("numpy", "experiment_literally")}
+
+WORKLOADS = {
+    "tanh": Workload(
+        f"the book's tanh experiment: {_EXPERIMENT.format(300)}, of which 100 are run and stand for all",
+        partial(_book, epochs=100, scale=3, **_TANH), _AGAINST_NUMPY, {"loss": 0.1, "accuracy": 0.01}, ("float64",),
+        Task.experiment),
+    "relu": Workload(
+        f"the book's ReLU experiment: {_EXPERIMENT.format(100)}",
+        partial(_book, epochs=100, **_RELU), _AGAINST_NUMPY, {"loss": 0.1, "accuracy": 0.01}, ("float64",), Task.experiment),
+    "book-tanh": Workload(
+        f"the book's tanh experiment: {_EXPERIMENT.format(300)}",
+        partial(_book, epochs=300, **_TANH),
         {**_each("experiment", "nnjit", "numpy", "torch", "jax"),
          "numpy, literal loop": ("numpy", "experiment_literally"),
          "jax, one scan": ("jax", "experiment_in_one_scan")},
         {"loss": 0.1, "accuracy": 0.01}, ("float64", "float32"), Task.experiment),
-    "mnist-adam": Work(
+    "mnist-adam": Workload(
         "full MNIST, 784-100-10 ReLU, Adam, batch 200, shuffled: one epoch",
         partial(_mnist, sizes=(784, 100, 10)),
-        _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}),
-    "wide": Work(
+        _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}, needs=_MNIST),
+    "wide": Workload(
         "full MNIST, 784-1024-1024-10 ReLU, Adam, batch 200, shuffled: one epoch",
         partial(_mnist, sizes=(784, 1024, 1024, 10)),
-        _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}),
-    "predict-one": Work(
+        _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}, needs=_MNIST),
+    "predict-one": Workload(
         "predict of one image, 784-100-10 ReLU, from NumPy to NumPy",
         partial(_to_predict, rows=1000),
         _each("predict_one", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001},
-        operations=Task.prediction),
-    "predict-all": Work(
+        operations=Task.prediction, needs=_MNIST),
+    "predict-all": Workload(
         "predict of 60,000 images, 784-100-10 ReLU, from NumPy to NumPy",
         partial(_to_predict, rows=60000),
         _each("predict_all", "nnjit", "numpy", "sklearn", "torch", "jax"), {"accuracy": 0.001},
-        operations=Task.predict_all),
-    "text": Work(
+        operations=Task.predict_all, needs=_MNIST),
+    "text": Workload(
         "10,000 sparse rows, 20,000 features, 1 % non-zero, 100 hidden ReLU, 20 classes, Adam, batch 200: one epoch",
         text_like, _each("epoch", "nnjit", "sklearn"), {"loss": 0.1, "accuracy": 0.02}),
-    "time-to-98": Work(
+    "time-to-98": Workload(
         "full MNIST to 98 % test accuracy, 784-200-10 ReLU, Adam 0.005 halved every epoch, batch 100, shuffled, "
         "evaluated after every epoch",
         partial(_mnist, sizes=(784, 200, 10), batch=100, epochs=12, learning_rate=0.005, decay=0.5, target=0.98),
         _each("race", "nnjit", "sklearn", "torch", "jax"), {"accuracy": 0.01},
-        operations=lambda task: None),    # as many epochs as it takes
-    "birds": Work(
+        operations=lambda task: None, needs=_MNIST),    # as many epochs as it takes
+    "birds": Workload(
         f"10,000 birds and airplanes of CIFAR-10, {_CIFAR}",
         _images(partial(_load, "load_cifar10", ("airplane", "bird")), units=(32, 1)),
-        _each_layout("image_epoch"), {"loss": 0.1, "accuracy": 0.08}, operations=ImageTask.epoch),
-    "cifar10": Work(
+        _each_layout("image_epoch"), {"loss": 0.1, "accuracy": 0.08}, operations=ImageTask.epoch, needs=_CIFAR10),
+    "cifar10": Workload(
         f"CIFAR-10, {_CIFAR}",
         _images(partial(_load, "load_cifar10")), _each_layout("image_epoch"), {"loss": 0.1, "accuracy": 0.1},
-        operations=ImageTask.epoch),
-    "images-all": Work(
+        operations=ImageTask.epoch, needs=_CIFAR10),
+    "images-all": Workload(
         "predict of 10,000 images of CIFAR-10 by the same network, from NumPy to NumPy",
         _images(partial(_load, "load_cifar10"), rows=10000), _each_layout("image_predict"), {"loss": 0.001},
-        operations=lambda task: len(task.x) * task.prediction()),
-    **{f"conv-{channels}": Work(
+        operations=lambda task: len(task.x) * task.prediction(), needs=_CIFAR10),
+    **{f"conv-{channels}": Workload(
         f"3 × 3 convolution of 128 images of 32 × 32, {channels} to {channels} channels: forward and backward",
         partial(_convolution, channels=channels), _each_layout("convolve"), {"loss": 0.001},
         operations=ConvolutionTask.both) for channels in (8, 16, 32)},
-    "mnist-cnn": Work(
+    "mnist-cnn": Workload(
         "full MNIST to 99 % test accuracy, 3 × 3 convolutions of 8 and 16 channels with pools, 64 hidden ReLU, Adam 0.003 along "
         "half a cosine over 5 epochs, batch 50, shuffled, evaluated after every epoch",
         _images(partial(_load, "load_mnist"), filters=(8, 16), units=(64, 10), batch=50, epochs=5, learning_rate=0.003,
                 cosine=True, target=0.99),
-        _each_layout("image_race"), {"accuracy": 0.005}, operations=lambda task: None),
+        _each_layout("image_race"), {"accuracy": 0.005}, operations=lambda task: None, needs=_MNIST),
 }
 
 
@@ -304,10 +344,10 @@ def scale(quantity, value):
 
 def _scaled(quantity, value):
     if quantity in ("channels", "side"):
-        return Work(f"3 × 3 convolution of 128 images, 8 channels, 32 × 32, but {quantity} {value}: forward and backward",
+        return Workload(f"3 × 3 convolution of 128 images, 8 channels, 32 × 32, but {quantity} {value}: forward and backward",
                     partial(_convolution, **{"channels": 8, quantity: value}), _each_layout("convolve"), {},
                     operations=ConvolutionTask.both)
-    return Work(f"784-100-10 ReLU, Adam, batch 200, 10,000 rows of density 0.2, but {quantity} {value:,g}: one epoch",
+    return Workload(f"784-100-10 ReLU, Adam, batch 200, 10,000 rows of density 0.2, but {quantity} {value:,g}: one epoch",
                 partial(_random, **{quantity: value}), _each("epoch", "nnjit", "sklearn", "torch", "jax"), {})
 
 
@@ -315,5 +355,5 @@ _SCALED = {scale(quantity, value): _scaled(quantity, value) for quantity, values
 
 
 def find(name):
-    """Return the `Work` of that name."""
-    return WORKS[name] if name in WORKS else _SCALED[name]
+    """Return the `Workload` of that name."""
+    return WORKLOADS[name] if name in WORKLOADS else _SCALED[name]

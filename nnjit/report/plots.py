@@ -1,14 +1,14 @@
 """Pictures of a training run, drawn without pyplot: they need no display, and any thread may draw them."""
 import numpy as np
 
-from .arrays import check_count
+from ..arrays import check_count
 
 try:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.legend_handler import HandlerTuple
 except ImportError as error:
-    raise ImportError(f"nnjit.plots: {error}; pip install nnjit[plots]") from None
+    raise ImportError(f"nnjit.report.plots: {error}; pip install nnjit[plots]") from None
 
 DPI, COLUMNS, UNIT_PIXELS = 160, 10, 120
 STYLES = {"train": ("#D55E00", "s"), "test": ("#0072B2", "o")}    # Okabe and Ito's: the colour-blind tell them apart
@@ -36,8 +36,6 @@ def learning_curves(path, iteration, train_accuracy, test_accuracy, title, print
         Another suffix, no or unequal numbers of values, an accuracy outside 0 to 1, a row that lacks an entry.
     """
     ax = Figure(figsize=(7.8, 4.8), dpi=DPI, layout="constrained").add_subplot()
-    # Nearly linear in the error below 5 %, logarithmic above: the plateau gets as much room as the climb to it.
-    ax.set_yscale("function", functions=(lambda a: -np.arcsinh((1 - a) / 0.05), lambda v: 1 + 0.05 * np.sinh(v)))
     curves = {"train": train_accuracy, "test": test_accuracy}
     drawn = [_draw_curve(ax, name, iteration, values, printed, spread, seeds) for name, values in curves.items()]
     if printed or spread:
@@ -45,23 +43,20 @@ def learning_curves(path, iteration, train_accuracy, test_accuracy, title, print
                          loc="outside lower center", handlelength=3.5, handler_map={tuple: HandlerTuple(ndivide=None)})
     ax.set(xlabel="iteration", ylabel="accuracy, stretched towards 100%", xmargin=0.02)
     _count_along_x(ax, iteration)
-    ax.yaxis.set_major_formatter(lambda tick, _: f"{100 * tick:.4g}%")
-    low, high = ax.get_ylim()
-    if sum(low < tick < high for tick in TICKS) > 3:    # a narrow range has ticks of its own
-        ax.set(yticks=TICKS, ylim=(low, high))
+    _stretch(ax)
     _name_ends(ax, curves, "{:.1%}")
     _plain(ax)
-    return _write(path, ax, title)
+    return save_axes(path, ax, title)
 
 
-def error_curves(path, iteration, train_error, test_error, title):
-    """Draw a run's mean absolute error, from 0 on; return ``path``.
+def error_curves(path, iteration, train_error, test_error, title, ylabel="mean absolute error"):
+    """Draw a run's error, or another figure that is better the smaller it is, from 0 up; return ``path``.
 
     Parameters
     ----------
     path : str or Path, ending in .png or .svg
     iteration, train_error, test_error : (n,) sequences
-    title : str
+    title, ylabel : str
 
     Raises
     ------
@@ -71,17 +66,76 @@ def error_curves(path, iteration, train_error, test_error, title):
     ax = Figure(figsize=(7.8, 4.8), dpi=DPI, layout="constrained").add_subplot()
     curves = {"train": train_error, "test": test_error}
     for name, y in curves.items():
-        if not 0 < len(y) == len(iteration):
-            raise ValueError(f"{name}_error: got {len(y)} for {len(iteration)} iterations, expected as many, at least 1")
+        _check_length(f"{name}_error", y, iteration)
         if not all(0 <= value < np.inf for value in y):
-            raise ValueError(f"{name}_error: got {min(y):g} to {max(y):g}, expected finite numbers from 0 on")
+            raise ValueError(f"{name}_error: got {min(y):g} to {max(y):g}, expected finite, non-negative numbers")
         ax.plot(iteration, y, color=STYLES[name][0], marker="." if len(y) == 1 else None)
-    ax.set(xlabel="iteration", ylabel="mean absolute error", xmargin=0.02)
+    ax.set(xlabel="iteration", ylabel=ylabel, xmargin=0.02)
     ax.set_ylim(bottom=0)
     _count_along_x(ax, iteration)
     _name_ends(ax, curves, "{:.3g}")
     _plain(ax)
-    return _write(path, ax, title)
+    return save_axes(path, ax, title)
+
+
+RUN_STYLES = {"literal": ("#0072B2", "literal gradient"), "exact": ("#D55E00", "exact gradient")}
+
+
+def comparison(path, experiments, title):
+    """Draw the book's experiments: the points that it prints, and our runs with either gradient; return ``path``.
+
+    A row of panels for each experiment, test accuracy on the left, train accuracy on the right.
+
+    Parameters
+    ----------
+    path : str or Path, ending in .png or .svg
+    experiments : {name: {"printed": rows or None, "literal": run, "exact": run}}
+        A row has ``iteration``, ``test`` and ``train``; a run the lists ``iteration``, ``test_accuracy`` and
+        ``train_accuracy``, accuracies as fractions of 1.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        Another suffix, or no experiments.
+    """
+    if not experiments:
+        raise ValueError("experiments: got none, expected at least one")
+    figure = Figure(figsize=(10.5, 3.6 * len(experiments) + 0.6), dpi=DPI, layout="constrained")
+    drawn = {}
+    for axes, (name, found) in zip(figure.subplots(len(experiments), 2, squeeze=False), experiments.items()):
+        for ax, part in zip(axes, ("test", "train")):
+            for key, (colour, label) in RUN_STYLES.items():
+                accuracy = getattr(found[key], f"{part}_accuracy")
+                drawn[label], = ax.plot(found[key].iteration, accuracy, color=colour, linewidth=1.3)
+            if found["printed"]:
+                drawn["printed in the book"], = ax.plot(
+                    *_columns("printed", found["printed"], "iteration", part), "o", color="#222222", markersize=4.5,
+                    markerfacecolor="white", markeredgewidth=1.2)
+            _stretch(ax)
+            ax.set_title(f"{name}: {part} accuracy", loc="left", size=10)
+            ax.set(xlabel="iteration", xmargin=0.02)
+            _count_along_x(ax, found[key].iteration)
+            _plain(ax)
+    figure.legend(drawn.values(), drawn, ncols=3, frameon=False, loc="outside lower center")
+    return save(path, figure, title)
+
+
+def _stretch(ax):
+    """Give an accuracy axis its scale: nearly linear in the error below 5 %, logarithmic above.
+
+    So the plateau gets as much room as the climb to it.
+    """
+    ax.set_yscale("function", functions=(lambda a: -np.arcsinh((1 - a) / 0.05), lambda v: 1 + 0.05 * np.sinh(v)))
+    ax.yaxis.set_major_formatter(lambda tick, _: f"{100 * tick:.4g}%")
+    low, high = ax.get_ylim()
+    if sum(low < tick < high for tick in TICKS) > 3:    # a narrow range has ticks of its own
+        ax.set(yticks=TICKS, ylim=(low, high))
+
+
+def _check_length(name, values, iteration):
+    if not 0 < len(values) == len(iteration):
+        raise ValueError(f"{name}: got {len(values)} for {len(iteration)} iterations, expected as many, at least 1")
 
 
 def _name_ends(ax, curves, form):
@@ -106,8 +160,7 @@ def _plain(ax):
 
 def _draw_curve(ax, name, iteration, y, printed, spread, seeds):
     """Draw all that belongs to the curve "train" or "test", and return {text of the legend: artist}."""
-    if not 0 < len(y) == len(iteration):
-        raise ValueError(f"{name}_accuracy: got {len(y)} for {len(iteration)} iterations, expected as many, at least 1")
+    _check_length(f"{name}_accuracy", y, iteration)
     if not all(0 <= value <= 1 for value in y):
         raise ValueError(f"{name}_accuracy: got {min(y):g} to {max(y):g}, expected fractions from 0 to 1")
     colour, marker = STYLES[name]
@@ -163,8 +216,10 @@ def first_layer(path, W, title, image_shape=(28, 28), units=100):
     ax.spines[:].set_visible(False)
     beside = ax.inset_axes((1 + 25 / width, 0, 20 / width, 1))
     ax.figure.colorbar(image, beside, extend="both", extendfrac=0.02, label="weight").outline.set_visible(False)
-    return _write(path, ax, title)
+    return save_axes(path, ax, title)
 
+
+# ---- the benchmark -----------------------------------------------------------------------------------------
 
 PEERS = {"nnjit": "#0072B2", "torch": "#D55E00", "torch, channels last": "#E69F00", "jax": "#009E73", "sklearn": "#CC79A7",
          "numpy": "#666666"}
@@ -196,174 +251,45 @@ def scaling_curves(path, curves, title):
         ax.grid(axis="x", color="#e4e4e4")
     figure.supylabel("seconds", size=9)
     figure.legend(named.values(), named, ncols=len(named), frameon=False, loc="outside lower center")
-    return _save(path, figure, title)
+    return save(path, figure, title)
 
 
-# ---- images ---------------------------------------------------------------------------------------------------------
-
-def filters(path, W, title):
-    """Draw the weights of a first convolution as small images; return ``path``.
+def speed_bars(path, speeds, title):
+    """Draw how many times as fast as vectorised NumPy each contender is, a panel for each work; return ``path``.
 
     Parameters
     ----------
     path : str or Path, ending in .png or .svg
-    W : array_like, (k, k, C, O); with 3 channels in the colours that they answer to: grey is 0, red more red, cyan less
+    speeds : {work: {contender: (times, seconds)}}
+        A contender's speed over NumPy's, and its seconds.
     title : str
 
     Raises
     ------
     ValueError
-        Another suffix, or a W of another shape or with NaN or infinity.
+        Another suffix, or no works.
     """
-    W = np.asarray(W, float)
-    if W.ndim != 4 or not (W.size and np.isfinite(W).all()):
-        raise ValueError(f"W: got shape {W.shape}, expected (k, k, C, O), all finite")
-    limit = np.abs(W).max() or 1
-    if W.shape[2] == 3:
-        tiles = [[0.5 + W[..., o] / 2 / limit for o in range(W.shape[3])]]
-    else:
-        tiles = [[W[:, :, c, o] for o in range(W.shape[3])] for c in range(W.shape[2])]
-    figure, places = _grid([len(row) for row in tiles])
-    for ax, tile in zip(places, (tile for row in tiles for tile in row)):
-        ax.imshow(tile, GLOW, vmin=-limit, vmax=limit, interpolation="none")
-    return _save(path, figure, title)
+    if not speeds:
+        raise ValueError("speeds: got none, expected at least one work")
+    rows = [len(contenders) for contenders in speeds.values()]
+    figure = Figure(figsize=(8.5, 0.48 * sum(rows) + 0.7 * len(rows) + 0.5), dpi=DPI, layout="constrained")
+    largest = max(times for contenders in speeds.values() for times, _ in contenders.values())
+    panels = figure.subplots(len(speeds), 1, squeeze=False, height_ratios=rows)[:, 0]
+    for ax, (work, contenders) in zip(panels, speeds.items()):
+        for i, (name, (times, seconds)) in enumerate(contenders.items()):
+            ax.barh(i, times, color=PEERS.get(name, "#999999"), height=0.68)
+            ax.text(times + 0.012 * largest, i, f"{times:.2g} × NumPy, {seconds:.3g} s", va="center", size=8.5)
+        ax.set(yticks=range(len(contenders)), yticklabels=list(contenders), xlim=(0, 1.3 * largest), xticks=[])
+        ax.invert_yaxis()
+        ax.axvline(1, color="#888888", linewidth=0.8, linestyle=":")
+        ax.set_title(work, loc="left", size=9.5)
+        ax.spines[["top", "right", "bottom"]].set_visible(False)
+    return save(path, figure, title)
 
 
-def feature_maps(path, image, stages, title, most=16):
-    """Draw what an image becomes from layer to layer; return ``path``.
+# ---- files -------------------------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    path : str or Path, ending in .png or .svg
-    image : (H, W, C) array, grey or colours: bytes, or 0 to 1
-    stages : list of (name, (H, W, C) array): a row of the picture each, an image for each channel
-    title : str
-    most : int, channels drawn of a stage
-
-    Raises
-    ------
-    ValueError
-        Another suffix, or no stages.
-    """
-    if not stages:
-        raise ValueError("stages: got none, expected at least one (name, array)")
-    figure, places = _grid([1, *(min(a.shape[-1], most) for _, a in stages)], labels=True)
-    ax = next(places)
-    _show(ax, image)
-    ax.set_ylabel(f"input\n{' × '.join(map(str, image.shape))}", **_BESIDE)
-    for name, a in stages:
-        brightest = np.abs(a).max() or 1
-        for c in range(min(a.shape[-1], most)):
-            ax = next(places)
-            ax.imshow(a[..., c], GLOW, vmin=-brightest, vmax=brightest, interpolation="none")
-            if c == 0:
-                ax.set_ylabel(f"{name}\n{' × '.join(map(str, a.shape))}", **_BESIDE)
-    return _save(path, figure, title)
-
-
-def confusion(path, counts, classes, title):
-    """Draw how often each class was taken for each other; return ``path``.
-
-    Parameters
-    ----------
-    path : str or Path, ending in .png or .svg
-    counts : (K, K) array of how many of the class of the row were taken for that of the column
-    classes : K names
-    title : str
-
-    Raises
-    ------
-    ValueError
-        Another suffix, or counts of another shape.
-    """
-    counts, K = np.asarray(counts), len(classes)
-    if counts.shape != (K, K):
-        raise ValueError(f"counts: got shape {counts.shape}, expected ({K}, {K}) for {K} classes")
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 2.2 + 0.55 * K
-    ax = Figure(figsize=(size, size), dpi=DPI, layout="constrained").add_subplot()
-    ax.imshow(np.sqrt(shares), "Blues", vmin=0, vmax=1)    # the root, or errors of a few percent would be white
-    for i in range(K):
-        for j in range(K):
-            if counts[i, j]:
-                ax.text(j, i, counts[i, j], ha="center", va="center", size=8, color="white" if shares[i, j] > 0.4 else "#222222",
-                        weight="bold" if i == j else "normal")
-    ax.set(xticks=range(K), yticks=range(K), yticklabels=classes, xlabel="taken for", ylabel="is")
-    ax.set_xticks(range(K), classes, rotation=45, ha="right", rotation_mode="anchor")
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    return _write(path, ax, title)
-
-
-def mistakes(path, images, truths, answers, title):
-    """Draw images that were taken for something else; return ``path``.
-
-    Parameters
-    ----------
-    path : str or Path, ending in .png or .svg
-    images : sequence of (H, W, C) arrays, at least one
-    truths : their classes' names
-    answers : for each a list of (class's name, probability), the most probable first
-    title : str
-
-    Raises
-    ------
-    ValueError
-        Another suffix, or no images.
-    """
-    if not len(images):
-        raise ValueError("images: got none, expected at least one")
-    across = min(6, len(images))
-    down = -(-len(images) // across)
-    figure = Figure(figsize=(1.75 * across, 2.45 * down + 0.5), dpi=DPI)
-    for k, (image, truth, given) in enumerate(zip(images, truths, answers, strict=True)):
-        # a column is 1 wide; an image takes the upper part of its place, and bars the rest
-        left, bottom = (k % across + 0.08) / across, 1 - (k // across + 0.62) / down
-        ax = figure.add_axes((left, bottom, 0.84 / across, 0.5 / down))
-        _show(ax, image)
-        ax.set_title(truth, size=9, pad=3, weight="bold")
-        bars = figure.add_axes((left, bottom - 0.29 / down, 0.84 / across, 0.25 / down))
-        names, shares = zip(*given[:3])
-        colours = [STYLES["test" if name == truth else "train"][0] for name in names]
-        bars.barh(range(len(names)), shares, color=colours, alpha=0.45, height=0.8)
-        for i, (name, share) in enumerate(zip(names, shares)):
-            bars.text(0.02, i, f"{name} {share:.1%}", va="center", size=7.5)
-        bars.set(xlim=(0, 1), ylim=(2.5, -0.5), xticks=[], yticks=[])
-        bars.spines[:].set_visible(False)
-    return _save(path, figure, title)
-
-
-_BESIDE = {"rotation": 0, "ha": "right", "va": "center", "size": 8}
-
-
-def _grid(widths, labels=False):
-    """Return a figure with a row of as many square places as each width says, and an iterator over them."""
-    across, down = max(widths), len(widths)
-    margin = 1.5 if labels else 0.1
-    width, height = 0.75 * across + margin, 0.75 * down + 0.1
-    figure = Figure(figsize=(width, height), dpi=DPI)
-
-    def places():
-        for i, many in enumerate(widths):
-            for j in range(many):
-                ax = figure.add_axes(((margin + 0.75 * j) / width, 1 - (0.75 * (i + 1)) / height, 0.7 / width, 0.7 / height))
-                _bare(ax)
-                yield ax
-    return figure, places()
-
-
-def _bare(ax):
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-
-
-def _show(ax, image):
-    image = np.asarray(image) / (255 if image.dtype == np.uint8 else 1)
-    ax.imshow(image if image.shape[-1] == 3 else image[..., 0], "gray_r", vmin=0, vmax=1, interpolation="none")
-    _bare(ax)
-
-
-def _save(path, figure, title):
+def save(path, figure, title):
     _check_suffix(path)
     figure.suptitle(title, x=0.02, ha="left", va="bottom", y=1.0 + 0.1 / figure.get_figheight(), size=12, weight="bold")
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.15)
@@ -375,7 +301,7 @@ def _check_suffix(path):
         raise ValueError(f"path: got {str(path)!r}, expected a name that ends in .png or .svg")
 
 
-def _write(path, ax, title):
+def save_axes(path, ax, title):
     _check_suffix(path)
     ax.set_title(title, loc="left", size=13, weight="bold", pad=12)
     ax.figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.15)

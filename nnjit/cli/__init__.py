@@ -1,0 +1,2 @@
+"""The command ``nnjit``."""
+from .main import main
