@@ -419,7 +419,8 @@ def test_the_works_are_listed(capsys):
     assert [line.split()[0] for line in lines] == list(workloads.WORKLOADS)
 
 
-@pytest.mark.parametrize(("work", "label"), [(name, label) for name in workloads.WORKLOADS for label in workloads.WORKLOADS[name].contenders])
+@pytest.mark.parametrize(("work", "label"), [
+    (name, label) for name, work in workloads.WORKLOADS.items() for label in work.contenders])
 def test_every_contender_of_every_work_is_written(work, label):
     peer, function = workloads.WORKLOADS[work].contenders[label]
     assert callable(getattr(_peer(peer), function))

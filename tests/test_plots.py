@@ -12,7 +12,7 @@ from nnjit import book
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install nnjit[plots]")
 
-from nnjit.report import image_plots, plots  # noqa: E402 (they cannot be imported without matplotlib)
+from nnjit.report import plots  # noqa: E402 (it cannot be imported without matplotlib)
 
 ITERATION = list(range(30))
 TRAIN = [0.97 - 0.8 * 0.8 ** i for i in ITERATION]

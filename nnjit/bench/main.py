@@ -2,7 +2,6 @@
 import argparse
 import importlib.util
 import json
-from pathlib import Path
 
 from .. import report
 from .machine import PEERS, cpu_model, environment, machine_limits

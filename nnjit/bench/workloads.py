@@ -210,7 +210,7 @@ def text_like(dtype, rows=10000, test_rows=2000, features=20000, classes=20, wor
 
 
 def _images(load, rows=None, **settings):
-    """Return a function of the dtype, as a `Workload` has it, that makes the `ImageTask` of the data set which ``load()`` returns."""
+    """Return a function of the dtype, as a `Workload` has it, that makes the `ImageTask` of the data set of ``load()``."""
     def task(dtype):
         (x, y), (x_test, y_test) = load().images(rows)
         return ImageTask(x, y, x_test, y_test, dtype=dtype, **settings)

@@ -49,7 +49,7 @@ def _add_figures_options(command):
 
 def draw_figures(args):
     """Draw all figures of the explanation."""
-    from ..report import figures    # needs matplotlib
+    from ..report import figures  # needs matplotlib
     folder = report.new_folder(args.out_dir, "figures")
     paths = figures.draw(folder)
     print(f"saved    {', '.join(path.name for path in paths)} in {folder}")

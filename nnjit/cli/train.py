@@ -14,7 +14,6 @@ from ..optimizers import SGD, Adam
 from . import options
 from .options import AUTO, check_data_dir, fraction, load, print_saved, rate, say_to, use_threads, whole
 
-
 # ---- options -----------------------------------------------------------------------------------------------
 
 def add_options(command):
@@ -52,7 +51,8 @@ def add_options(command):
     add("--shuffle", action=argparse.BooleanOptionalAction,
         help="a new order in every epoch (default: only where the network is not the book's)")
     options.add_run_options(command, (*questions.DATA, "cifar10", "fashion"),
-                            f"{AUTO}; pairs: of those digits, pasted side by side; iris: Fisher's flowers; cifar10, fashion: images")
+                            f"{AUTO}; pairs: of those digits, pasted side by side; iris: Fisher's flowers; cifar10, fashion: "
+                            "images")
 
 
 def _widths(text):

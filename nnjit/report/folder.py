@@ -124,12 +124,13 @@ def _draw_run(folder, model, title, image_shape, **book):
     """Draw the metric and the loss by epoch, and the weights of the first layer where its inputs are flat images."""
     from . import plots
     log, epochs, metric = model.history.history, model.history.validated, model.head.metric
-    draw = partial(plots.learning_curves, **book) if metric == "accuracy" else plots.error_curves
-    for name, figure, draw in (("curves.png", metric, draw), ("loss.png", "loss", partial(plots.error_curves, ylabel="loss"))):
-        train = [log[figure][model.history.epochs.index(epoch)] for epoch in epochs]
-        test = log[f"val_{figure}"]
-        if np.isfinite(test).all() and np.isfinite(train).all() and (figure == metric or min(*train, *test) >= 0):
-            draw(folder / name, epochs, train, test, title if figure == metric else f"{title}: loss")
+    by_metric = partial(plots.learning_curves, **book) if metric == "accuracy" else plots.error_curves
+    by_loss = partial(plots.error_curves, ylabel="loss")
+    for draw, name, figure, heading in ((by_metric, "curves.png", metric, title),
+                                        (by_loss, "loss.png", "loss", f"{title}: loss")):
+        test, train = log[f"val_{figure}"], [log[figure][model.history.epochs.index(epoch)] for epoch in epochs]
+        if np.isfinite([test, train]).all() and np.min([test, train]) >= 0:    # a count's loss may be below 0
+            draw(folder / name, epochs, train, test, heading)
     W = model.parameters().get("0.W")
     if image_shape is not None and np.isfinite(W).all():
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)
