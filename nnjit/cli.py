@@ -10,7 +10,8 @@ from functools import partial
 import numba
 import numpy as np
 
-from . import _blas, _jit, bench, book, datasets, presets, report, tasks
+from . import bench, book, datasets, presets, report, tasks
+from ._numba import cache, jit, threads
 from .arrays import DataError
 from .layers import Dropout
 from .optimizers import SGD, Adam
@@ -158,7 +159,7 @@ def _class_numbers(args):
 
 def _use_threads(args):
     if args.threads is not None:
-        _jit.set_threads(args.threads)
+        threads.set_threads(args.threads)
 
 
 def _check_data_dir(args):
@@ -198,7 +199,7 @@ def train(args):
         f"network  {widths}, {args.act}, dropout {args.dropout:g}, {args.out}; {args.gradient} gradient\n"
         f"loss     {why}\n"
         f"training {optimizer}; {args.epochs} epochs of {len(x):,} examples in batches of {args.batch_size}; "
-        f"{args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+        f"{args.dtype}; {threads.get_threads()} threads; seed {args.seed}")
     model = _network(args, task, make_head)
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=task.test, shuffle=args.shuffle,
@@ -307,7 +308,7 @@ def _train_images(args):
     model = preset.network(len(dataset.classes), args.dtype).build(x.shape[1:], args.seed)
     optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
     say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of {args.batch_size}; "
-        f"{args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+        f"{args.dtype}; {threads.get_threads()} threads; seed {args.seed}")
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
                   verbose=0 if args.quiet else "auto", validate_every=args.eval_every)
@@ -385,8 +386,8 @@ def reproduce(args):
         runs = {gradient: _run_and_save(args, name, gradient, dataset, folder, say) for gradient in ("book", "exact")}
         _print_table(name, runs, dataset)
     print(book.DIFFERENCE)
-    total, compiling = time.perf_counter() - begin, _jit.compile_seconds()
-    print(f"total    {total - compiling:.1f} s, and {compiling:.1f} s to compile; {args.dtype}, {_jit.get_threads()} "
+    total, compiling = time.perf_counter() - begin, jit.compile_seconds()
+    print(f"total    {total - compiling:.1f} s, and {compiling:.1f} s to compile; {args.dtype}, {threads.get_threads()} "
           "threads")
     _print_saved(folder)
 
@@ -448,10 +449,10 @@ def draw_figures(args):
 def doctor(args):
     """Print what a result or a question may depend on."""
     blas = ", ".join(f"{library['internal_api']} {library['version']} ({os.path.basename(library['filepath'])})"
-                     for library in _blas.kernel_threads.libraries())
-    rows = {**report.versions(), "processor": _processor(), "cores": os.cpu_count(), "threads": _jit.get_threads(),
-            "threading layer": _jit.threading_layer(), "BLAS": blas,
-            "kernel cache": _jit.cache_folder() or "none writable", "data folder": datasets.default_folder().parent}
+                     for library in threads.parallel_region.libraries())
+    rows = {**report.versions(), "processor": _processor(), "cores": os.cpu_count(), "threads": threads.get_threads(),
+            "threading layer": threads.threading_layer(), "BLAS": blas,
+            "compiler": jit.describe_compiler(), "kernel cache": cache.folder() or "none writable", "data folder": datasets.default_folder().parent}
     if os.environ.get("NNJIT_DATA"):
         rows["NNJIT_DATA"] = os.environ["NNJIT_DATA"]
     for name, value in rows.items():
