@@ -1,6 +1,6 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
 from . import datasets, losses, schedules
-from ._jit import get_threads, set_threads
+from ._numba.threads import get_threads, set_threads
 from .arrays import DataError
 from .experiments import book
 from .heads import (

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import scipy.sparse
 
-from ._jit import get_threads
+from ._numba.threads import get_threads
 from .kernels import sparse as kernel
 
 CACHE_LINE = 64    # bytes

@@ -5,8 +5,7 @@ import math
 import numpy as np
 
 from . import checkpoint, heads, layers, training
-from ._blas import kernel_threads
-from ._jit import turns
+from ._numba.threads import exclusive_layer, parallel_region
 from .arrays import (
     CACHE_LINE,
     FEW,
@@ -99,7 +98,7 @@ class Sequential:
         self._check_built()
         data = self._examples(X, y, sample_weight)
         step = None if step is None else check_count("step", step, least=0)
-        with kernel_threads:
+        with parallel_region:
             (x, y, w), = data.batches(len(data))
             self.loss_and_gradient(x, y, w, self.tapes()[len(data)], step)
         return {f"{key}.{name}": array.copy() for key, part in self._parts() for name, array in part.gradients.items()
@@ -212,11 +211,11 @@ class Sequential:
         self._check_built()
         x = self._rows(X, sparse, back=False, once=True)
         if len(x) <= FEW and not isinstance(x, SparseRows):    # too few for BLAS to start its threads
-            with turns:
+            with exclusive_layer:
                 return self._forward_once(x)
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
         tapes, rows = self.tapes(), training.block_rows(self)
-        with kernel_threads:
+        with parallel_region:
             for first in range(0, len(x), rows):
                 block = x[first:first + rows]
                 z[first:first + rows] = self.forward(block, tapes[len(block)])
@@ -233,7 +232,7 @@ class Sequential:
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
         a, outputs = self._rows(X, False, back=False, once=True), []
-        with kernel_threads:
+        with parallel_region:
             for layer, shape in zip(self.layers, self.shapes):
                 outputs.append(a := layer.forward(a, np.empty((len(a), *shape), self.dtype)))
         return outputs
@@ -245,7 +244,7 @@ class Sequential:
     def predict_proba(self, X, sparse="auto"):
         """Return the head's probabilities, (N, K)."""
         z = self.logits(X, sparse)
-        with turns:
+        with exclusive_layer:
             return self.head.probabilities(z)
 
     def summary(self):

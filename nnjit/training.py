@@ -6,7 +6,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from ._blas import kernel_threads
+from ._numba.threads import parallel_region
 from .arrays import SparseRows
 
 BLOCK = 2048                # rows evaluated at a time, at most
@@ -75,7 +75,7 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
     model.history = History()
     tapes = model.tapes()
     begin = time.perf_counter()
-    with kernel_threads, _Progress(epochs, verbose) as progress:
+    with parallel_region, _Progress(epochs, verbose) as progress:
         in_order = None if shuffle else data.in_order(batch_size, once=epochs == 1)
         blocks = validation and validation.in_order(block_rows(model))
         for epoch in range(epochs):
@@ -113,7 +113,7 @@ def block_rows(model):
 def evaluate(model, blocks, tapes):
     """Return the mean loss and metric over the ``blocks`` of rows, batches of `block_rows`, without dropout."""
     sums = _Sums(model.head)
-    with kernel_threads:
+    with parallel_region:
         for x, y, w in blocks:
             sums.add(*model.loss_and_delta(x, y, w, tapes[len(x)]))
     return sums.means()

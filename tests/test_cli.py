@@ -18,6 +18,7 @@ import pytest
 
 import nnjit as nn
 from nnjit import book, cli, datasets
+from nnjit._numba import jit
 from nnjit.cli import train as cli_train
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -352,6 +353,7 @@ def test_doctor(capsys, monkeypatch):
     assert rows["data folder"] == str(datasets.default_folder().parent)
     assert rows["NNJIT_DATA"] == "/some/data"
     assert all(rows[name] for name in ("python", "llvmlite", "scipy", "processor", "kernel cache"))
+    assert rows["compiler"] == jit.describe_compiler()
 
 
 @pytest.mark.parametrize("line, words", [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nnjit as nn
-from nnjit._blas import kernel_threads
+from nnjit._numba.threads import parallel_region
 from nnjit.arrays import SparseRows
 
 N, D, K = 7, 4, 3
@@ -46,7 +46,7 @@ def differences(model, X, y, w, step):
         array[index] = centre
         return np.dot([1, -8, 8, -1], losses) / (12 * h)
 
-    with kernel_threads:
+    with parallel_region:
         return {name: np.array([slope(array, index) for index in np.ndindex(array.shape)]).reshape(array.shape)
                 for name, array in model.parameters().items()}
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from nnjit import _simd, arrays
-from nnjit._jit import get_threads
+from nnjit import arrays
+from nnjit._numba import simd
+from nnjit._numba.threads import get_threads
 from nnjit.arrays import PickedRows, SparseRows, padded_shape
 from nnjit.kernels import affine, dropout, likelihoods, updates
 from nnjit.kernels import sparse as zeros
@@ -295,17 +296,17 @@ def test_dense_rows_lose_their_zeros(rng, given):
 @pytest.mark.compiled
 @DTYPES
 @pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
-def test_squeeze_is_a_number_at_a_time(rng, dtype, given):
+def test_compress_store_is_a_number_at_a_time(rng, dtype, given):
     """On any processor, though kernels use it on some alone."""
     @numba.njit
-    def squeeze(X, i, k, bits, columns, values, place):
-        return _simd.squeeze(X, i, k, bits, columns, values, place)
+    def compress(X, i, k, bits, columns, values, place):
+        return simd.compress_store(X, i, k, bits, columns, values, place)
 
     X = rng.integers(100, size=(3, 90)).astype(given)
     for chosen in (rng.random(64) < 0.3, np.zeros(64, bool), np.ones(64, bool)):
         columns, values = np.zeros(100, np.uint16), np.zeros(100, dtype)
         bits = np.uint64(sum(1 << int(j) for j in np.flatnonzero(chosen)))
-        assert squeeze(X, 1, 20, bits, columns, values, 5) == 5 + chosen.sum()
+        assert compress(X, 1, 20, bits, columns, values, 5) == 5 + chosen.sum()
         found = slice(5, 5 + chosen.sum())
         assert np.array_equal(columns[found], 20 + np.flatnonzero(chosen))
         assert np.array_equal(values[found], X[1, 20:84][chosen])

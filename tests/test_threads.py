@@ -38,8 +38,8 @@ WORKQUEUE = """
 import sys
 sys.path.insert(0, TESTS)
 import test_threads as tests
-from nnjit import _jit
-assert _jit.threading_layer() == "workqueue"
+from nnjit._numba import threads
+assert threads.threading_layer() == "workqueue"
 tests.test_models_train_in_several_threads_at_once()
 for N in (1, 100):
     tests.test_a_model_predicts_in_several_threads_at_once(N)

@@ -1,7 +1,8 @@
 """``nnjit book``: the two experiments of the book with both gradients, beside the book's tables."""
 import time
 
-from .. import _jit, datasets, report
+from .. import datasets, report
+from .._numba import jit, threads
 from ..arrays import DataError
 from ..experiments import book
 from . import options
@@ -32,8 +33,8 @@ def run(args):
         from ..report import plots
         plots.comparison(folder / "comparison.png", compared, f"{dataset.name}: the book, and nnjit with seed {args.seed}")
     print(book.DIFFERENCE)
-    total, compiling = time.perf_counter() - begin, _jit.compile_seconds()
-    print(f"total    {total - compiling:.1f} s, and {compiling:.1f} s to compile; {args.dtype}, {_jit.get_threads()} "
+    total, compiling = time.perf_counter() - begin, jit.compile_seconds()
+    print(f"total    {total - compiling:.1f} s, and {compiling:.1f} s to compile; {args.dtype}, {threads.get_threads()} "
           "threads")
     options.print_saved(folder)
 

@@ -2,16 +2,17 @@
 import os
 import platform
 
-from .. import _blas, _jit, datasets, report
+from .. import datasets, report
+from .._numba import cache, jit, threads
 
 
 def run(args):
     """Print what a result or a question may depend on."""
     blas = ", ".join(f"{library['internal_api']} {library['version']} ({os.path.basename(library['filepath'])})"
-                     for library in _blas.kernel_threads.libraries())
-    rows = {**report.versions(), "processor": _processor(), "cores": os.cpu_count(), "threads": _jit.get_threads(),
-            "threading layer": _jit.threading_layer(), "BLAS": blas,
-            "kernel cache": _jit.cache_folder() or "none writable", "data folder": datasets.default_folder().parent}
+                     for library in threads.parallel_region.libraries())
+    rows = {**report.versions(), "processor": _processor(), "cores": os.cpu_count(), "threads": threads.get_threads(),
+            "threading layer": threads.threading_layer(), "BLAS": blas,
+            "compiler": jit.describe_compiler(), "kernel cache": cache.folder() or "none writable", "data folder": datasets.default_folder().parent}
     if os.environ.get("NNJIT_DATA"):
         rows["NNJIT_DATA"] = os.environ["NNJIT_DATA"]
     for name, value in rows.items():

@@ -5,7 +5,8 @@ from functools import partial
 import numba
 import numpy as np
 
-from .. import _jit, datasets, report
+from .. import datasets, report
+from .._numba import threads
 
 
 def add_run_options(command, data, data_help):
@@ -61,7 +62,7 @@ def _number(text, fits, expected):
 def use_threads(args):
     """Use as many threads as --threads says."""
     if args.threads is not None:
-        _jit.set_threads(args.threads)
+        threads.set_threads(args.threads)
 
 
 def check_data_dir(args):

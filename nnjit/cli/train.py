@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from .. import _jit, datasets, report
+from .. import datasets, report
+from .._numba import threads
 from ..arrays import DataError
 from ..experiments import book, presets, questions
 from ..layers import Dropout
@@ -136,7 +137,7 @@ def run(args):
         f"network  {widths}, {args.act}, dropout {args.dropout:g}, {args.out}; {args.gradient} gradient\n"
         f"loss     {why}\n"
         f"training {optimizer}; {args.epochs} epochs of {len(x):,} examples in batches of {args.batch_size}; "
-        f"{args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+        f"{args.dtype}; {threads.get_threads()} threads; seed {args.seed}")
     model = _network(args, task, make_head)
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=task.test, shuffle=args.shuffle,
@@ -200,7 +201,7 @@ def _train_images(args):
     model = preset.network(len(dataset.classes), args.dtype).build(x.shape[1:], args.seed)
     optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
     say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of {args.batch_size}; "
-        f"{args.dtype}; {_jit.get_threads()} threads; seed {args.seed}")
+        f"{args.dtype}; {threads.get_threads()} threads; seed {args.seed}")
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
                   verbose=0 if args.quiet else "auto", validate_every=args.eval_every)

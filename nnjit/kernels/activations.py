@@ -13,7 +13,7 @@ from a quotient whose series is shorter.
 import numpy as np
 from numba import prange
 
-from .._jit import formula, kernel, parallel_kernel
+from .._numba.jit import formula, kernel, parallel_kernel
 
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts: n times the first, which has 9 bits, is exact in either precision.

@@ -5,9 +5,9 @@ be padded, which is left as it is.
 """
 from numba import prange
 
-from .._blas import multiply
-from .._jit import kernel, parallel_kernel
-from .._simd import BYTES, load_within, store_within
+from .._numba.blas import multiply
+from .._numba.jit import kernel, parallel_kernel
+from .._numba.simd import BYTES, load_within, store_within
 
 _SIDE = 256          # of a block, at most: of a product that is one call of BLAS
 _PLENTY = 4          # blocks of twice that, which are then preferred: BLAS copies the matrices for every block

@@ -9,7 +9,7 @@ digits are independent fair bits. Read from the last digit to the first, the com
 """
 import numpy as np
 
-from .._jit import formula, kernel
+from .._numba.jit import formula, kernel
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

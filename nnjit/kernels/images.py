@@ -11,8 +11,9 @@ caches. What is computed for a sample belongs to one task; sums over samples are
 import numpy as np
 from numba import prange
 
-from .._jit import formula, kernel, parallel_kernel
-from .._simd import BYTES, add_outer, hand_over, larger, put, take, take_like
+from .._numba.jit import formula, kernel, parallel_kernel
+from .._numba.simd import BYTES
+from .._numba.tiles import add_outer, load_tile, load_tile_like, route_to_max, store_tile, tile_max
 from . import activations
 from .dropout import GOLDEN, absorb, mix
 
@@ -123,9 +124,9 @@ def _correlate_strip(biases, pixels, lanes, frame, row, across, down, taps, span
                     tile = add_outer(tile, frame, place + k, across, W, weights + k * lanes)
             target = (i * width + j) * K + o
             if j + pixels <= width and o + lanes <= K:
-                put(tile, flat, target, K)
+                store_tile(tile, flat, target, K)
             else:
-                put(tile, spare, 0, lanes)
+                store_tile(tile, spare, 0, lanes)
                 _copy_corner(spare, lanes, min(pixels, width - j), min(lanes, K - o), flat, target, K)
 
 
@@ -142,10 +143,10 @@ def _correlate_samples(x, first, last, packed, biases, stride, spread, top, left
         for s in range(strips):
             o, begin = s * lanes, s * kh * span * lanes
             if lanes * out.itemsize == BYTES:
-                _correlate_strip(take(biases, o, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, down, kh, span, W, begin,
+                _correlate_strip(load_tile(biases, o, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, down, kh, span, W, begin,
                                  spare, out[n], K, o)
             else:
-                _correlate_strip(take(biases, o, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, down, kh, span, W,
+                _correlate_strip(load_tile(biases, o, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, down, kh, span, W,
                                  begin, spare, out[n], K, o)
 
 
@@ -176,12 +177,12 @@ def _add_gradient(kind, height, lanes, frame, row, across, down, taps, span, del
     for t in range(taps):
         for q in range(tiles):
             target = begin + (t * tiles + q) * height * lanes
-            tile = take_like(kind, part, target, lanes)
+            tile = load_tile_like(kind, part, target, lanes)
             for i in range(first, last):
                 place = i * down + t * row + q * height
                 for j in range(width):
                     tile = add_outer(tile, frame, place + j * across, 1, delta, (i * width + j) * K + o)
-            put(tile, part, target, lanes)
+            store_tile(tile, part, target, lanes)
 
 
 @kernel
@@ -209,13 +210,13 @@ def _gradient_of_samples(x, delta, first, last, kh, kw, stride, top, left, part)
             for s in range(strips):
                 o, begin = s * lanes, s * kh * rounded * lanes
                 if lanes * part.itemsize == BYTES:
-                    _add_gradient(take(sums, 0, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, down, kh, span, strip,
+                    _add_gradient(load_tile(sums, 0, 0, _FEW, BYTES), _FEW, lanes, flat, row, across, down, kh, span, strip,
                                   i, end, width, whole, o, sums, begin)
                 elif span % _NINE == 0:
-                    _add_gradient(take(sums, 0, 0, _NINE, _HALF), _NINE, lanes, flat, row, across, down, kh, span, strip,
+                    _add_gradient(load_tile(sums, 0, 0, _NINE, _HALF), _NINE, lanes, flat, row, across, down, kh, span, strip,
                                   i, end, width, whole, o, sums, begin)
                 else:
-                    _add_gradient(take(sums, 0, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, down, kh, span, strip,
+                    _add_gradient(load_tile(sums, 0, 0, _MANY, _HALF), _MANY, lanes, flat, row, across, down, kh, span, strip,
                                   i, end, width, whole, o, sums, begin)
 
 
@@ -333,7 +334,7 @@ def _largest_of_channels(x, out, size, stride, first):
 @kernel
 def _largest_of_tile(tile, x, place, size, row, C, step):
     for cell in range(1, size * size):
-        tile = larger(tile, x, place + cell // size * row + cell % size * C, step)
+        tile = tile_max(tile, x, place + cell // size * row + cell % size * C, step)
     return tile
 
 
@@ -347,12 +348,12 @@ def _max_pool_image(x, out, size, stride):
         for i in range(height):
             for j in range(0, even, _FEW):
                 place = i * stride * row + j * across + c
-                tile = _largest_of_tile(take(flat, place, across, _FEW, _HALF), flat, place, size, row, C, across)
-                put(tile, pooled, (i * width + j) * C + c, C)
+                tile = _largest_of_tile(load_tile(flat, place, across, _FEW, _HALF), flat, place, size, row, C, across)
+                store_tile(tile, pooled, (i * width + j) * C + c, C)
             for j in range(even, width):
                 place = i * stride * row + j * across + c
-                tile = _largest_of_tile(take(flat, place, 0, 1, _HALF), flat, place, size, row, C, 0)
-                put(tile, pooled, (i * width + j) * C + c, 0)
+                tile = _largest_of_tile(load_tile(flat, place, 0, 1, _HALF), flat, place, size, row, C, 0)
+                store_tile(tile, pooled, (i * width + j) * C + c, 0)
     if C % lanes:
         _largest_of_channels(x, out, size, stride, C // lanes * lanes)
 
@@ -382,7 +383,7 @@ def _max_unpool_channels(x, delta, size, stride, first, dx):
 def _hand_over_tile(rest, largest, x, dx, place, size, row, C, step):
     largest = _largest_of_tile(largest, x, place, size, row, C, step)
     for cell in range(size * size):
-        rest = hand_over(rest, largest, x, dx, place + cell // size * row + cell % size * C, step)
+        rest = route_to_max(rest, largest, x, dx, place + cell // size * row + cell % size * C, step)
 
 
 @kernel
@@ -397,12 +398,12 @@ def _max_unpool_image(x, delta, size, stride, dx):
         for i in range(height):
             for j in range(0, apart, _FEW):
                 place, here = i * stride * row + j * across + c, (i * width + j) * C + c
-                _hand_over_tile(take(given, here, C, _FEW, _HALF), take(inputs, place, across, _FEW, _HALF), inputs, out, place,
-                                size, row, C, across)
+                _hand_over_tile(load_tile(given, here, C, _FEW, _HALF),
+                                load_tile(inputs, place, across, _FEW, _HALF), inputs, out, place, size, row, C, across)
             for j in range(apart, width):
                 place, here = i * stride * row + j * across + c, (i * width + j) * C + c
-                _hand_over_tile(take(given, here, 0, 1, _HALF), take(inputs, place, 0, 1, _HALF), inputs, out, place, size, row,
-                                C, 0)
+                _hand_over_tile(load_tile(given, here, 0, 1, _HALF), load_tile(inputs, place, 0, 1, _HALF),
+                                inputs, out, place, size, row, C, 0)
     if C % lanes:
         _max_unpool_channels(x, delta, size, stride, C // lanes * lanes, dx)
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import prange
 
-from .._jit import formula, kernel, parallel_kernel
+from .._numba.jit import formula, kernel, parallel_kernel
 from .activations import exp, exponentials
 
 _SHARE = 2560    # numbers a task; the sums of the tasks are added up in order

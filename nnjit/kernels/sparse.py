@@ -23,23 +23,23 @@ vectors; those shorter than half a vector are as they are. How the work is share
 import numpy as np
 from numba import prange
 
-from .._jit import count_threads, kernel, parallel_kernel
-from .._simd import (
+from .._numba.jit import kernel, parallel_kernel
+from .._numba.simd import (
     BYTES,
-    SQUEEZES,
+    HAS_COMPRESS,
     add_scaled,
-    keep_rolled,
+    compress_store,
     load,
     load_within,
     lowest_bit,
+    no_unroll,
     nonzero,
     prefetch,
-    put,
-    squeeze,
     store,
     store_within,
-    take,
 )
+from .._numba.threads import count_threads
+from .._numba.tiles import load_tile, store_tile
 
 SLACK = 64           # places that follow a block's entries, and a part's of a matrix: whole vectors are written
 _AHEAD = 4           # rows for whose entries the processor, which cannot know where they lie, would wait
@@ -78,7 +78,7 @@ def _add_strip(spans, indices, values, W, k, begun, step, sums, width):
     for i in range(spans.shape[0]):
         strip = load_within(begun, i * step, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):    # not looked at for a sign
-            keep_rolled()
+            no_unroll()
             strip = add_scaled(strip, values[p], load(W, indices[p], k, width))
         store_within(sums, i, k, strip)
 
@@ -104,7 +104,7 @@ def _add_block(spans, indices, values, W, k, halves, begun, step, sums):
         for i in range(spans.shape[0]):
             row = load_within(begun, i * step, k, _2)
             for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
-                keep_rolled()
+                no_unroll()
                 row = add_scaled(row, values[p], load_within(W, indices[p], k, _2))
             store_within(sums, i, k, row)
 
@@ -241,7 +241,7 @@ def _spread_strip(spans, indices, values, delta, k, dW, width):
         _ask_for(spans, i + _AHEAD, indices, values)
         strip = load_within(delta, i, k, width)
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
-            keep_rolled()
+            no_unroll()
             store(dW, indices[p], k, add_scaled(load(dW, indices[p], k, width), values[p], strip))
 
 
@@ -307,10 +307,10 @@ def _compress_row(X, i, soon, first, last, indices, values, place):
         begin = min(k, last - 64)    # the last 64 may be in part those that have been looked at
         seen = np.uint64(k - begin)
         bits = nonzero(X, i, begin) >> seen << seen
-        if SQUEEZES:    # fast enough to wait for the memory
+        if HAS_COMPRESS:    # fast enough to wait for the memory
             for line in range(begin, begin + 64, max(1, BYTES // X.itemsize)):
                 prefetch(X, soon * X.shape[1] + line)
-            place = np.uint64(squeeze(X, i, begin, bits, indices, values, place))
+            place = np.uint64(compress_store(X, i, begin, bits, indices, values, place))
             continue
         while bits:
             column = np.uint64(begin) + lowest_bit(bits)
@@ -415,7 +415,7 @@ def pad(delta, padded):
 def _copy(source, first, last, target, place):
     """target[place:place + last - first] = source[first:last]; up to a vector behind that is overwritten, too."""
     for p in range(first, last, BYTES // source.itemsize):
-        put(take(source, p, 0, 1, BYTES), target, place + p - first, 0)
+        store_tile(load_tile(source, p, 0, 1, BYTES), target, place + p - first, 0)
 
 
 @kernel
@@ -511,14 +511,14 @@ def _turn_block(spans, indices, values, c, first, last, place, turned, turned_in
     D = turned.shape[0]
     columns = range(c * block_width(D), min(D, (c + 1) * block_width(D)))
     for k in columns:
-        keep_rolled()
+        no_unroll()
         turned[k, 1] = 0
     for i in range(first, last):
         for p in range(np.uint64(spans[i, 0]), np.uint64(spans[i, 1])):
-            keep_rolled()
+            no_unroll()
             turned[indices[p], 1] += 1
     for k in columns:
-        keep_rolled()
+        no_unroll()
         entries = turned[k, 1]
         turned[k, 0] = turned[k, 1] = place
         place += entries

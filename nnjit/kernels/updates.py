@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import prange
 
-from .._jit import formula, kernel, parallel_kernel
+from .._numba.jit import formula, kernel, parallel_kernel
 
 _SHARE = 2048    # parameters a task: few, so that threads get as many as each other
 

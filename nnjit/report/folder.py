@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._jit import compile_seconds, get_threads, threading_layer
+from .._numba.jit import compile_seconds
+from .._numba.threads import get_threads, threading_layer
 from ..layers import Dropout
 from ..model import Sequential
 from . import analysis

@@ -1,19 +1,17 @@
-"""BLAS inside a kernel: one call that multiplies blocks of larger matrices, and a limit on BLAS's own threads.
+"""BLAS inside a kernel: one call that multiplies blocks of larger matrices.
 
-Numba's ``np.dot`` takes whole contiguous arrays alone, and compiles anew for every combination of layouts. `multiply` is the
-same call of SciPy's BLAS (Numba's ``numba_xxgemm``) for any C-contiguous arrays, blocks of them, and transposes of either.
+Numba's ``np.dot`` takes only whole contiguous arrays, and compiles anew for every combination of layouts.
+`multiply` is the same call of SciPy's BLAS (Numba's ``numba_xxgemm``) for any C-contiguous arrays, blocks of
+them, and transposes of either.
 """
-import threading
-
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np import linalg
-from threadpoolctl import ThreadpoolController
 
-from ._jit import turns
+load_blas = linalg.ensure_blas    # SciPy's
 
 
 @intrinsic
@@ -22,7 +20,7 @@ def multiply(typing, A, transpose_A, B, transpose_B, beta, C):
 
     The rows of op(B) may be more than the columns of op(A); those count for nothing.
     """
-    linalg.ensure_blas()
+    load_blas()
 
     def generate(context, builder, signature, args):
         A, _, B, _, beta, C = args
@@ -46,7 +44,8 @@ def multiply(typing, A, transpose_A, B, transpose_B, beta, C):
         _, _, data_B, leading_B = matrix(2, B)
         rows, columns, data_C, leading_C = matrix(5, C)
         flag_A, flag_B = (context.cast(builder, args[i], signature.args[i], types.boolean) for i in (1, 3))
-        flag_A, flag_B = (builder.trunc(flag, ir.IntType(1)) if flag.type.width > 1 else flag for flag in (flag_A, flag_B))
+        flag_A, flag_B = (builder.trunc(flag, ir.IntType(1)) if flag.type.width > 1 else flag
+                          for flag in (flag_A, flag_B))
         depth = builder.select(flag_A, rows_A, columns_A)
         one = slot(context.get_constant(dtype, 1.0))
         scale = slot(context.cast(builder, beta, signature.args[4], dtype))
@@ -55,8 +54,8 @@ def multiply(typing, A, transpose_A, B, transpose_B, beta, C):
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.IntType(32), [char] * 3 + [integer] * 3 + [
                 pointer, pointer, integer, pointer, integer, pointer, pointer, integer]), "numba_xxgemm")
-        builder.call(function, [kind, letter(flag_B), letter(flag_A), columns, rows, depth, one, data_B, leading_B,
-                                data_A, leading_A, scale, data_C, leading_C])
+        builder.call(function, [kind, letter(flag_B), letter(flag_A), columns, rows, depth, one,
+                                data_B, leading_B, data_A, leading_A, scale, data_C, leading_C])
         return context.get_dummy_value()
 
     return types.none(A, transpose_A, B, transpose_B, beta, C), generate
@@ -66,41 +65,3 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
     def multiply(A, transpose_A, B, transpose_B, beta, C):
         A, B = A.T if transpose_A else A, B.T if transpose_B else B
         C[:] = np.dot(A, B[:A.shape[1]]) + (beta * C if beta else 0)
-
-
-class _KernelThreads:
-    """The context of `turns` in which BLAS uses one thread for each of the kernels', which share their work out themselves.
-
-    Models may train in several Python threads at once: the first to come sets BLAS's limit, the last to go takes it back.
-    """
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._inside, self._limit, self._controller = 0, None, None
-
-    def __enter__(self):
-        turns.__enter__()
-        with self._lock:
-            if self._inside == 0:
-                self._limit = self._find().limit(limits=1)
-            self._inside += 1
-
-    def __exit__(self, *error):
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
-        turns.__exit__(*error)
-
-    def libraries(self):
-        """Return what threadpoolctl knows of the BLAS libraries that are loaded, a list of dicts."""
-        return self._find().info()
-
-    def _find(self):
-        if self._controller is None:
-            linalg.ensure_blas()    # loads the kernels' BLAS, which takes a while, so not before
-            self._controller = ThreadpoolController().select(user_api="blas")
-        return self._controller
-
-
-kernel_threads = _KernelThreads()

@@ -1,0 +1,159 @@
+"""The disk cache of kernels: a folder for each state of the sources, a file for each kernel and signature.
+
+Numba's own cache sees an edit only of the file that a function stands in, but a kernel has code of other
+files inlined. So the folder's name has a hash of all that decides the machine code. Two versions of the
+sources do not share a folder, and no file is shared by two signatures, so that processes do not get into each
+other's way.
+"""
+import contextlib
+import functools
+import hashlib
+import inspect
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba.core import compiler, serialize
+
+PACKAGE = Path(__file__).parents[1]
+KEPT_FOLDERS = 8    # those used last; a new one removes the others
+
+
+def _stamp():
+    """Return a hash of what decides the machine code: `_numba`, the kernels, the compilers' versions."""
+    digest = hashlib.sha256(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
+    for path in sorted([*(PACKAGE / "_numba").glob("*.py"), *(PACKAGE / "kernels").rglob("*.py")]):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _parents():
+    """Yield where the folder may lie, the best place first."""
+    if numba.config.CACHE_DIR:    # NUMBA_CACHE_DIR
+        yield Path(numba.config.CACHE_DIR)
+    yield PACKAGE / "__pycache__"
+    import pooch  # for a package that lies where its user cannot write
+    yield Path(pooch.os_cache("nnjit"))
+
+
+@functools.cache
+def folder():
+    """Return the folder of the compiled kernels, a Path, or None where none can be written."""
+    for parent in _parents():
+        path = parent / f"nnjit-{_stamp()}"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path).close()
+            os.utime(path)    # the one used last
+        except OSError as error:
+            reason = error
+            continue
+        _sweep(parent)
+        return path
+    _warn_unusable(reason)
+    return None
+
+
+def _sweep(parent):
+    """Remove the folders of older sources, but for those used last."""
+    with contextlib.suppress(OSError):    # another process may do the same
+        folders = sorted(parent.glob("nnjit-" + 16 * "[0-9a-f]"), key=os.path.getmtime)
+        for path in folders[:-KEPT_FOLDERS]:
+            shutil.rmtree(path)
+
+
+_warned = False
+
+
+def _warn_unusable(error):
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(f"nnjit: the cache of compiled kernels is unusable ({error}); compiling for this "
+                      "process only. Set NUMBA_CACHE_DIR to a writable folder.", RuntimeWarning, stacklevel=4)
+
+
+# ---- the files ---------------------------------------------------------------------------------------------
+
+class KernelCache:
+    """The files of one kernel. One that cannot be read or written costs a compilation and one warning.
+
+    It stands where Numba's dispatcher has its own cache, and has the methods that the dispatcher calls.
+    """
+
+    def __init__(self, function, path):
+        self.cache_path = path
+        module = function.__module__.rpartition(".")[2]
+        self._name = f"{module}.{function.__qualname__}".replace("<locals>", "")
+        self._identity = _identify(function)
+
+    def _path(self, signature, codegen):
+        processor = codegen.magic_tuple()
+        key = repr((self._identity, signature, processor))
+        return self.cache_path / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    def load_overload(self, signature, target):
+        target.refresh()
+        path = self._path(signature, target.codegen())
+        try:
+            return compiler.CompileResult._rebuild(target, *pickle.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except Exception as error:    # a truncated file can raise anything that unpickling can
+            _warn_unusable(error)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+
+    def save_overload(self, signature, compiled):
+        if compiled.library.has_dynamic_globals:    # addresses of this process
+            return
+        try:
+            self._write(self._path(signature, compiled.codegen), serialize.dumps(compiled._reduce()))
+        except Exception as error:
+            _warn_unusable(error)
+
+    def _write(self, path, content):
+        self.cache_path.mkdir(exist_ok=True)    # it may have been swept
+        with tempfile.NamedTemporaryFile(dir=self.cache_path, delete=False) as file:
+            try:
+                file.write(content)
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+
+
+def _identify(value):
+    """Return which function it is, a str, and what it was made with, if another function made it."""
+    function = getattr(value, "py_func", value)
+    if not inspect.isfunction(function):
+        return repr(value)
+    made_with = [_identify(cell.cell_contents) for cell in function.__closure__ or ()]
+    return f"{function.__module__}.{function.__qualname__}:{function.__code__.co_firstlineno}{made_with}"
+
+
+def enable(dispatcher):
+    """Keep the code of a kernel on disk."""
+    path = folder()
+    if path is not None:
+        dispatcher._cache = KernelCache(dispatcher.py_func, path)
+
+
+@contextlib.contextmanager
+def numba_folder():
+    """The context in which Numba's own cache takes a place in the folder; says whether there is one."""
+    path, chosen = folder(), numba.config.CACHE_DIR
+    if path is not None:
+        numba.config.CACHE_DIR = str(path / "plain")
+    try:
+        yield path is not None
+    finally:
+        numba.config.CACHE_DIR = chosen

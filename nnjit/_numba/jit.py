@@ -1,0 +1,118 @@
+"""How kernels are compiled: the three decorators, the floating-point flags, and which compiler does it.
+
+The decorators use public options of Numba. In the versions that `TESTED` names, one of them is the compiler
+of `compiler.py`. In all others, or with ``NNJIT_PLAIN_NUMBA=1``, Numba's own compiles: the bits are the same,
+the first compilation takes about 1.5 times as long. With ``NUMBA_DISABLE_JIT=1`` a kernel stays a Python
+function, which a debugger can step through.
+"""
+import functools
+import os
+
+import numba
+import numpy as np
+from numba.core import event
+from numba.core.compiler import Compiler
+
+from . import cache
+
+# May be reordered and fused, so that sums vectorise. `nnan` and `ninf` stay out: a NaN must remain visible.
+FASTMATH = {"contract", "nsz", "arcp", "reassoc"}
+# A formula whose order of rounding is its point (exp's argument reduction) may only be fused.
+FORMULA_MATH = {"contract", "nsz"}
+
+TESTED = (0, 62), (0, 68)    # the first and the last version of Numba that `compiler.py` is tested with
+
+
+def kernel(function):
+    """Compile a serial kernel: arrays in, arrays out, the GIL released.
+
+    It is inlined where another kernel calls it. If LLVM decided that, a program that has just been compiled
+    would differ from one that comes from the cache, and with it the last bits of a sum.
+    """
+    return _compile(function, fastmath=FASTMATH, forceinline=True)
+
+
+def parallel_kernel(function):
+    """Compile a kernel whose ``numba.prange`` loop is split over threads."""
+    return _compile(function, fastmath=FASTMATH, parallel=True)
+
+
+def formula(function):
+    """Compile a scalar formula, inlined where it is called and rounded in the order in which it stands."""
+    return _compile(function, fastmath=FORMULA_MATH, forceinline=True)
+
+
+def _compile(function, **options):
+    if numba.config.DISABLE_JIT:
+        return np.errstate(all="ignore")(function)    # compiled arithmetic does not warn either
+    # A private kernel is called only by kernels: what would let Python call it is not compiled, and no file
+    # is kept.
+    private = function.__name__.startswith("_")
+    options.update(error_model="numpy", nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=private)
+    if FASTER is None:
+        with cache.numba_folder() as usable:
+            return numba.njit(function, cache=usable and not private, **options)
+    compiled = numba.njit(function, pipeline_class=_part_compiler if private else _kernel_compiler, **options)
+    if not private:
+        cache.enable(compiled)
+    return compiled
+
+
+# ---- which compiler ----------------------------------------------------------------------------------------
+
+def _find_faster():
+    """Return the module `compiler` and None, or None and why it is not used, a str."""
+    if os.environ.get("NNJIT_PLAIN_NUMBA", "0") not in ("", "0"):
+        return None, "NNJIT_PLAIN_NUMBA is set"
+    if not TESTED[0] <= numba.version_info.short <= TESTED[1]:
+        first, last = (".".join(map(str, version)) for version in TESTED)
+        return None, f"Numba {numba.__version__} is not one of the tested versions, {first} to {last}"
+    try:
+        from . import compiler
+        return compiler, None
+    except Exception as error:    # a name that is missing, or a class that can no longer be made
+        return None, f"Numba is not built as expected: {_one_line(error)}"
+
+
+def _one_line(error):
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+FASTER, _refusal = _find_faster()
+
+
+@functools.cache
+def _failure():
+    """Return why the faster compiler does not work, or None. A small kernel tells, before the first one."""
+    try:
+        FASTER.probe(error_model="numpy", nogil=True, no_cfunc_wrapper=True, fastmath=FASTMATH)
+    except Exception as error:
+        return f"a small kernel could not be compiled: {_one_line(error)}"
+    return None
+
+
+# Numba calls one of these, instead of its compiler's class, when it compiles: an import compiles nothing.
+
+def _part_compiler(*arguments):
+    return (Compiler if _failure() else FASTER.PartCompiler)(*arguments)
+
+
+def _kernel_compiler(*arguments):
+    return (Compiler if _failure() else FASTER.KernelCompiler)(*arguments)
+
+
+def describe_compiler():
+    """Return which compiler makes the kernels, a str: "fast", or "plain" or "none" and why."""
+    if numba.config.DISABLE_JIT:
+        return "none, because NUMBA_DISABLE_JIT is set"
+    reason = _refusal or _failure()
+    return f"plain, because {reason}" if reason else "fast"
+
+
+_clock = event.TimingListener()
+event.register("numba:compile", _clock)
+
+
+def compile_seconds():
+    """Return how long this process has compiled so far."""
+    return _clock.duration if _clock.done else 0.0

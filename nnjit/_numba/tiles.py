@@ -1,0 +1,170 @@
+"""Tiles: a few vectors in registers that are worked on together, each of 64 bytes or half of that.
+
+Row p of a tile belongs to the place i + p step of a flat array M: it is M[i + p step:][:lanes], or is
+multiplied by the number there.
+"""
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, models, register_model
+
+from .simd import lanes_of, splat
+
+
+class Tile(types.Type):
+    """The Numba type of ``rows`` vectors, each of ``lanes`` numbers of ``dtype``."""
+
+    def __init__(self, dtype, lanes, rows):
+        self.dtype, self.lanes, self.rows = dtype, lanes, rows
+        super().__init__(name=f"Tile({dtype}, {lanes}, {rows})")
+
+
+@register_model(Tile)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, manager, tile):
+        number = manager.lookup(tile.dtype).get_value_type()
+        super().__init__(manager, tile, ir.ArrayType(ir.VectorType(number, tile.lanes), tile.rows))
+
+
+class _Places:
+    """Where a tile's rows lie in the array that is argument ``m`` of an operation; i and step follow it."""
+
+    def __init__(self, context, builder, signature, args, m, kind):
+        self.builder, self.vector = builder, kind.element.as_pointer()
+        self.data = context.make_array(signature.args[m])(context, builder, args[m]).data
+        self.i, self.step = (context.cast(builder, args[k], signature.args[k], types.intp)
+                             for k in (m + 1, m + 2))
+        self.align = signature.args[m].dtype.bitwidth // 8
+
+    def number(self, p):
+        offset = self.builder.mul(self.step, ir.Constant(self.step.type, p))
+        return self.builder.gep(self.data, [self.builder.add(self.i, offset)])
+
+    def load(self, p):
+        return self.builder.load(self.builder.bitcast(self.number(p), self.vector), align=self.align)
+
+    def store(self, p, row):
+        self.builder.store(row, self.builder.bitcast(self.number(p), self.vector), align=self.align)
+
+
+def _make_tile(builder, kind, row_of):
+    """Return the tile whose row p is ``row_of(p)``."""
+    tile = ir.Constant(kind, ir.Undefined)
+    for p in range(kind.count):
+        tile = builder.insert_value(tile, row_of(p), p)
+    return tile
+
+
+@intrinsic(prefer_literal=True)
+def load_tile(typing, M, i, step, rows, size):
+    """Return the tile of ``rows`` vectors of ``size`` bytes, both constants, that lies in M."""
+    tile = Tile(M.dtype, lanes_of(M.dtype, size.literal_value), rows.literal_value)
+
+    def generate(context, builder, signature, args):
+        kind = context.get_value_type(tile)
+        return _make_tile(builder, kind, _Places(context, builder, signature, args, 0, kind).load)
+    return tile(M, i, step, rows, size), generate
+
+
+@intrinsic
+def load_tile_like(typing, tile, M, i, step):
+    """Return a tile of the same kind that lies in M."""
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        return _make_tile(builder, kind, _Places(context, builder, signature, args, 1, kind).load)
+    return tile(tile, M, i, step), generate
+
+
+@intrinsic
+def store_tile(typing, tile, M, i, step):
+    """Write the tile into M."""
+    def generate(context, builder, signature, args):
+        places = _Places(context, builder, signature, args, 1, args[0].type)
+        for p in range(tile.rows):
+            places.store(p, builder.extract_value(args[0], p))
+        return context.get_dummy_value()
+    return types.none(tile, M, i, step), generate
+
+
+@intrinsic
+def add_outer(typing, tile, x, i, step, M, k):
+    """Return the tile with x[i + p step] M[k:k + lanes] added to every row p; x and M are flat."""
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        places = _Places(context, builder, signature, args, 1, kind)
+        k = context.cast(builder, args[5], signature.args[5], types.intp)
+        first = builder.gep(context.make_array(M)(context, builder, args[4]).data, [k])
+        vector = builder.load(builder.bitcast(first, kind.element.as_pointer()), align=places.align)
+
+        def row_of(p):
+            factor = splat(builder, builder.load(places.number(p)), kind.element)
+            product = builder.fmul(factor, vector, flags=("contract",))
+            return builder.fadd(product, builder.extract_value(args[0], p), flags=("contract",))
+        return _make_tile(builder, kind, row_of)
+    return tile(tile, x, i, step, M, k), generate
+
+
+@intrinsic
+def tile_max(typing, tile, M, i, step):
+    """Return, number by number, the larger one of the tile and M; NaN where either is NaN."""
+    def generate(context, builder, signature, args):
+        places = _Places(context, builder, signature, args, 1, args[0].type)
+
+        def row_of(p):
+            old, new = builder.extract_value(args[0], p), places.load(p)
+            larger = builder.select(builder.fcmp_unordered(">", new, old), new, old)
+            return builder.select(builder.fcmp_unordered("!=", old, old), old, larger)
+        return _make_tile(builder, args[0].type, row_of)
+    return tile(tile, M, i, step), generate
+
+
+@intrinsic
+def route_to_max(typing, tile, largest, x, M, i, step):
+    """M += the tile where x equals ``largest``, a tile, or is NaN; return the rest, the tile with 0 there.
+
+    x is a flat array of M's size, read at the same places.
+    """
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        here = _Places(context, builder, signature, args, 3, kind)
+        of_x = signature.replace(args=(x, *signature.args[4:]))
+        there = _Places(context, builder, of_x, (args[2], *args[4:]), 0, kind)
+        zero = ir.Constant(kind.element, None)
+
+        def row_of(p):
+            rest = builder.extract_value(args[0], p)
+            equal = builder.fcmp_unordered("==", there.load(p), builder.extract_value(args[1], p))
+            here.store(p, builder.fadd(here.load(p), builder.select(equal, rest, zero)))
+            return builder.select(equal, zero, rest)
+        return _make_tile(builder, kind, row_of)
+    return tile(tile, largest, x, M, i, step), generate
+
+
+if numba.config.DISABLE_JIT:    # the same in NumPy
+    def _rows(i, step, rows, lanes):
+        """Return where a tile lies in the flat array M, an index."""
+        return i + step * np.arange(rows)[:, None] + np.arange(lanes)
+
+    def load_tile(M, i, step, rows, size):
+        return M[_rows(i, step, rows, size // M.itemsize)]
+
+    def load_tile_like(tile, M, i, step):
+        return M[_rows(i, step, *tile.shape)]
+
+    def store_tile(tile, M, i, step):
+        for p, row in enumerate(tile):
+            M[i + p * step:][:row.size] = row
+
+    def add_outer(tile, x, i, step, M, k):
+        rows, lanes = tile.shape
+        return tile + np.outer(x[i + step * np.arange(rows)], M[k:k + lanes])
+
+    def tile_max(tile, M, i, step):
+        return np.maximum(tile, M[_rows(i, step, *tile.shape)])
+
+    def route_to_max(tile, largest, x, M, i, step):
+        places = _rows(i, step, *tile.shape)
+        elsewhere = (x[places] < largest) | (x[places] > largest)
+        M[places] += np.where(elsewhere, 0, tile)
+        return np.where(elsewhere, tile, 0)
