@@ -158,8 +158,8 @@ def _sources_stamp():
     """Return a hash of all that decides the machine code: the flags of this file, what it is made with, every kernel."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
-    for path in sorted([*folder.glob("_[a-z]*.py"), *(folder / "kernels").glob("*.py")]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted([*folder.glob("_[a-z]*.py"), *(folder / "kernels").rglob("*.py")]):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from ._jit import get_threads
-from .kernels import sparse as kernel
+from .kernels.sparse import format as kernel
 
 CACHE_LINE = 64    # bytes
 

@@ -20,7 +20,16 @@ import math
 import numpy as np
 
 from .arrays import Panel, PassingRows, check_count, check_real
-from .kernels import activations, affine, dropout, images, sparse
+from .kernels import (
+    activations,
+    affine,
+    augmentation,
+    convolution,
+    dropout,
+    pooling,
+    random,
+)
+from .kernels.sparse import product as sparse
 
 
 class Dense:
@@ -162,14 +171,14 @@ class ReLU(_Elementwise):
 
     def forward(self, x, out, step=None):
         if x.ndim > 2:
-            images.relu_forward(_rows(x), _rows(out))
+            activations.relu_rows_forward(_rows(x), _rows(out))
         else:
             activations.relu_forward(x, out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
         if a.ndim > 2:
-            images.relu_backward(_rows(a), _rows(delta), _rows(dx))
+            activations.relu_rows_backward(_rows(a), _rows(delta), _rows(dx))
         else:
             activations.relu_backward(a, delta, dx)
         return dx
@@ -278,12 +287,13 @@ class _Convolution:
         self.parameters["b"][:] = 0
 
     def _convolve(self, x, b, out):
-        images.correlate(x, self.parameters["W"], False, b, self.strides, 1, self.top, self.left, out)
+        convolution.correlate(x, self.parameters["W"], False, b, self.strides, 1, self.top, self.left, out)
 
     def _convolve_back(self, delta, b, out):
         """The transpose of `_convolve`, as a matrix that acts on all the pixels."""
         size = self.kernel_size
-        images.correlate(delta, self.parameters["W"], True, b, 1, self.strides, size - 1 - self.top, size - 1 - self.left, out)
+        top, left = size - 1 - self.top, size - 1 - self.left
+        convolution.correlate(delta, self.parameters["W"], True, b, 1, self.strides, top, left, out)
 
     def __repr__(self):
         options = [f"strides={self.strides}"] * (self.strides > 1) + [f"padding={self.padding!r}"] * (self.padding != "same")
@@ -335,9 +345,9 @@ class Conv2D(_Convolution):
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.weight_gradient(x, delta, self.strides, self.top, self.left, self.gradients["W"])
+        convolution.weight_gradient(x, delta, self.strides, self.top, self.left, self.gradients["W"])
         if self.bias:
-            images.bias_gradient(delta, self.gradients["b"])
+            convolution.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
             self._convolve_back(delta, self.no_bias, dx)
         return dx
@@ -389,9 +399,9 @@ class Conv2DTranspose(_Convolution):
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.weight_gradient(delta, x, self.strides, self.top, self.left, self.gradients["W"])
+        convolution.weight_gradient(delta, x, self.strides, self.top, self.left, self.gradients["W"])
         if self.bias:
-            images.bias_gradient(delta, self.gradients["b"])
+            convolution.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
             self._convolve(delta, self.no_bias, dx)
         return dx
@@ -441,11 +451,11 @@ class MaxPool2D(_Pool):
     """
 
     def forward(self, x, out, step=None):
-        images.max_pool(x, self.pool_size, self.strides, out)
+        pooling.max_pool(x, self.pool_size, self.strides, out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.max_pool_backward(x, delta, self.pool_size, self.strides, dx)
+        pooling.max_pool_backward(x, delta, self.pool_size, self.strides, dx)
         return dx
 
 
@@ -453,11 +463,11 @@ class AveragePool2D(_Pool):
     """The mean of each window, for each channel. Parameters and errors as of `MaxPool2D`."""
 
     def forward(self, x, out, step=None):
-        images.average_pool(x, self.pool_size, self.pool_size, self.strides, out)
+        pooling.average_pool(x, self.pool_size, self.pool_size, self.strides, out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.average_pool_backward(delta, self.pool_size, self.pool_size, self.strides, dx)
+        pooling.average_pool_backward(delta, self.pool_size, self.pool_size, self.strides, dx)
         return dx
 
 
@@ -475,11 +485,11 @@ class GlobalAveragePool2D:
         pass
 
     def forward(self, x, out, step=None):
-        images.average_pool(x, self.height, self.width, 1, out.reshape(len(out), 1, 1, -1))
+        pooling.average_pool(x, self.height, self.width, 1, out.reshape(len(out), 1, 1, -1))
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.average_pool_backward(delta.reshape(len(delta), 1, 1, -1), self.height, self.width, 1, dx)
+        pooling.average_pool_backward(delta.reshape(len(delta), 1, 1, -1), self.height, self.width, 1, dx)
         return dx
 
     def __repr__(self):
@@ -520,20 +530,20 @@ class _RandomMove(_Elementwise):
 
     def _draw(self, N, step, choices, many=1):
         numbers = np.empty((N, many), np.int64)
-        images.draw(self.seed, self.index, step, choices, numbers)
+        random.draw(self.seed, self.index, step, choices, numbers)
         return numbers.T
 
     def forward(self, x, out, step=None):
         if step is None:
             return _intensities(x, out)
-        images.move(x, *self.moves(len(x), step), out)
+        augmentation.move(x, *self.moves(len(x), step), out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
         if step is None:
             return delta
         mirrored, down, right = self.moves(len(x), step)
-        images.move(delta.copy(), mirrored, -down, np.where(mirrored, right, -right), dx)
+        augmentation.move(delta.copy(), mirrored, -down, np.where(mirrored, right, -right), dx)
         return dx
 
 

@@ -19,7 +19,7 @@ ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "targets", "layers", "he
          "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
-KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and path != "kernels/__init__.py"]
+KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and not path.endswith("__init__.py")]
 
 
 # ---- the order of the files -----------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def run_kernel(run_python, copied, tmp_path):
 def test_an_edit_to_a_formula_reaches_the_kernels_of_other_files(run_kernel, copied):
     assert run_kernel() == (3, 0, [])
     assert run_kernel() == (3, 1, [])    # from the cache
-    path = copied / "kernels" / "activations.py"
+    path = copied / "kernels" / "elementary.py"
     text = path.read_text(encoding="utf-8")
     edited = text.replace('    """e^x."""\n', '    """e^x."""\n    return x + 7\n')
     assert edited != text
@@ -178,7 +178,7 @@ def test_truncated_cache_files_cost_a_compilation_and_one_warning(run_kernel, co
     """In the package's own folder, where they lie unless told otherwise."""
     run_kernel(cache="")
     files = [path for path in (copied / "kernels" / "__pycache__").iterdir() if path.suffix in (".nbi", ".nbc")]
-    assert {path.name.partition("-")[0] for path in files} >= {"likelihoods.poisson_rate", "activations.exp"}
+    assert {path.name.partition("-")[0] for path in files} >= {"likelihoods.poisson_rate", "elementary.exp"}
     for damaged, length in [(files, 0), ([path for path in files if path.suffix == ".nbc"], 100)]:
         for path in damaged:
             path.write_bytes(path.read_bytes()[:length])
@@ -260,14 +260,14 @@ def test_a_loop_counts_no_references(run_python, tmp_path):
 import json
 import numpy as np
 import nnjit as nn
-from nnjit.kernels import sparse
+from nnjit.kernels.sparse import format, product
 X, y = np.eye(9), np.arange(9)
 for units in (3, 300):
     model = nn.Sequential([nn.Dense(units)], head=nn.Categorical(), dtype="float64").build(9)
     for epochs in (1, 2):
         for shuffle in (False, True):
             model.fit(X, y % 3, nn.SGD(), epochs, shuffle=shuffle, verbose=0)
-kernels = sparse.gather, sparse.pick, sparse.turn, sparse.gradient
+kernels = format.gather, format.pick, format.turn, product.gradient
 print(json.dumps(["NRT_incref" in assembly for kernel in kernels for assembly in kernel.inspect_asm().values()]))
 """
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == [False] * 4

@@ -1,50 +1,16 @@
 """Dropout masks: a hash of (seed, layer, step, row, unit), so that no state is kept and no thread can change them.
 
-SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) is read as a hash of a
-counter: its n-th output is ``mix(seed + n * GOLDEN)``. One hash gives 64 fair bits, a bit a unit.
-
 A keep probability that is not 1/2 is written in binary, q = 0.b1 b2 b3 ..., and compared with a random number whose binary
 digits are independent fair bits. Read from the last digit to the first, the comparison is one OR (digit 1) or one AND
 (digit 0) with a fresh word, for 64 units at once: 1/2 takes one hash for 64 units, 3/4 two, any other rate at most 32.
 """
 import numpy as np
 
-from .._jit import formula, kernel
+from .._jit import kernel
+from .random import DIGITS, absorb, bernoulli_word
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
 _ONE, _ZERO, _ALL = np.uint64(1), np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
 WORD = 64     # units a hash
-DIGITS = 32   # binary digits of the keep probability
-
-
-@formula
-def mix(z):
-    """Return SplitMix64's finaliser of the uint64 ``z``."""
-    z = (z ^ (z >> _S30)) * _MIX_1
-    z = (z ^ (z >> _S27)) * _MIX_2
-    return z ^ (z >> _S31)
-
-
-@formula
-def absorb(key, number):
-    """Return the uint64 key that follows from ``key`` and one more number."""
-    return mix((key ^ np.uint64(number)) + GOLDEN)
-
-
-@formula
-def _bernoulli_word(key, counter, threshold, digits):
-    """Return 64 bits, each 1 with probability ``threshold / 2**digits``."""
-    word = _ZERO
-    for d in range(digits):
-        fair = mix(key + (counter * np.uint64(DIGITS) + np.uint64(d) + _ONE) * GOLDEN)
-        if (threshold >> np.uint64(d)) & _ONE:
-            word = word | fair
-        else:
-            word = word & fair
-    return word
 
 
 def keep_digits(rate):
@@ -69,7 +35,7 @@ def draw_mask(seed, layer, step, threshold, digits, words):
             if digits == 0:
                 words[i, m] = _ALL
             else:
-                words[i, m] = _bernoulli_word(key, np.uint64(i * M + m), np.uint64(threshold), digits)
+                words[i, m] = bernoulli_word(key, np.uint64(i * M + m), np.uint64(threshold), digits)
 
 
 @kernel
