@@ -80,7 +80,7 @@ class Dense:
         if isinstance(x, Panel):
             sparse.product(*x.arrays, x.middle, W, self.units, b, out)
         elif isinstance(x, PassingRows):
-            x.check(sparse.product_skipping(x.X, W, b, out), out.dtype)
+            x.check(sparse.product_from_dense(x.X, W, b, out), out.dtype)
         else:
             affine.product(x, False, W, False, b, out)
         return out
@@ -88,7 +88,7 @@ class Dense:
     def backward(self, x, a, delta, dx, step=None):
         dW = self.padded_gradients["W"]
         if isinstance(x, Panel) and x.by_row(delta):
-            sparse.gradient(*x.arrays, x.middle, delta, self.units, dW)
+            sparse.weight_gradient(*x.arrays, x.middle, delta, self.units, dW)
         elif isinstance(x, Panel):
             x.turn()
             sparse.product(*x.transpose, 0, x.pad(delta), self.units, self.no_bias, dW)

@@ -267,7 +267,7 @@ for units in (3, 300):
     for epochs in (1, 2):
         for shuffle in (False, True):
             model.fit(X, y % 3, nn.SGD(), epochs, shuffle=shuffle, verbose=0)
-kernels = format.gather, format.pick, format.turn, product.gradient
+kernels = format.gather_rows, format.compress_rows, format.transpose, product.weight_gradient
 print(json.dumps(["NRT_incref" in assembly for kernel in kernels for assembly in kernel.inspect_asm().values()]))
 """
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == [False] * 4

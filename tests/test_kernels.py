@@ -117,7 +117,7 @@ def test_sparse_rows(rng, dtype, shape, batch):
     close(dW[:, :H], naive.weight_gradient(x, delta), N)
     assert not dW[:, H:].any()
     by_row = np.full_like(dW, np.nan)
-    product.gradient(*rows.arrays, rows.middle, delta, H, by_row)
+    product.weight_gradient(*rows.arrays, rows.middle, delta, H, by_row)
     assert not by_row[:, H:].any()
     assert np.array_equal(by_row[:, :H], dW[:, :H])
 
@@ -143,7 +143,7 @@ def test_sparse_gradients_of_every_width(rng, dtype):
         delta = rng.normal(size=(10, H)).astype(dtype)[:9]
         delta.base[9] = np.nan    # behind the end
         by_row, by_column = np.full((2, *padded_shape((230, H), dtype)), np.nan, dtype)
-        product.gradient(*panel.arrays, panel.middle, delta, H, by_row)
+        product.weight_gradient(*panel.arrays, panel.middle, delta, H, by_row)
         assert not by_row[:, H:].any()    # nothing behind a row of delta is read
         product.product(*panel.transpose, 0, panel.pad(delta), H, delta[0, :0], by_column)
         close(by_row[:, :H], naive.weight_gradient(x, delta), 9)
@@ -159,7 +159,7 @@ def test_sparse_products_share_out_their_rows(rng, dtype, shape):
     rows = SparseRows(x, np.dtype(dtype))
     z, skipping, alone = np.full((3, N, H), np.nan, dtype)
     product.product(*rows[:].arrays, 0, W, H, b, z)
-    assert not product.product_skipping(x, W, b, skipping)
+    assert not product.product_from_dense(x, W, b, skipping)
     for i in range(0, N, 100):
         product.product(*rows[i:i + 1].arrays, 0, W, H, b, alone[i:i + 1])
     assert np.array_equal(z, skipping) and np.array_equal(z[::100], alone[::100])
@@ -287,7 +287,7 @@ def test_dense_rows_lose_their_zeros(rng, given):
             assert np.array_equal(rows.values[entries], expected.values[those])
         W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
-        assert not product.product_skipping(x, W, b, z)
+        assert not product.product_from_dense(x, W, b, z)
         product.product(*rows[:].arrays, 0, W, 17, b, z_kept)
         assert np.array_equal(z, z_kept)
 
@@ -339,13 +339,13 @@ def test_a_number_that_is_not_finite_is_found(rng, number):
     W, z = np.ones((90, 2), np.float32), np.empty((40, 2), np.float32)
     for i, k in [(0, 0), (0, 89), (17, 50), (39, 3), (39, 89)]:
         x = rows_with_zeros(rng, 40, 90, float)
-        assert SparseRows(x, np.dtype(np.float32)).finite and not product.product_skipping(x, W, W[0, :0], z)
+        assert SparseRows(x, np.dtype(np.float32)).finite and not product.product_from_dense(x, W, W[0, :0], z)
         x[i, k] = number
         with np.errstate(over="ignore"):
             assert not SparseRows(x, np.dtype(np.float32)).finite
             assert not SparseRows(sparse.csr_array(x), np.dtype(np.float32)).finite
-            assert product.product_skipping(x, W, W[0, :0], z)
-            assert product.product_skipping(x[i:i + 1], W, W[0, :0], z[:1])
+            assert product.product_from_dense(x, W, W[0, :0], z)
+            assert product.product_from_dense(x[i:i + 1], W, W[0, :0], z[:1])
 
 
 def test_sparse_rows_add_up_repeated_entries():
