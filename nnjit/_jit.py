@@ -21,6 +21,8 @@ FASTMATH = {"contract", "nsz", "arcp", "reassoc"}
 # A formula whose order of rounding is its point (exp's argument reduction) may only be fused.
 FORMULA_MATH = {"contract", "nsz"}
 
+_PACKAGE = __name__.partition(".")[0]
+
 
 def kernel(function):
     """Compile a serial kernel: arrays in, arrays out, the GIL released.
@@ -48,7 +50,7 @@ def _compile(function, **options):
     private = function.__name__.startswith("_")
     compiled = numba.njit(function, error_model="numpy", nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=private,
                           pipeline_class=_PartCompiler if private else _KernelCompiler, **options)
-    if not private:
+    if not private and function.__module__.partition(".")[0] == _PACKAGE:    # the cache's stamp knows no other files
         _enable_cache(compiled)
     return compiled
 

@@ -170,17 +170,11 @@ class ReLU(_Elementwise):
     in_place = True
 
     def forward(self, x, out, step=None):
-        if x.ndim > 2:
-            activations.relu_rows_forward(_rows(x), _rows(out))
-        else:
-            activations.relu_forward(x, out)
+        activations.relu_forward(_rows(x), _rows(out))
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        if a.ndim > 2:
-            activations.relu_rows_backward(_rows(a), _rows(delta), _rows(dx))
-        else:
-            activations.relu_backward(a, delta, dx)
+        activations.relu_backward(_rows(a), _rows(delta), _rows(dx))
         return dx
 
 

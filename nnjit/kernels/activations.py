@@ -1,85 +1,137 @@
-"""The kernels of tanh, sigmoid and ReLU, forward and backward.
+"""Elementwise activations: pairs of kernels, forward and backward, that are made from two scalar formulas.
 
-Arrays are C-contiguous, of any and all of one shape. A loop works in one array: with two that may be the same, LLVM
-would fall back to one element at a time.
+`elementwise` makes a pair. Softplus, log(1 + e^x), whose slope at x is the sigmoid of x::
+
+    from nnjit.kernels.activations import elementwise
+    from nnjit.kernels.elementary import exp, log1p, sigmoid
+
+    def softplus(x):
+        return max(x, type(x)(0)) + log1p(exp(-abs(x)))
+
+    softplus_forward, softplus_backward = elementwise("softplus", softplus, sigmoid)
 """
+import types
+
 from numba import prange
 
 from .._jit import formula, kernel, parallel_kernel
+from ._chunks import _chunk, _count_chunks
 from .elementary import sigmoid, tanh
 
-_SHARE = 1024    # numbers a task: few, so that threads get as many as each other
+_CHUNK = 1024    # numbers of one task: few, so that threads get about as many
+# Sizes from which threads share a loop, where waking them costs less than they save: of formulas such as tanh, and of cheap ones.
+DEAR, CHEAP = 2**13, 2**18
+
+
+# ---- the factory ----------------------------------------------------------------------------------------------------
+#
+# The functions of this part are templates: `elementwise` gives them names, and a meaning to the global names that are missing
+# here. A closure would not do: Numba's disk cache does not find a kernel again whose closure holds another function.
+#
+# A loop works in one array: with two that may be the same, LLVM would fall back to one element at a time.
+
+@kernel
+def _flat_copy(x, out):
+    """Copy x into out, unless they are the same, and return out flattened."""
+    source, flat = x.reshape(-1), out.reshape(-1)
+    if out is not x:
+        for i in range(flat.size):
+            flat[i] = source[i]
+    return flat
+
+
+def _forward(x, out):
+    out = _flat_copy(x, out)
+    for i in range(out.size):
+        out[i] = _value(out[i])    # noqa: F821
+
+
+def _forward_in_chunks(x, out):
+    x, out = x.reshape(-1), out.reshape(-1)
+    for k in prange(_count_chunks(out.size, _CHUNK)):
+        first, last = _chunk(k, out.size, _CHUNK)
+        _loop(x[first:last], out[first:last])    # noqa: F821
+
+
+def _backward(saved, delta, dx):
+    saved, dx = saved.reshape(-1), _flat_copy(delta, dx)
+    for i in range(dx.size):
+        dx[i] *= _slope(saved[i])    # noqa: F821
+
+
+def _backward_in_chunks(saved, delta, dx):
+    saved, delta, dx = saved.reshape(-1), delta.reshape(-1), dx.reshape(-1)
+    for k in prange(_count_chunks(dx.size, _CHUNK)):
+        first, last = _chunk(k, dx.size, _CHUNK)
+        _loop(saved[first:last], delta[first:last], dx[first:last])    # noqa: F821
+
+
+def _bind(template, name, module, **names):
+    """Return the template as a function of this name and module, with these global names."""
+    function = types.FunctionType(template.__code__, {**globals(), "__name__": module, **names}, name)
+    function.__qualname__ = name
+    return function
+
+
+def _by_size(loop, chunks, name, module, parallel_from, **formula):
+    """Return a function that calls one of two kernels: the loop, or from this size on the loop in chunks, split over threads.
+
+    Neither is compiled before it is needed.
+    """
+    serial = kernel(_bind(loop, name, module, **formula))
+    inlined = kernel(_bind(loop, f"_{name}_chunk", module, **formula))
+    parallel = parallel_kernel(_bind(chunks, f"{name}_in_chunks", module, _loop=inlined))
+
+    def call(x, *arrays):
+        (serial if x.size < parallel_from else parallel)(x, *arrays)
+
+    call.__name__ = call.__qualname__ = name
+    call.serial, call.parallel = serial, parallel
+    return call
+
+
+def elementwise(name, value, slope, parallel_from=(DEAR, CHEAP)):
+    """Return ``forward(x, out)`` and ``backward(saved, delta, dx)`` of an elementwise activation.
+
+    ``forward`` writes out = value(x), and ``out`` may be ``x``; ``backward`` writes dx = delta slope(saved), and ``dx`` may be
+    ``delta``. All arrays of a call are C-contiguous, of one shape and dtype.
+
+    Parameters
+    ----------
+    name : str
+        Of the activation. The compiled kernels are kept under it: no other pair of the module may have it.
+    value : function of a number
+        a = value(x), of x's type: constants are written ``type(x)(2)``. A `formula`, or a Python function that Numba compiles.
+    slope : function of a number
+        The derivative, from the output a or from the input x: ``saved`` is the array of whichever it takes.
+    parallel_from : (int, int)
+        Sizes of an array from which forward and backward are split over threads: `DEAR` suits functions like tanh, `CHEAP` a
+        few multiplications. The results do not depend on it.
+
+    Notes
+    -----
+    What is made from formulas outside of this package is compiled anew in every process: the disk cache would not see an edit.
+    """
+    value, slope = (function if hasattr(function, "py_func") else formula(function) for function in (value, slope))
+    module = value.__module__
+    return (_by_size(_forward, _forward_in_chunks, f"{name}_forward", module, parallel_from[0], _value=value),
+            _by_size(_backward, _backward_in_chunks, f"{name}_backward", module, parallel_from[1], _slope=slope))
+
+
+# ---- the activations ------------------------------------------------------------------------------------------------
 
 @formula
 def relu(x):
     """max(x, 0); NaN stays NaN."""
     T = type(x)
-    # Without abs, LLVM stores the negative elements alone, through a mask, at many times the cost.
+    # Without abs, LLVM stores only the negative elements, through a mask, at many times the cost.
     return abs(max(x, T(0)))
 
 
-@kernel
-def _tanh_share(x, out):
-    out = _flat_copy(x, out)
-    for i in range(out.size):
-        out[i] = tanh(out[i])
-
-
-@parallel_kernel
-def tanh_forward(x, out):
-    """out = tanh(x). Overwrites ``out``, which may be ``x``."""
-    x, out = x.reshape(-1), out.reshape(-1)
-    for task in prange((out.size + _SHARE - 1) // _SHARE):
-        a, b = task * _SHARE, min(out.size, (task + 1) * _SHARE)
-        _tanh_share(x[a:b], out[a:b])
-
-
-@kernel
-def tanh_backward(a, delta, dx):
-    """dx = delta (1 - a^2), where a = tanh(x). Overwrites ``dx``, which may be ``delta``."""
-    a, dx = a.reshape(-1), _flat_copy(delta, dx)
-    for i in range(dx.size):
-        dx[i] *= _tanh_slope(a[i])
-
-
-@kernel
-def _sigmoid_share(x, out):
-    out = _flat_copy(x, out)
-    for i in range(out.size):
-        out[i] = sigmoid(out[i])
-
-
-@parallel_kernel
-def sigmoid_forward(x, out):
-    """out = 1 / (1 + e^-x). Overwrites ``out``, which may be ``x``."""
-    x, out = x.reshape(-1), out.reshape(-1)
-    for task in prange((out.size + _SHARE - 1) // _SHARE):
-        a, b = task * _SHARE, min(out.size, (task + 1) * _SHARE)
-        _sigmoid_share(x[a:b], out[a:b])
-
-
-@kernel
-def sigmoid_backward(a, delta, dx):
-    """dx = delta a (1 - a), where a = sigmoid(x). Overwrites ``dx``, which may be ``delta``."""
-    a, dx = a.reshape(-1), _flat_copy(delta, dx)
-    for i in range(dx.size):
-        dx[i] *= _sigmoid_slope(a[i])
-
-
-@kernel
-def relu_forward(x, out):
-    """out = max(x, 0). Overwrites ``out``, which may be ``x``."""
-    out = _flat_copy(x, out)
-    for i in range(out.size):
-        out[i] = relu(out[i])
-
-
-@kernel
-def relu_backward(a, delta, dx):
-    """dx = delta where a > 0, else 0, where a = relu(x). Overwrites ``dx``, which may be ``delta``."""
-    a, dx = a.reshape(-1), _flat_copy(delta, dx)
-    for i in range(dx.size):
-        dx[i] *= _relu_slope(a[i])
+@formula
+def _relu_slope(a):
+    T = type(a)
+    return T(a > T(0))
 
 
 @formula
@@ -94,31 +146,9 @@ def _sigmoid_slope(a):
     return a * (T(1) - a)
 
 
-@formula
-def _relu_slope(a):
-    T = type(a)
-    return T(a > T(0))
-
-
-@kernel
-def _flat_copy(x, out):
-    """Copy x into out, unless they are the same, and return out flattened."""
-    source, flat = x.reshape(-1), out.reshape(-1)
-    if out is not x:
-        for i in range(flat.size):
-            flat[i] = source[i]
-    return flat
-
-
-@parallel_kernel
-def relu_rows_forward(x, out):
-    """out = max(x, 0), (N, D), for rows that are long enough to share out. Overwrites ``out``, which may be ``x``."""
-    for n in prange(x.shape[0]):
-        relu_forward(x[n], out[n])
-
-
-@parallel_kernel
-def relu_rows_backward(a, delta, dx):
-    """dx = delta where a > 0, else 0, where a = relu(x). Overwrites ``dx``, which may be ``delta``."""
-    for n in prange(a.shape[0]):
-        relu_backward(a[n], delta[n], dx[n])
+# dx = delta (1 - a²)
+tanh_forward, tanh_backward = elementwise("tanh", tanh, _tanh_slope)
+# dx = delta a (1 - a)
+sigmoid_forward, sigmoid_backward = elementwise("sigmoid", sigmoid, _sigmoid_slope)
+# dx = delta where a > 0, else 0
+relu_forward, relu_backward = elementwise("relu", relu, _relu_slope, (CHEAP, CHEAP))
