@@ -222,7 +222,7 @@ class Dropout(_Elementwise):
         shape = (N, -(-units // dropout.WORD))
         if self.words.shape != shape:
             self.words = np.empty(shape, np.uint64)
-        dropout.draw_mask(self.seed, self.index, step, *self.keep, self.words)
+        dropout.draw_mask(random.layer_key(self.seed, self.index), step, 0, *self.keep, self.words)
         return self.words
 
     def forward(self, x, out, step=None):
@@ -524,7 +524,7 @@ class _RandomMove(_Elementwise):
 
     def _draw(self, N, step, choices, many=1):
         numbers = np.empty((N, many), np.int64)
-        random.draw(self.seed, self.index, step, choices, numbers)
+        random.draw_integers(random.layer_key(self.seed, self.index), step, 0, choices, numbers)
         return numbers.T
 
     def forward(self, x, out, step=None):
