@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from ._numba.threads import get_threads
-from .kernels import sparse as kernel
+from .kernels.sparse import format as kernel
 
 CACHE_LINE = 64    # bytes
 
@@ -205,7 +205,7 @@ def _check_finite(X, dtype):
         return
     values, like = X.reshape(-1), np.empty(0, dtype)
     parts = _parts(values.size) if values.size > _MANY else [slice(0, values.size)]
-    if any(_at_once(lambda part: kernel.unsound(values, part.start, part.stop, like), parts)):
+    if any(_at_once(lambda part: kernel.has_nonfinite(values, part.start, part.stop, like), parts)):
         _refuse(X, dtype)
 
 
@@ -277,7 +277,7 @@ class PickedRows:
         """Return the panel of these rows, a slice or numbers, in arrays that are used again."""
         rows = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         panel = self._panels.of(len(rows))
-        kernel.pick(self.X, rows, panel.middle, *panel.arrays)
+        kernel.compress_rows(self.X, rows, panel.middle, *panel.arrays)
         return panel
 
 
@@ -332,7 +332,7 @@ class SparseRows:
         self._make_room(matrix.nnz + kernel.SLACK)
         self.indices[:matrix.nnz], self.values[:matrix.nnz] = matrix.indices, cast(matrix.data, self.dtype)
         self.finite = bool(np.isfinite(self.values[:matrix.nnz]).all())
-        kernel.cut(matrix.indptr, self.indices, self.shape[1], self.cuts)
+        kernel.block_indptr(matrix.indptr, self.indices, self.shape[1], self.cuts)
 
     @property
     def nbytes(self):
@@ -354,14 +354,14 @@ class SparseRows:
 
     def _gathered(self, rows):
         panel = self._panels.of(len(rows))
-        kernel.gather(self.cuts, self.indices, self.values, rows, panel.middle, *panel.arrays)
+        kernel.gather_rows(self.cuts, self.indices, self.values, rows, panel.middle, *panel.arrays)
         return panel
 
     def _laid_out(self, first, last):
         entries = int(self._entries[first:last].sum())
         room = entries + (self.cuts.shape[1] - 1) * kernel.SLACK
         panel = self._panels.new(last - first, room, entries if self._way == "back" else None)
-        kernel.lay_out(self.cuts, self.indices, self.values, first, *panel.arrays)
+        kernel.pack_blocks(self.cuts, self.indices, self.values, first, *panel.arrays)
         if self._way == "back":
             panel.turn()
         return panel
@@ -423,7 +423,7 @@ class Panel:
     def turn(self):
         """Sort the entries to the transpose, unless that is done."""
         if not self._turned:
-            kernel.turn(*self.arrays, self.middle, *self.transpose)
+            kernel.transpose(*self.arrays, self.middle, *self.transpose)
             self._turned = True
 
     def by_row(self, delta):
@@ -437,7 +437,7 @@ class Panel:
             return delta
         if shape not in self._padded:
             self._padded[shape] = aligned(shape, delta.dtype)
-        kernel.pad(delta, self._padded[shape])
+        kernel.pad_rows(delta, self._padded[shape])
         return self._padded[shape]
 
 

@@ -33,7 +33,7 @@ import numpy as np
 
 from . import targets as check
 from .arrays import check_count, check_real
-from .kernels import activations, likelihoods
+from .kernels import activations, likelihoods, softmax
 
 
 class _Head:
@@ -419,7 +419,7 @@ class Categorical(_Head):
     def activate(self, z):
         """Return softmax(z / temperature), (N, K)."""
         p = np.multiply(z, 1 / self.temperature)
-        activations.softmax(p, p)
+        softmax.softmax(p, p)
         return p
 
     def decide(self, z):

@@ -20,7 +20,16 @@ import math
 import numpy as np
 
 from .arrays import Panel, PassingRows, check_count, check_real
-from .kernels import activations, affine, dropout, images, sparse
+from .kernels import (
+    activations,
+    affine,
+    augmentation,
+    convolution,
+    dropout,
+    pooling,
+    random,
+)
+from .kernels.sparse import product as sparse
 
 
 class Dense:
@@ -71,7 +80,7 @@ class Dense:
         if isinstance(x, Panel):
             sparse.product(*x.arrays, x.middle, W, self.units, b, out)
         elif isinstance(x, PassingRows):
-            x.check(sparse.product_skipping(x.X, W, b, out), out.dtype)
+            x.check(sparse.product_from_dense(x.X, W, b, out), out.dtype)
         else:
             affine.product(x, False, W, False, b, out)
         return out
@@ -79,7 +88,7 @@ class Dense:
     def backward(self, x, a, delta, dx, step=None):
         dW = self.padded_gradients["W"]
         if isinstance(x, Panel) and x.by_row(delta):
-            sparse.gradient(*x.arrays, x.middle, delta, self.units, dW)
+            sparse.weight_gradient(*x.arrays, x.middle, delta, self.units, dW)
         elif isinstance(x, Panel):
             x.turn()
             sparse.product(*x.transpose, 0, x.pad(delta), self.units, self.no_bias, dW)
@@ -161,17 +170,11 @@ class ReLU(_Elementwise):
     in_place = True
 
     def forward(self, x, out, step=None):
-        if x.ndim > 2:
-            images.relu_forward(_rows(x), _rows(out))
-        else:
-            activations.relu_forward(x, out)
+        activations.relu_forward(_rows(x), _rows(out))
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        if a.ndim > 2:
-            images.relu_backward(_rows(a), _rows(delta), _rows(dx))
-        else:
-            activations.relu_backward(a, delta, dx)
+        activations.relu_backward(_rows(a), _rows(delta), _rows(dx))
         return dx
 
 
@@ -219,7 +222,7 @@ class Dropout(_Elementwise):
         shape = (N, -(-units // dropout.WORD))
         if self.words.shape != shape:
             self.words = np.empty(shape, np.uint64)
-        dropout.draw_mask(self.seed, self.index, step, *self.keep, self.words)
+        dropout.draw_mask(random.layer_key(self.seed, self.index), step, 0, *self.keep, self.words)
         return self.words
 
     def forward(self, x, out, step=None):
@@ -278,12 +281,13 @@ class _Convolution:
         self.parameters["b"][:] = 0
 
     def _convolve(self, x, b, out):
-        images.correlate(x, self.parameters["W"], False, b, self.strides, 1, self.top, self.left, out)
+        convolution.correlate(x, self.parameters["W"], False, b, self.strides, 1, self.top, self.left, out)
 
     def _convolve_back(self, delta, b, out):
         """The transpose of `_convolve`, as a matrix that acts on all the pixels."""
         size = self.kernel_size
-        images.correlate(delta, self.parameters["W"], True, b, 1, self.strides, size - 1 - self.top, size - 1 - self.left, out)
+        top, left = size - 1 - self.top, size - 1 - self.left
+        convolution.correlate(delta, self.parameters["W"], True, b, 1, self.strides, top, left, out)
 
     def __repr__(self):
         options = [f"strides={self.strides}"] * (self.strides > 1) + [f"padding={self.padding!r}"] * (self.padding != "same")
@@ -335,9 +339,9 @@ class Conv2D(_Convolution):
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.weight_gradient(x, delta, self.strides, self.top, self.left, self.gradients["W"])
+        convolution.weight_gradient(x, delta, self.strides, self.top, self.left, self.gradients["W"])
         if self.bias:
-            images.bias_gradient(delta, self.gradients["b"])
+            convolution.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
             self._convolve_back(delta, self.no_bias, dx)
         return dx
@@ -389,9 +393,9 @@ class Conv2DTranspose(_Convolution):
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.weight_gradient(delta, x, self.strides, self.top, self.left, self.gradients["W"])
+        convolution.weight_gradient(delta, x, self.strides, self.top, self.left, self.gradients["W"])
         if self.bias:
-            images.bias_gradient(delta, self.gradients["b"])
+            convolution.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
             self._convolve(delta, self.no_bias, dx)
         return dx
@@ -441,11 +445,11 @@ class MaxPool2D(_Pool):
     """
 
     def forward(self, x, out, step=None):
-        images.max_pool(x, self.pool_size, self.strides, out)
+        pooling.max_pool(x, self.pool_size, self.strides, out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.max_pool_backward(x, delta, self.pool_size, self.strides, dx)
+        pooling.max_pool_backward(x, delta, self.pool_size, self.strides, dx)
         return dx
 
 
@@ -453,11 +457,11 @@ class AveragePool2D(_Pool):
     """The mean of each window, for each channel. Parameters and errors as of `MaxPool2D`."""
 
     def forward(self, x, out, step=None):
-        images.average_pool(x, self.pool_size, self.pool_size, self.strides, out)
+        pooling.average_pool(x, self.pool_size, self.pool_size, self.strides, out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.average_pool_backward(delta, self.pool_size, self.pool_size, self.strides, dx)
+        pooling.average_pool_backward(delta, self.pool_size, self.pool_size, self.strides, dx)
         return dx
 
 
@@ -475,11 +479,11 @@ class GlobalAveragePool2D:
         pass
 
     def forward(self, x, out, step=None):
-        images.average_pool(x, self.height, self.width, 1, out.reshape(len(out), 1, 1, -1))
+        pooling.average_pool(x, self.height, self.width, 1, out.reshape(len(out), 1, 1, -1))
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        images.average_pool_backward(delta.reshape(len(delta), 1, 1, -1), self.height, self.width, 1, dx)
+        pooling.average_pool_backward(delta.reshape(len(delta), 1, 1, -1), self.height, self.width, 1, dx)
         return dx
 
     def __repr__(self):
@@ -520,20 +524,20 @@ class _RandomMove(_Elementwise):
 
     def _draw(self, N, step, choices, many=1):
         numbers = np.empty((N, many), np.int64)
-        images.draw(self.seed, self.index, step, choices, numbers)
+        random.draw_integers(random.layer_key(self.seed, self.index), step, 0, choices, numbers)
         return numbers.T
 
     def forward(self, x, out, step=None):
         if step is None:
             return _intensities(x, out)
-        images.move(x, *self.moves(len(x), step), out)
+        augmentation.move(x, *self.moves(len(x), step), out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
         if step is None:
             return delta
         mirrored, down, right = self.moves(len(x), step)
-        images.move(delta.copy(), mirrored, -down, np.where(mirrored, right, -right), dx)
+        augmentation.move(delta.copy(), mirrored, -down, np.where(mirrored, right, -right), dx)
         return dx
 
 

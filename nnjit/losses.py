@@ -27,7 +27,7 @@ import numpy as np
 
 from . import targets as check
 from .arrays import check_real
-from .kernels import activations, likelihoods
+from .kernels import likelihoods, softmax
 
 EPSILON = 1e-7    # probabilities are held this far from 0 and 1, as by keras.config.epsilon()
 
@@ -348,7 +348,7 @@ def _log_probabilities(p, from_logits):
             warnings.warn("y_pred: the logits are in 0 .. 1 with the sum 1 in each row, as probabilities are; for "
                           "those give from_logits=False, for logits leave out the softmax", stacklevel=3)
         log_p = np.empty_like(p)
-        activations.log_softmax(p.reshape(-1, K), log_p.reshape(-1, K))
+        softmax.log_softmax(p.reshape(-1, K), log_p.reshape(-1, K))
         return log_p
     _check_probabilities(p)
     if not _are_distributions(p):

@@ -18,7 +18,7 @@ ORDER = ["_numba", "kernels", "arrays", "targets", "layers", "heads", "losses", 
          "training", "checkpoint", "model", "datasets", "experiments", "report", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
-KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and path != "kernels/__init__.py"]
+KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and not path.endswith("__init__.py")]
 
 
 # ---- the order of the files -----------------------------------------------------------------------------------------

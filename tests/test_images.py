@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_gradients import check
 
 import nnjit as nn
-from nnjit.kernels import images
+from nnjit.kernels import pooling
 
 EPS = {"float32": 2e-6, "float64": 1e-14}    # of a sum of products near 1, for each of its terms
 
@@ -130,7 +130,7 @@ def test_nan_remains_visible(channels):
     for cell in range(4):
         x = np.arange(2 * 16.0 * channels).reshape(2, 4, 4, channels)
         x[1, 2 + cell // 2, cell % 2] = np.nan
-        a = images.max_pool(x, 2, 2, out := np.empty((2, 2, 2, channels))) or out
+        a = pooling.max_pool(x, 2, 2, out := np.empty((2, 2, 2, channels))) or out
         assert np.isnan(a[1, 1, 0]).all() and np.isnan(a).sum() == channels
 
 

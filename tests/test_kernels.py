@@ -9,8 +9,8 @@ from nnjit import arrays
 from nnjit._numba import simd
 from nnjit._numba.threads import get_threads
 from nnjit.arrays import PickedRows, SparseRows, padded_shape
-from nnjit.kernels import affine, dropout, likelihoods, updates
-from nnjit.kernels import sparse as zeros
+from nnjit.kernels import affine, dropout, likelihoods, random, updates
+from nnjit.kernels.sparse import format, product
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
@@ -75,7 +75,7 @@ def test_products_with_transposes(rng, dtype, shape):
 # ---- affine, sparse rows --------------------------------------------------------------------------------------------
 
 def rows_with_zeros(rng, N, D, dtype):
-    """Return a matrix of which a third is not zero, with rows that are all zeros."""
+    """Return a matrix of which a third is not zero, with rows that are all format."""
     x = rng.normal(size=(N, D)) * (rng.random((N, D)) < 1 / 3)
     x[::5] = 0
     return x.astype(dtype)
@@ -110,15 +110,15 @@ def test_sparse_rows(rng, dtype, shape, batch):
     W, b, delta = (rng.normal(size=size).astype(dtype) for size in [(D, H), (H,), (len(x), H)])
     z, dW = np.full((len(x), H), np.nan, dtype), np.zeros(padded_shape((D, H), dtype), dtype)
     for bias in (b, b[:0]):
-        zeros.product(*rows.arrays, rows.middle, with_padding(W), H, bias, z)
+        product.product(*rows.arrays, rows.middle, with_padding(W), H, bias, z)
         close(z, naive.affine(x, W, bias), D)
     rows.turn()
     dW[:, :H] = np.nan
-    zeros.product(*rows.transpose, 0, rows.pad(delta), H, b[:0], dW)
+    product.product(*rows.transpose, 0, rows.pad(delta), H, b[:0], dW)
     close(dW[:, :H], naive.weight_gradient(x, delta), N)
     assert not dW[:, H:].any()
     by_row = np.full_like(dW, np.nan)
-    zeros.gradient(*rows.arrays, rows.middle, delta, H, by_row)
+    product.weight_gradient(*rows.arrays, rows.middle, delta, H, by_row)
     assert not by_row[:, H:].any()
     assert np.array_equal(by_row[:, :H], dW[:, :H])
 
@@ -130,7 +130,7 @@ def test_sparse_products_of_every_width(rng, dtype):
     panel = SparseRows(x, np.dtype(dtype))[:]
     for H in range(1, 420):
         W, b, z = rng.normal(size=(2, H)).astype(dtype), rng.normal(size=H).astype(dtype), np.full((4, H), np.nan, dtype)
-        zeros.product(*panel.arrays, panel.middle, with_padding(W), H, b, z[:3])
+        product.product(*panel.arrays, panel.middle, with_padding(W), H, b, z[:3])
         close(z[:3], naive.affine(x, W, b), 2)
         assert np.isnan(z[3]).all()
 
@@ -144,9 +144,9 @@ def test_sparse_gradients_of_every_width(rng, dtype):
         delta = rng.normal(size=(10, H)).astype(dtype)[:9]
         delta.base[9] = np.nan    # behind the end
         by_row, by_column = np.full((2, *padded_shape((230, H), dtype)), np.nan, dtype)
-        zeros.gradient(*panel.arrays, panel.middle, delta, H, by_row)
+        product.weight_gradient(*panel.arrays, panel.middle, delta, H, by_row)
         assert not by_row[:, H:].any()    # nothing behind a row of delta is read
-        zeros.product(*panel.transpose, 0, panel.pad(delta), H, delta[0, :0], by_column)
+        product.product(*panel.transpose, 0, panel.pad(delta), H, delta[0, :0], by_column)
         close(by_row[:, :H], naive.weight_gradient(x, delta), 9)
         assert np.array_equal(by_row[:, :H], by_column[:, :H])
 
@@ -159,10 +159,10 @@ def test_sparse_products_share_out_their_rows(rng, dtype, shape):
     x, W, b = rows_with_zeros(rng, N, D, dtype), with_padding(rng.normal(size=(D, H)).astype(dtype)), np.ones(H, dtype)
     rows = SparseRows(x, np.dtype(dtype))
     z, skipping, alone = np.full((3, N, H), np.nan, dtype)
-    zeros.product(*rows[:].arrays, 0, W, H, b, z)
-    assert not zeros.product_skipping(x, W, b, skipping)
+    product.product(*rows[:].arrays, 0, W, H, b, z)
+    assert not product.product_from_dense(x, W, b, skipping)
     for i in range(0, N, 100):
-        zeros.product(*rows[i:i + 1].arrays, 0, W, H, b, alone[i:i + 1])
+        product.product(*rows[i:i + 1].arrays, 0, W, H, b, alone[i:i + 1])
     assert np.array_equal(z, skipping) and np.array_equal(z[::100], alone[::100])
 
 
@@ -178,9 +178,9 @@ def test_a_product_goes_through_the_other_side_first(dtype, N):
     rows = SparseRows(x, np.dtype(dtype))
     for panel in (rows[:], rows[np.arange(N)]):
         for middle in (1, 2, 3):
-            zeros.product(*panel.arrays, middle, W, 20, b, z)
+            product.product(*panel.arrays, middle, W, 20, b, z)
             assert (z[:N // 2] == 1).all() and (z[N // 2:] == 0).all()
-        zeros.product(*panel.arrays, 0, W, 20, b, z)
+        product.product(*panel.arrays, 0, W, 20, b, z)
         assert (z == 0).all()
 
 
@@ -243,13 +243,13 @@ def test_on_the_way_down_there_is_no_transpose(rng):
 
 
 def unpacked_rows(panel, transposed=False):
-    """Return the rows of a panel, or of its transpose, with their zeros."""
+    """Return the rows of a panel, or of its transpose, with their format."""
     spans, indices, values = panel.transpose if transposed else panel.arrays
     matrix = np.zeros(panel.shape[::-1] if transposed else panel.shape)
     for c, i in np.ndindex(spans.shape[:2]):
         entries = slice(*spans[c, i])
         assert (np.diff(indices[entries].astype(int)) > 0).all()
-        assert (indices[entries] // zeros.block_width(matrix.shape[1]) == c).all()
+        assert (indices[entries] // format.block_width(matrix.shape[1]) == c).all()
         matrix[i, indices[entries]] = values[entries]
     return matrix
 
@@ -288,8 +288,8 @@ def test_dense_rows_lose_their_zeros(rng, given):
             assert np.array_equal(rows.values[entries], expected.values[those])
         W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
-        assert not zeros.product_skipping(x, W, b, z)
-        zeros.product(*rows[:].arrays, 0, W, 17, b, z_kept)
+        assert not product.product_from_dense(x, W, b, z)
+        product.product(*rows[:].arrays, 0, W, 17, b, z_kept)
         assert np.array_equal(z, z_kept)
 
 
@@ -318,7 +318,7 @@ def test_very_many_numbers_are_counted_first(rng, monkeypatch):
     monkeypatch.setattr(arrays, "_VERY_MANY", 1)
     x = rows_with_zeros(rng, 30, 70, np.float64)
     rows = SparseRows(x, np.dtype(float))
-    assert rows.values.size == np.count_nonzero(x) + min(30, get_threads()) * zeros.SLACK
+    assert rows.values.size == np.count_nonzero(x) + min(30, get_threads()) * format.SLACK
     assert np.array_equal(unpacked(rows[:]), x)
 
 
@@ -329,8 +329,8 @@ def test_as_many_columns_as_there_are_words(D):
     W, z, dW = np.zeros((D, 1)), np.empty((1, 1)), np.empty((D, 1))
     W[0], W[-1] = 10, 1
     panel, none = rows[:], np.empty(0)
-    zeros.product(*panel.arrays, panel.middle, W, 1, none, z)
-    zeros.product(*panel.transpose, 0, np.ones((1, 1)), 1, none, dW)
+    product.product(*panel.arrays, panel.middle, W, 1, none, z)
+    product.product(*panel.transpose, 0, np.ones((1, 1)), 1, none, dW)
     assert z == 23 and (dW[0], dW[-1], dW.sum()) == (2, 3, 5)
 
 
@@ -340,13 +340,13 @@ def test_a_number_that_is_not_finite_is_found(rng, number):
     W, z = np.ones((90, 2), np.float32), np.empty((40, 2), np.float32)
     for i, k in [(0, 0), (0, 89), (17, 50), (39, 3), (39, 89)]:
         x = rows_with_zeros(rng, 40, 90, float)
-        assert SparseRows(x, np.dtype(np.float32)).finite and not zeros.product_skipping(x, W, W[0, :0], z)
+        assert SparseRows(x, np.dtype(np.float32)).finite and not product.product_from_dense(x, W, W[0, :0], z)
         x[i, k] = number
         with np.errstate(over="ignore"):
             assert not SparseRows(x, np.dtype(np.float32)).finite
             assert not SparseRows(sparse.csr_array(x), np.dtype(np.float32)).finite
-            assert zeros.product_skipping(x, W, W[0, :0], z)
-            assert zeros.product_skipping(x[i:i + 1], W, W[0, :0], z[:1])
+            assert product.product_from_dense(x, W, W[0, :0], z)
+            assert product.product_from_dense(x[i:i + 1], W, W[0, :0], z[:1])
 
 
 def test_sparse_rows_add_up_repeated_entries():
@@ -354,7 +354,7 @@ def test_sparse_rows_add_up_repeated_entries():
     twice = sparse.csr_array((np.array([1.0, 2.0]), np.array([2, 2]), np.array([0, 2])), shape=(1, 3))
     z = np.empty((2, 3))
     rows = SparseRows(matrix, np.dtype(float))
-    zeros.product(*rows[:].arrays, 0, np.eye(3), 3, np.empty(0), z)
+    product.product(*rows[:].arrays, 0, np.eye(3), 3, np.empty(0), z)
     assert np.array_equal(z, [[0, 0, 3], [0, 4, 0]])
     assert SparseRows(twice, np.dtype(float)).values[:1].tolist() == [3.0]
     assert twice.data.tolist() == [1.0, 2.0]
@@ -378,8 +378,8 @@ def drawn(seed, layer, step, rate, N, units):
 ])
 def test_mix_is_splitmix64(seed, outputs):
     with np.errstate(over="ignore"):
-        states = [np.uint64(seed) + np.uint64(n + 1) * dropout.GOLDEN for n in range(len(outputs))]
-    assert [int(dropout.mix(state)) for state in states] == outputs
+        states = [np.uint64(seed) + np.uint64(n + 1) * random.GOLDEN for n in range(len(outputs))]
+    assert [int(random.mix(state)) for state in states] == outputs
     assert [naive.mix(seed + (n + 1) * naive.GOLDEN) for n in range(len(outputs))] == outputs
 
 

@@ -141,7 +141,7 @@ COMPILERS = pytest.mark.parametrize("compiler", [{}, {"NNJIT_PLAIN_NUMBA": "1"}]
 def test_an_edit_to_a_formula_reaches_the_kernels_of_other_files(run_kernel, copied, compiler):
     assert run_kernel(**compiler) == (3, 0, [])
     assert run_kernel(**compiler) == (3, 1, [])    # from the cache
-    path = copied / "kernels" / "activations.py"
+    path = copied / "kernels" / "elementary.py"
     text = path.read_text(encoding="utf-8")
     edited = text.replace('    """e^x."""\n', '    """e^x."""\n    return x + 7\n')
     assert edited != text
@@ -183,7 +183,7 @@ def test_truncated_cache_files_cost_a_compilation_and_one_warning(run_kernel, co
     """In the package's own folder, where they lie unless told otherwise."""
     run_kernel(cache="")
     files = list((copied / "__pycache__").glob("nnjit-*/*"))
-    assert {path.name.partition("-")[0] for path in files} == {"likelihoods.poisson_rate", "activations.exp"}
+    assert {path.name.partition("-")[0] for path in files} == {"likelihoods.poisson_rate", "elementary.exp"}
     for length in (0, 100):
         for path in files:
             path.write_bytes(path.read_bytes()[:length])

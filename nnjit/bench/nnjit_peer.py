@@ -109,10 +109,10 @@ def image_predict(task, clock, seed):
 
 def convolve(task, clock, seed):
     """Return as its loss the root mean squares of the output and of both gradients, multiplied."""
-    from nnjit.kernels import images
+    from nnjit.kernels import convolution
     none, a, dx, dW = task.W.ravel()[:0], np.empty_like(task.x), np.empty_like(task.x), np.empty_like(task.W)
     with clock:
-        images.correlate(task.x, task.W, False, none, 1, 1, 1, 1, a)
-        images.weight_gradient(task.x, task.delta, 1, 1, 1, dW)
-        images.correlate(task.delta, task.W, True, none, 1, 1, 1, 1, dx)
+        convolution.correlate(task.x, task.W, False, none, 1, 1, 1, 1, a)
+        convolution.weight_gradient(task.x, task.delta, 1, 1, 1, dW)
+        convolution.correlate(task.delta, task.W, True, none, 1, 1, 1, 1, dx)
     return {"loss": (a**2).mean() ** 0.5 * (dW**2).mean() ** 0.5 * (dx**2).mean() ** 0.5}

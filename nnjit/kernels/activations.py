@@ -1,194 +1,137 @@
-"""Activations: exp, tanh and sigmoid as formulas that vectorise, and the kernels of tanh, ReLU, sigmoid and softmax.
+"""Elementwise activations: pairs of kernels, forward and backward, that are made from two scalar formulas.
 
-The C library's functions are called one element at a time. The formulas here have no branch that survives compilation,
-no table and no call, so that LLVM evaluates one in every lane of a vector register: float64 and float32 alike, within
-3 ulp of the true value, NaN and infinities included.
+`elementwise` makes a pair. Softplus, log(1 + e^x), whose slope at x is the sigmoid of x::
 
-Everything follows from one reduction [1]_: x = n ln 2 + r with n whole and |r| <= ln 2 / 2, whence e^x = 2^n e^r, where
-a short Taylor series gives e^r and 2^n is written as the bits of its exponent. tanh, whose formula divides anyway, has e^r
-from a quotient whose series is shorter.
+    from nnjit.kernels.activations import elementwise
+    from nnjit.kernels.elementary import exp, log1p, sigmoid
 
-.. [1] W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", Prentice-Hall, 1980, chapter 6.
+    def softplus(x):
+        return max(x, type(x)(0)) + log1p(exp(-abs(x)))
+
+    softplus_forward, softplus_backward = elementwise("softplus", softplus, sigmoid)
 """
-import numpy as np
+import types
+
 from numba import prange
 
 from .._numba.jit import formula, kernel, parallel_kernel
+from ._chunks import _chunk, _count_chunks
+from .elementary import sigmoid, tanh
 
-_LOG2_E = 1.4426950408889634
-# ln 2 in two parts: n times the first, which has 9 bits, is exact in either precision.
-_LN2_HI = 355 / 512
-_LN2_LO = -2.1219444005469058e-4
-
-# Below the first bound e^x rounds to 0; the second is the last number at which it is finite.
-_EXP_BOUNDS_32 = (-104.0, 88.72283)
-_EXP_BOUNDS_64 = (-746.0, 709.782712893384)
-
-_SHARE = 1024    # numbers a task: few, so that threads get as many as each other
-
-# tanh is 1 to the last bit long before x reaches this.
-_TANH_SATURATION = 20.0
+_CHUNK = 1024    # numbers of one task: few, so that threads get about as many
+# Sizes from which threads share a loop, where waking them costs less than they save: of formulas such as tanh, and of cheap ones.
+DEAR, CHEAP = 2**13, 2**18
 
 
-# ---- formulas -------------------------------------------------------------------------------------------------------
+# ---- the factory ----------------------------------------------------------------------------------------------------
 #
-# `T(c)` is the constant c in the precision of the argument. `isinstance` is settled at compile time. `min` and `max`
-# return their first argument where it is NaN, which so passes through.
+# The functions of this part are templates: `elementwise` gives them names, and a meaning to the global names that are missing
+# here. A closure would not do: Numba's disk cache does not find a kernel again whose closure holds another function.
+#
+# A loop works in one array: with two that may be the same, LLVM would fall back to one element at a time.
 
-@formula
-def exp(x):
-    """e^x."""
-    T = type(x)
-    lowest, highest = _EXP_BOUNDS_32 if isinstance(x, np.float32) else _EXP_BOUNDS_64
-    n, r = _split(min(max(x, T(lowest)), T(highest)), T(1))
-    half = np.rint(n * T(0.5))
-    # 2^n may lie outside the range in which 2^n e^r still lies: hence two factors.
-    e = (T(1) + _expm1_series(r)) * _two_to(half) * _two_to(n - half)
-    return T(np.inf) if x > T(highest) else e
-
-
-@formula
-def tanh(x):
-    """tanh x = (E - 1) / (E + 1) with E = e^2x = 2^n e^2t and e^2t = (C + t) / (C - t), where C = t coth t."""
-    T = type(x)
-    n, t = _split(min(max(x, T(-_TANH_SATURATION)), T(_TANH_SATURATION)), T(2))
-    power, c = _two_to(n), _coth_series(t)
-    less, more = power - T(1), power + T(1)
-    # C = 1 + c in two parts: its own rounding would be the largest error.
-    return (less + (c * less + t * more)) / (more + (c * more + t * less))
+@kernel
+def _flat_copy(x, out):
+    """Copy x into out, unless they are the same, and return out flattened."""
+    source, flat = x.reshape(-1), out.reshape(-1)
+    if out is not x:
+        for i in range(flat.size):
+            flat[i] = source[i]
+    return flat
 
 
-@formula
-def sigmoid(x):
-    """1 / (1 + e^-x), from e^-|x|, which cannot overflow."""
-    T = type(x)
-    e = exp(-abs(x))
-    return (e if x < T(0) else T(1)) / (T(1) + e)
+def _forward(x, out):
+    out = _flat_copy(x, out)
+    for i in range(out.size):
+        out[i] = _value(out[i])    # noqa: F821
 
+
+def _forward_in_chunks(x, out):
+    x, out = x.reshape(-1), out.reshape(-1)
+    for k in prange(_count_chunks(out.size, _CHUNK)):
+        first, last = _chunk(k, out.size, _CHUNK)
+        _loop(x[first:last], out[first:last])    # noqa: F821
+
+
+def _backward(saved, delta, dx):
+    saved, dx = saved.reshape(-1), _flat_copy(delta, dx)
+    for i in range(dx.size):
+        dx[i] *= _slope(saved[i])    # noqa: F821
+
+
+def _backward_in_chunks(saved, delta, dx):
+    saved, delta, dx = saved.reshape(-1), delta.reshape(-1), dx.reshape(-1)
+    for k in prange(_count_chunks(dx.size, _CHUNK)):
+        first, last = _chunk(k, dx.size, _CHUNK)
+        _loop(saved[first:last], delta[first:last], dx[first:last])    # noqa: F821
+
+
+def _bind(template, name, module, **names):
+    """Return the template as a function of this name and module, with these global names."""
+    function = types.FunctionType(template.__code__, {**globals(), "__name__": module, **names}, name)
+    function.__qualname__ = name
+    return function
+
+
+def _by_size(loop, chunks, name, module, parallel_from, **formula):
+    """Return a function that calls one of two kernels: the loop, or from this size on the loop in chunks, split over threads.
+
+    Neither is compiled before it is needed.
+    """
+    serial = kernel(_bind(loop, name, module, **formula))
+    inlined = kernel(_bind(loop, f"_{name}_chunk", module, **formula))
+    parallel = parallel_kernel(_bind(chunks, f"{name}_in_chunks", module, _loop=inlined))
+
+    def call(x, *arrays):
+        (serial if x.size < parallel_from else parallel)(x, *arrays)
+
+    call.__name__ = call.__qualname__ = name
+    call.serial, call.parallel = serial, parallel
+    return call
+
+
+def elementwise(name, value, slope, parallel_from=(DEAR, CHEAP)):
+    """Return ``forward(x, out)`` and ``backward(saved, delta, dx)`` of an elementwise activation.
+
+    ``forward`` writes out = value(x), and ``out`` may be ``x``; ``backward`` writes dx = delta slope(saved), and ``dx`` may be
+    ``delta``. All arrays of a call are C-contiguous, of one shape and dtype.
+
+    Parameters
+    ----------
+    name : str
+        Of the activation. The compiled kernels are kept under it: no other pair of the module may have it.
+    value : function of a number
+        a = value(x), of x's type: constants are written ``type(x)(2)``. A `formula`, or a Python function that Numba compiles.
+    slope : function of a number
+        The derivative, from the output a or from the input x: ``saved`` is the array of whichever it takes.
+    parallel_from : (int, int)
+        Sizes of an array from which forward and backward are split over threads: `DEAR` suits functions like tanh, `CHEAP` a
+        few multiplications. The results do not depend on it.
+
+    Notes
+    -----
+    What is made from formulas outside of this package is compiled anew in every process: the disk cache would not see an edit.
+    """
+    value, slope = (function if hasattr(function, "py_func") else formula(function) for function in (value, slope))
+    module = value.__module__
+    return (_by_size(_forward, _forward_in_chunks, f"{name}_forward", module, parallel_from[0], _value=value),
+            _by_size(_backward, _backward_in_chunks, f"{name}_backward", module, parallel_from[1], _slope=slope))
+
+
+# ---- the activations ------------------------------------------------------------------------------------------------
 
 @formula
 def relu(x):
     """max(x, 0); NaN stays NaN."""
     T = type(x)
-    # Without abs, LLVM stores the negative elements alone, through a mask, at many times the cost.
+    # Without abs, LLVM stores only the negative elements, through a mask, at many times the cost.
     return abs(max(x, T(0)))
 
 
 @formula
-def _split(x, parts):
-    """Return n, whole, and r with x = n ln 2 / parts + r and |r| <= ln 2 / 2 / parts, for 1 or 2 parts."""
-    T = type(x)
-    n = np.rint(x * T(parts * _LOG2_E))
-    return n, x - n * T(_LN2_HI / parts) - n * T(_LN2_LO / parts)
-
-
-@formula
-def _expm1_series(r):
-    """e^r - 1 for |r| <= ln 2 / 2: the even and odd parts of its Taylor series, which a processor sums side by side."""
-    T = type(r)
-    s = r * r
-    even, odd = T(1 / 720), T(1 / 5040)    # of s^3/6! and r s^3/7!
-    if not isinstance(r, np.float32):
-        even += s * (T(1 / 40320) + s * (T(1 / 3628800) + s * T(1 / 479001600)))
-        odd += s * (T(1 / 362880) + s * (T(1 / 39916800) + s * T(1 / 6227020800)))
-    even = T(1 / 2) + s * (T(1 / 24) + s * even)
-    odd = T(1 / 6) + s * (T(1 / 120) + s * odd)
-    return r + s * (even + r * odd)
-
-
-@formula
-def _coth_series(t):
-    """t coth t - 1 for |t| <= ln 2 / 4: the sum of B_2k (2t)^2k / (2k)! with Bernoulli's numbers, in parts side by side."""
-    T = type(t)
-    s = t * t
-    s2 = s * s
-    rest = T(2 / 945)
-    if not isinstance(t, np.float32):
-        rest = rest - s * T(1 / 4725) + s2 * (T(2 / 93555) - s * T(1382 / 638512875))
-    return s * (T(1 / 3) - s * T(1 / 45) + s2 * rest)
-
-
-@formula
-def _two_to(n):
-    """2^n for whole n within the exponents of normal numbers.
-
-    Added to 1.5 times 2^(bits of the mantissa), n and the exponent's offset stand in the lowest bits; shifted, they are
-    the exponent.
-    """
-    if isinstance(n, np.float32):
-        bits = np.float32(n + np.float32(1.5 * 2**23 + 127)).view(np.int32)
-        return np.int32(bits << 23).view(np.float32)
-    bits = np.float64(n + (1.5 * 2**52 + 1023)).view(np.int64)
-    return np.int64(bits << 52).view(np.float64)
-
-
-# ---- elementwise kernels --------------------------------------------------------------------------------------------
-#
-# Arrays are C-contiguous, of any and all of one shape. A loop works in one array: with two that may be the same, LLVM
-# would fall back to one element at a time.
-
-@kernel
-def _tanh_share(x, out):
-    out = _flat_copy(x, out)
-    for i in range(out.size):
-        out[i] = tanh(out[i])
-
-
-@parallel_kernel
-def tanh_forward(x, out):
-    """out = tanh(x). Overwrites ``out``, which may be ``x``."""
-    x, out = x.reshape(-1), out.reshape(-1)
-    for task in prange((out.size + _SHARE - 1) // _SHARE):
-        a, b = task * _SHARE, min(out.size, (task + 1) * _SHARE)
-        _tanh_share(x[a:b], out[a:b])
-
-
-@kernel
-def tanh_backward(a, delta, dx):
-    """dx = delta (1 - a^2), where a = tanh(x). Overwrites ``dx``, which may be ``delta``."""
-    a, dx = a.reshape(-1), _flat_copy(delta, dx)
-    for i in range(dx.size):
-        dx[i] *= _tanh_slope(a[i])
-
-
-@kernel
-def _sigmoid_share(x, out):
-    out = _flat_copy(x, out)
-    for i in range(out.size):
-        out[i] = sigmoid(out[i])
-
-
-@parallel_kernel
-def sigmoid_forward(x, out):
-    """out = 1 / (1 + e^-x). Overwrites ``out``, which may be ``x``."""
-    x, out = x.reshape(-1), out.reshape(-1)
-    for task in prange((out.size + _SHARE - 1) // _SHARE):
-        a, b = task * _SHARE, min(out.size, (task + 1) * _SHARE)
-        _sigmoid_share(x[a:b], out[a:b])
-
-
-@kernel
-def sigmoid_backward(a, delta, dx):
-    """dx = delta a (1 - a), where a = sigmoid(x). Overwrites ``dx``, which may be ``delta``."""
-    a, dx = a.reshape(-1), _flat_copy(delta, dx)
-    for i in range(dx.size):
-        dx[i] *= _sigmoid_slope(a[i])
-
-
-@kernel
-def relu_forward(x, out):
-    """out = max(x, 0). Overwrites ``out``, which may be ``x``."""
-    out = _flat_copy(x, out)
-    for i in range(out.size):
-        out[i] = relu(out[i])
-
-
-@kernel
-def relu_backward(a, delta, dx):
-    """dx = delta where a > 0, else 0, where a = relu(x). Overwrites ``dx``, which may be ``delta``."""
-    a, dx = a.reshape(-1), _flat_copy(delta, dx)
-    for i in range(dx.size):
-        dx[i] *= _relu_slope(a[i])
+def _relu_slope(a):
+    T = type(a)
+    return T(a > T(0))
 
 
 @formula
@@ -203,73 +146,9 @@ def _sigmoid_slope(a):
     return a * (T(1) - a)
 
 
-@formula
-def _relu_slope(a):
-    T = type(a)
-    return T(a > T(0))
-
-
-@kernel
-def _flat_copy(x, out):
-    """Copy x into out, unless they are the same, and return out flattened."""
-    source, flat = x.reshape(-1), out.reshape(-1)
-    if out is not x:
-        for i in range(flat.size):
-            flat[i] = source[i]
-    return flat
-
-
-# ---- softmax --------------------------------------------------------------------------------------------------------
-
-@kernel
-def exponentials(out):
-    """out = e^out, for all rows in one loop: a short one would fill no vector. Overwrites ``out``."""
-    flat = out.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = exp(flat[i])
-
-
-@kernel
-def softmax(z, out):
-    """out[n, k] = e^z[n, k] / sum_j e^z[n, j], from z less its row's maximum.
-
-    Both are (N, K). Overwrites ``out``, which may be ``z``. A NaN makes its whole row NaN.
-    """
-    _shift_rows(z, out)
-    exponentials(out)
-    N, K = out.shape
-    for n in range(N):
-        total = out[n, 0]
-        for k in range(1, K):
-            total += out[n, k]
-        for k in range(K):
-            out[n, k] /= total
-
-
-@kernel
-def log_softmax(z, out):
-    """out[n, k] = z[n, k] - log(sum_j e^z[n, j]), from z less its row's maximum.
-
-    Both are (N, K). Overwrites ``out``, which may be ``z``. A NaN makes its whole row NaN.
-    """
-    _shift_rows(z, out)
-    N, K = out.shape
-    for n in range(N):
-        total = exp(out[n, 0])
-        for k in range(1, K):
-            total += exp(out[n, k])
-        log_total = np.log(total)
-        for k in range(K):
-            out[n, k] -= log_total
-
-
-@kernel
-def _shift_rows(z, out):
-    """out[n, k] = z[n, k] - max_j z[n, j], so that the largest of a row is 0."""
-    N, K = z.shape
-    for n in range(N):
-        largest = z[n, 0]
-        for k in range(1, K):
-            largest = max(largest, z[n, k])
-        for k in range(K):
-            out[n, k] = z[n, k] - largest
+# dx = delta (1 - a²)
+tanh_forward, tanh_backward = elementwise("tanh", tanh, _tanh_slope)
+# dx = delta a (1 - a)
+sigmoid_forward, sigmoid_backward = elementwise("sigmoid", sigmoid, _sigmoid_slope)
+# dx = delta where a > 0, else 0
+relu_forward, relu_backward = elementwise("relu", relu, _relu_slope, (CHEAP, CHEAP))

@@ -1,19 +1,20 @@
 """The affine map z = x W + b and its gradients. The products go to BLAS in fixed blocks, one BLAS thread each.
 
 Shapes: x (N, D), W and dW (D, H), b (H,), z and delta (N, H). Without biases, ``b`` has the size 0. The rows of W and dW may
-be padded, which is left as it is.
+be padded; the padding is left as it is.
 """
 from numba import prange
 
 from .._numba.blas import multiply
 from .._numba.jit import kernel, parallel_kernel
 from .._numba.simd import BYTES, load_within, store_within
+from ._chunks import _count_chunks, _fraction
 
-_SIDE = 256          # of a block, at most: of a product that is one call of BLAS
-_PLENTY = 4          # blocks of twice that, which are then preferred: BLAS copies the matrices for every block
-_ALONE = 2**19       # multiplications that are not worth waking the threads for
-_LIGHT = 2**20       # for as many BLAS does not copy the matrices first
-_VECTOR = (0, 0)     # the width of a strip of one vector, in halves
+_BLOCK_SIDE = 256           # rows and columns of a block, at most: of a product that is one call of BLAS
+_MIN_LARGE_BLOCKS = 4       # blocks of twice that from which these are preferred: BLAS copies the matrices for every block
+_SERIAL_MACS = 2**19        # multiplications up to which one thread is faster
+_UNPACKED_MACS = 2**20      # multiplications up to which BLAS does not copy the matrices first
+_VECTOR = (0, 0)            # the width of a strip of one vector, in half vectors
 
 
 @kernel
@@ -54,35 +55,27 @@ def product(A, transpose_A, B, transpose_B, b, C):
 
 @kernel
 def _count_blocks(N, H, depth):
-    """Return in how many blocks, down and across, N rows of H sums of so many products are shared out.
-
-    Where there are several, their number is even, so that threads get as many as each other.
-    """
+    """Return into how many blocks, down and across, a product (N, depth) times (depth, H) is cut: 1, or an even number."""
     work = N * H * depth
-    if work <= _ALONE:
+    if work <= _SERIAL_MACS:
         return 1, 1
-    down, across = _count_parts(N, 2 * _SIDE), _count_parts(H, 2 * _SIDE)
-    if down * across < _PLENTY:
-        down, across = _count_parts(N, _SIDE), _count_parts(H, _SIDE)
+    down, across = _count_chunks(N, 2 * _BLOCK_SIDE), _count_chunks(H, 2 * _BLOCK_SIDE)
+    if down * across < _MIN_LARGE_BLOCKS:
+        down, across = _count_chunks(N, _BLOCK_SIDE), _count_chunks(H, _BLOCK_SIDE)
     if down > 1:
         return down + down % 2, across
     if across > 1:
         return 1, across + across % 2
-    if 2 * _LIGHT < work <= 4 * _LIGHT:
+    if 2 * _UNPACKED_MACS < work <= 4 * _UNPACKED_MACS:
         return min(2, N), min(2, H)
     return (2, 1) if N >= H else (1, 2)
 
 
 @kernel
-def _count_parts(count, most):
-    """Return in how many parts of at most so many things ``count`` of them come."""
-    return (count + most - 1) // most
-
-
-@kernel
-def _part(t, parts, count):
-    """Return the t-th of so many parts of ``count`` things, a slice."""
-    return slice(t * count // parts, (t + 1) * count // parts)
+def _part(t, parts, n):
+    """Return the t-th of ``parts`` nearly equal parts of n things, a slice."""
+    first, last = _fraction(t, parts, n)
+    return slice(first, last)
 
 
 @kernel

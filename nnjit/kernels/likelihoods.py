@@ -11,7 +11,8 @@ import numpy as np
 from numba import prange
 
 from .._numba.jit import formula, kernel, parallel_kernel
-from .activations import exp, exponentials
+from .elementary import exp, log1p
+from .softmax import exponentials
 
 _SHARE = 2560    # numbers a task; the sums of the tasks are added up in order
 
@@ -208,17 +209,6 @@ def poisson_rate(z):
     """e^z, and for z above 80 e^80 = 5.5e34: more than anybody counts, and sums of it stay finite in float32."""
     T = type(z)
     return exp(min(z, T(80)))
-
-
-@formula
-def log1p(e):
-    """log(1 + e) = 2 artanh(s) with s = e / (2 + e), for 0 <= e <= 1; as s^2 <= 1/9, a short Taylor series gives it."""
-    T = type(e)
-    s = e / (T(2) + e)
-    series, s2 = T(0), s * s
-    for n in range(7 if isinstance(e, np.float32) else 16, -1, -1):
-        series = series * s2 + T(1) / T(2 * n + 1)
-    return T(2) * s * series
 
 
 @kernel

@@ -1,8 +1,8 @@
 """Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of one dtype.
 
-What a step keeps for the next ones decays by a factor a step where the gradient is 0, as for an input that is 0 in most
-batches. Below the smallest normal number a processor may take a hundred times as long for it, and some multiples of the
-smallest number of all never get smaller. So what is nearly there becomes 0 (`_settled`).
+A running mean decays by a factor a step where the gradient is 0, as for an input that is 0 in most batches. Below the smallest
+normal number a processor may take a hundred times as long for it, and some multiples of the smallest number of all never get
+smaller. So a mean that is nearly there becomes 0 (`_flush_tiny`).
 """
 import math
 
@@ -10,8 +10,9 @@ import numpy as np
 from numba import prange
 
 from .._numba.jit import formula, kernel, parallel_kernel
+from ._chunks import _chunk, _count_chunks
 
-_SHARE = 2048    # parameters a task: few, so that threads get as many as each other
+_CHUNK = 2048    # parameters of one task: few, so that threads get about as many
 
 
 @kernel
@@ -24,8 +25,8 @@ def clip(g, most):
         return
     total = 0.0
     for i in range(g.size):
-        share = g[i] / largest    # whose squares neither overflow nor vanish
-        total += share * share
+        fraction = g[i] / largest    # whose squares neither overflow nor vanish
+        total += fraction * fraction
     factor = most / largest / math.sqrt(total)
     if factor < 1:
         for i in range(g.size):
@@ -36,15 +37,15 @@ _LEAST_32, _LEAST_64 = (float(np.finfo(dtype).tiny / np.finfo(dtype).eps) for dt
 
 
 @formula
-def _settled(x):
-    """x, or 0 where its size is below 1e-31 (float64: 1e-292): a learning rate's share of that is a normal number yet."""
+def _flush_tiny(x):
+    """x, or 0 where |x| < 1e-31 (float64: 1e-292): a learning rate times that is still a normal number."""
     T = type(x)
     least = _LEAST_32 if isinstance(x, np.float32) else _LEAST_64
     return T(0) if abs(x) < T(least) else x
 
 
 @kernel
-def _sgd_share(W, g, learning_rate, weight_decay):
+def _sgd_chunk(W, g, learning_rate, weight_decay):
     T = W.dtype.type
     lr, shrink = T(learning_rate), T(learning_rate * weight_decay)
     for i in range(W.size):
@@ -54,9 +55,9 @@ def _sgd_share(W, g, learning_rate, weight_decay):
 @parallel_kernel
 def sgd(W, g, learning_rate, weight_decay):
     """W -= lr g + lr decay W."""
-    for task in prange((W.size + _SHARE - 1) // _SHARE):
-        a, b = task * _SHARE, min(W.size, (task + 1) * _SHARE)
-        _sgd_share(W[a:b], g[a:b], learning_rate, weight_decay)
+    for k in prange(_count_chunks(W.size, _CHUNK)):
+        first, last = _chunk(k, W.size, _CHUNK)
+        _sgd_chunk(W[first:last], g[first:last], learning_rate, weight_decay)
 
 
 @kernel
@@ -69,22 +70,22 @@ def sgd_momentum(W, g, velocity, learning_rate, momentum, nesterov, weight_decay
     lr, mu, shrink = T(learning_rate), T(momentum), T(learning_rate * weight_decay)
     for i in range(W.size):
         step = lr * g[i]
-        v = _settled(mu * velocity[i] - step)
+        v = _flush_tiny(mu * velocity[i] - step)
         velocity[i] = v
         W[i] += (mu * v - step if nesterov else v) - shrink * W[i]
 
 
 @kernel
-def _adam_share(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
+def _adam_chunk(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
     T = W.dtype.type
     b1, b2, new_1, new_2 = T(beta_1), T(beta_2), T(1 - beta_1), T(1 - beta_2)
     rate = T(learning_rate / (1 - beta_1**t))
     unbias = T(1 / (1 - beta_2**t))
     eps, shrink = T(epsilon), T(learning_rate * weight_decay)
     for i in range(W.size):
-        m[i] = _settled(b1 * m[i] + new_1 * g[i])
+        m[i] = _flush_tiny(b1 * m[i] + new_1 * g[i])
         v[i] = b2 * v[i] + new_2 * (g[i] * g[i])
-        v[i] = v[i] if m[i] != 0 else _settled(v[i])    # beside an m that is not 0, a v of 0 would make a leap of the step
+        v[i] = v[i] if m[i] != 0 else _flush_tiny(v[i])    # beside an m that is not 0, a v of 0 would make a leap of the step
         W[i] -= rate * m[i] / (math.sqrt(v[i] * unbias) + eps) + shrink * W[i]
 
 
@@ -95,6 +96,6 @@ def adam(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
     At step t = 1, 2, ... with the bias-corrected m' = m / (1 - b1^t) and v' = v / (1 - b2^t) (Kingma and Ba, ICLR 2015,
     algorithm 1; the decoupled decay: Loshchilov and Hutter, ICLR 2019). ``m`` and ``v`` are overwritten.
     """
-    for task in prange((W.size + _SHARE - 1) // _SHARE):
-        a, b = task * _SHARE, min(W.size, (task + 1) * _SHARE)
-        _adam_share(W[a:b], g[a:b], m[a:b], v[a:b], t, learning_rate, beta_1, beta_2, epsilon, weight_decay)
+    for k in prange(_count_chunks(W.size, _CHUNK)):
+        first, last = _chunk(k, W.size, _CHUNK)
+        _adam_chunk(W[first:last], g[first:last], m[first:last], v[first:last], t, learning_rate, beta_1, beta_2, epsilon, weight_decay)
