@@ -328,14 +328,14 @@ def test_a_loop_counts_no_references(run_python, tmp_path):
 import json
 import numpy as np
 import nnjit as nn
-from nnjit.kernels import sparse
+from nnjit.kernels.sparse import format, product
 X, y = np.eye(9), np.arange(9)
 for units in (3, 300):
     model = nn.Sequential([nn.Dense(units)], head=nn.Categorical(), dtype="float64").build(9)
     for epochs in (1, 2):
         for shuffle in (False, True):
             model.fit(X, y % 3, nn.SGD(), epochs, shuffle=shuffle, verbose=0)
-kernels = sparse.gather, sparse.pick, sparse.turn, sparse.gradient
+kernels = format.gather_rows, format.compress_rows, format.transpose, product.weight_gradient
 print(json.dumps(["NRT_incref" in assembly for kernel in kernels for assembly in kernel.inspect_asm().values()]))
 """
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == [False] * 4
