@@ -20,7 +20,7 @@ import pooch
 from tqdm import tqdm
 
 from .arrays import DataError, as_numbers, check_count, check_real
-from .targets import count_classes
+from .inputs.targets import count_classes
 
 _PACKAGE = Path(__file__).resolve().parent
 

@@ -190,7 +190,7 @@ class Sequential:
         try:
             if fresh:
                 shape = check_array(X, None).shape[1:]
-                self.head.prepare(y)
+                self.head.infer_from_targets(y)
                 self.build(shape, seed)
             data = self._examples(X, y, sample_weight, sparse, once=epochs == 1)
             validation = self._validation(validation_data, sparse)
@@ -359,20 +359,21 @@ def _describe(part, module):
     def plain(value):
         if isinstance(value, dict):
             return {name: plain(item) for name, item in value.items()}
-        return _describe(value, module) if hasattr(value, "settings") else value
+        return _describe(value, module) if hasattr(value, "config") else value
 
-    return {"kind": type(part).__name__, **{name: plain(getattr(part, name)) for name in part.settings}}
+    names = part.config if hasattr(part, "config") else part.settings
+    return {"kind": type(part).__name__, **{name: plain(getattr(part, name)) for name in names}}
 
 
 def _remake(description, module):
-    settings = dict(description)
-    if "heads" in settings:
-        settings["heads"] = {name: _remake(head, module) for name, head in settings["heads"].items()}
-    name = settings.pop("kind")
+    config = dict(description)
+    if "heads" in config:
+        config["heads"] = {name: _remake(head, module) for name, head in config["heads"].items()}
+    name = config.pop("kind")
     kind = getattr(module, name)
-    if not isinstance(kind, type) or kind.__module__ != module.__name__:
+    if not isinstance(kind, type) or not f"{kind.__module__}.".startswith(f"{module.__name__}."):
         raise ValueError(f"got the kind {name!r}, expected a class of {module.__name__}")
-    return kind(**settings)
+    return kind(**config)
 
 
 def _restore(description, arrays):

@@ -14,7 +14,7 @@ from nnjit import _jit
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "targets", "layers", "heads", "losses", "schedules", "optimizers",
+ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "inputs", "layers", "heads", "losses", "schedules", "optimizers",
          "training", "checkpoint", "model", "datasets", "book", "presets", "tasks", "estimators", "plots", "figures", "report",
          "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
@@ -57,7 +57,7 @@ def test_a_file_imports_only_from_above(path):
 
 
 def test_the_imports_are_seen():
-    assert imported_parts("kernels/likelihoods.py") == {"_jit", "kernels"}
+    assert imported_parts("kernels/losses.py") == {"_jit", "kernels"}
     assert {"arrays", "training"} <= imported_parts("model.py")
     assert "cli" in imported_parts("__main__.py") and "datasets" in imported_parts("__init__.py")
 
@@ -120,7 +120,7 @@ import json, warnings
 import numpy as np
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    from nnjit.kernels.likelihoods import poisson_rate
+    from nnjit.kernels.losses import poisson_rate
     total = 3 * poisson_rate(0.0)
 print(json.dumps({"total": total, "hits": sum(poisson_rate.stats.cache_hits.values()),
                   "warnings": [f"{w.category.__name__}: {w.message}" for w in caught],
@@ -178,7 +178,7 @@ def test_truncated_cache_files_cost_a_compilation_and_one_warning(run_kernel, co
     """In the package's own folder, where they lie unless told otherwise."""
     run_kernel(cache="")
     files = [path for path in (copied / "kernels" / "__pycache__").iterdir() if path.suffix in (".nbi", ".nbc")]
-    assert {path.name.partition("-")[0] for path in files} >= {"likelihoods.poisson_rate", "activations.exp"}
+    assert {path.name.partition("-")[0] for path in files} >= {"losses.poisson_rate", "activations.exp"}
     for damaged, length in [(files, 0), ([path for path in files if path.suffix == ".nbc"], 100)]:
         for path in damaged:
             path.write_bytes(path.read_bytes()[:length])

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import optimize, special, stats
 
 import nnjit as nn
-from nnjit.kernels import likelihoods
+from nnjit.kernels import losses as loss_kernels
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 N = 11
@@ -22,7 +22,7 @@ def quick(test):
     return settings(max_examples=40, deadline=None, derandomize=True, database=None)(test)
 
 
-# ---- heads to try ---------------------------------------------------------------------------------------------------
+# ---- heads to try ------------------------------------------------------------------------------------------
 
 def squared_error(activation):
     with warnings.catch_warnings():
@@ -89,7 +89,8 @@ CASES = {
     "Heads": (many_heads, 5, several),
 }
 EACH = pytest.mark.parametrize("name", CASES)
-CLASSIFIERS = [name for name in CASES if name.startswith(("Bernoulli", "Categorical", "Ordinal", "SquaredError, s"))]
+CLASSIFIERS = [name for name in CASES
+               if name.startswith(("Bernoulli", "Categorical", "Ordinal", "SquaredError, s"))]
 REGRESSIONS = [name for name in CASES if name.startswith(("Gaussian", "Laplace", "Huber", "Poisson",
                                                           "SquaredError, l"))]
 
@@ -104,7 +105,7 @@ def built(head, units, dtype=np.float64):
 
 
 def case(name, rng, dtype=np.float64, N=N):
-    """Return a built head with logits (N, units), targets as the user gives them, and weights of which one is 0."""
+    """Return a built head, logits (N, units), targets as the user gives them, and weights, one of them 0."""
     make, units, targets = CASES[name]
     z = 2 * rng.normal(size=(N, units))
     y = targets(rng, N, units)
@@ -122,10 +123,11 @@ def run(head, z, y, w):
     return loss / weight, metric / weight, delta
 
 
-# ---- kernels --------------------------------------------------------------------------------------------------------
+# ---- kernels -----------------------------------------------------------------------------------------------
 
 def close(got, expected, dtype, ulps=8):
-    np.testing.assert_allclose(got, expected, rtol=ulps * np.finfo(dtype).eps, atol=ulps * np.finfo(dtype).eps)
+    np.testing.assert_allclose(got, expected, rtol=ulps * np.finfo(dtype).eps,
+                               atol=ulps * np.finfo(dtype).eps)
 
 
 ELEMENTS = {
@@ -143,7 +145,7 @@ def test_elements(rng, dtype, name, shape):
     z, y = rng.normal(size=shape).astype(dtype), make(rng, *shape).astype(dtype)
     losses, delta = np.full_like(z, np.nan), np.full_like(z, np.nan)
     given = (z, y, y) if name == "bernoulli" else (z, y, *parameters)
-    getattr(likelihoods, name)(*given, losses, delta)
+    getattr(loss_kernels, name)(*given, losses, delta)
     loss, slope = getattr(naive, name)(z.astype(float), y.astype(float), *parameters)
     close(losses, loss, dtype, 40)    # the twins take large numbers from each other
     close(delta, slope, dtype, 40)
@@ -154,7 +156,7 @@ def test_elements(rng, dtype, name, shape):
 def test_elements_show_nan(dtype, name):
     z, y, losses, delta = (np.full(20, value, dtype) for value in (np.nan, 1, 0, 0))
     given = (z, y, y) if name == "bernoulli" else (z, y, *ELEMENTS[name][1])
-    getattr(likelihoods, name)(*given, losses, delta)
+    getattr(loss_kernels, name)(*given, losses, delta)
     assert np.isnan(losses).all() and np.isnan(delta).all()
 
 
@@ -164,7 +166,7 @@ def test_bernoulli_is_accurate_to_the_last_bits(dtype):
     z = np.concatenate([np.linspace(-40, 40, 801), [-1e4, 1e4, -1e-6, 1e-6]]).astype(dtype)
     for label in (0, 1):
         y, losses, delta = np.full_like(z, label), np.empty_like(z), np.empty_like(z)
-        likelihoods.bernoulli(z, y, y, losses, delta)
+        loss_kernels.bernoulli(z, y, y, losses, delta)
         sign = -1.0 if label else 1.0
         x = sign * z.astype(float)
         few_ulps = {"rtol": 6 * np.finfo(dtype).eps, "atol": np.finfo(dtype).tiny}
@@ -174,12 +176,12 @@ def test_bernoulli_is_accurate_to_the_last_bits(dtype):
 
 @DTYPES
 @pytest.mark.parametrize("K", [1, 4])
-def test_weigh(rng, dtype, K):
+def test_weighted_sums(rng, dtype, K):
     losses, slopes, errors = (rng.random((N, K)).astype(dtype) for _ in range(3))
     w = (rng.random(N) * (np.arange(N) % 4 > 0)).astype(dtype)
     losses[0] = slopes[0] = errors[0] = np.nan    # of weight 0
     delta = slopes.copy()
-    loss, error, weight = likelihoods.weigh(losses, errors, w, K, delta)
+    loss, error, weight = loss_kernels.weighted_sums(losses, errors, w, K, delta)
     mean, expected = naive.weighted(losses.astype(float), slopes.astype(float), w.astype(float))
     rows = np.flatnonzero(w)
     assert weight == pytest.approx(w.sum(dtype=float), rel=1e-6)
@@ -187,18 +189,18 @@ def test_weigh(rng, dtype, K):
     assert error / weight == pytest.approx(np.average(errors[rows].mean(axis=1), weights=w[rows]), rel=1e-6)
     close(delta, expected, dtype)
     delta = slopes.copy()
-    assert likelihoods.weigh(losses, errors, 0 * w, K, delta) == (0, 0, 0) and not delta.any()
+    assert loss_kernels.weighted_sums(losses, errors, 0 * w, K, delta) == (0, 0, 0) and not delta.any()
 
 
-# ---- losses, deltas and metrics against the distributions -----------------------------------------------------------
+# ---- losses, deltas and metrics against the distributions --------------------------------------------------
 
 @DTYPES
 @pytest.mark.parametrize("name, twin", [
-    ("Gaussian", naive.squared_error), ("Gaussian, 3 units", naive.squared_error), ("Laplace", naive.absolute_error),
-    ("Laplace, 3 units", naive.absolute_error), ("Huber", lambda z, y: naive.huber(z, y, 1)),
-    ("Huber, 3 units", lambda z, y: naive.huber(z, y, 0.3)), ("Poisson", naive.poisson),
-    ("Poisson, 3 units", naive.poisson), ("Bernoulli", naive.bernoulli), ("Bernoulli, soft", naive.bernoulli),
-    ("Bernoulli, 3 units", naive.bernoulli),
+    ("Gaussian", naive.squared_error), ("Gaussian, 3 units", naive.squared_error),
+    ("Laplace", naive.absolute_error), ("Laplace, 3 units", naive.absolute_error),
+    ("Huber", lambda z, y: naive.huber(z, y, 1)), ("Huber, 3 units", lambda z, y: naive.huber(z, y, 0.3)),
+    ("Poisson", naive.poisson), ("Poisson, 3 units", naive.poisson), ("Bernoulli", naive.bernoulli),
+    ("Bernoulli, soft", naive.bernoulli), ("Bernoulli, 3 units", naive.bernoulli),
     ("Bernoulli, weighted", lambda z, y: naive.bernoulli(z, y, np.array([3, 0.5, 1]))),
     ("SquaredError, linear", naive.squared_error), ("SquaredError, sigmoid", naive.sigmoid_squared_error)])
 def test_independent_units(rng, dtype, name, twin):
@@ -215,7 +217,8 @@ def test_categorical_with_temperature_smoothing_and_weights(rng, dtype):
     head, z, y, w = case("Categorical, all", rng, dtype)
     loss, accuracy, delta = run(head, z, y, w)
     smooth = 0.9 * y + 0.1 / 4
-    mean, hits, expected = naive.categorical(z.astype(float) / 0.5, smooth, w.astype(float) * (y @ [1, 2, 3, 4]))
+    mean, hits, expected = naive.categorical(z.astype(float) / 0.5, smooth,
+                                             w.astype(float) * (y @ [1, 2, 3, 4]))
     assert (loss, accuracy) == pytest.approx((mean, hits), rel=2e-6 if dtype == np.float32 else 1e-13)
     close(delta, expected / 0.5, dtype, 20)
 
@@ -259,7 +262,8 @@ def test_ordinal_by_hand():
     # 0     0        0     -ln(1/4) - ln(3/4)         3/4 + 1/4      3/4, 1/4
     # 1     1        0     -ln(3/4) - ln(3/4)         -1/4 + 1/4     -1/4, 1/4
     # 2     1        1     -ln(3/4) - ln(1/4)         -1/4 - 3/4     -1/4, -3/4
-    for y, loss, slope, slopes_b in [(0, np.log(16 / 3), 1, [3 / 4, 1 / 4]), (1, np.log(16 / 9), 0, [-1 / 4, 1 / 4]),
+    for y, loss, slope, slopes_b in [(0, np.log(16 / 3), 1, [3 / 4, 1 / 4]),
+                                     (1, np.log(16 / 9), 0, [-1 / 4, 1 / 4]),
                                      (2, np.log(16 / 3), -1, [-1 / 4, -3 / 4])]:
         got, mae, delta = run(head, z, [y], np.ones(1))
         assert (got, mae) == pytest.approx((loss, abs(y - 1)), rel=1e-14)
@@ -278,15 +282,18 @@ def test_several_heads_are_the_weighted_sum_of_each(rng):
     loss, metrics, delta = run(head, z, y, w)
     own = [built(nn.Categorical(class_weight=[1, 2, 3]), 3), built(nn.Ordinal(4), 1), built(nn.Gaussian(), 1)]
     parts = [run(part, np.ascontiguousarray(z[:, columns]), y[name], w)
-             for part, columns, name in zip(own, (slice(0, 3), slice(3, 4), slice(4, 5)), ("type", "size", "age"))]
+             for part, columns, name in zip(own, (slice(0, 3), slice(3, 4), slice(4, 5)),
+                                            ("type", "size", "age"))]
     assert loss == pytest.approx(sum(weight * part[0] for weight, part in zip((1, 0.5, 2), parts)), rel=1e-14)
     assert metrics.tolist() == pytest.approx([part[1] for part in parts], rel=1e-14)
     assert head.metric == ("type_accuracy", "size_mae", "age_mae")
-    np.testing.assert_allclose(delta, np.hstack([parts[0][2], 0.5 * parts[1][2], 2 * parts[2][2]]), rtol=1e-14)
+    np.testing.assert_allclose(delta, np.hstack([parts[0][2], 0.5 * parts[1][2], 2 * parts[2][2]]),
+                               rtol=1e-14)
     np.testing.assert_allclose(head.gradients["size.b"], 0.5 * own[1].gradients["b"], rtol=1e-14)
     decisions, probabilities = head.decide(z), head.probabilities(z)
     assert list(decisions) == ["type", "size", "age"] and list(probabilities) == ["type", "size"]
-    assert np.array_equal(decisions["type"], z[:, :3].argmax(axis=1)) and np.array_equal(decisions["age"], z[:, 4])
+    assert np.array_equal(decisions["type"], z[:, :3].argmax(axis=1))
+    assert np.array_equal(decisions["age"], z[:, 4])
 
 
 def test_the_metric_is_of_the_decisions(rng):
@@ -302,7 +309,7 @@ def test_the_metric_is_of_the_decisions(rng):
         assert head.metric == "accuracy" and run(head, z, y, w)[1] == pytest.approx(expected, rel=1e-12)
 
 
-# ---- gradients ------------------------------------------------------------------------------------------------------
+# ---- gradients ---------------------------------------------------------------------------------------------
 
 def differences(loss, array, h=1e-3):
     """Return d loss()/d array by differences of fourth order."""
@@ -338,7 +345,8 @@ def test_gradients(rng, name, weighted):
 def test_gradients_at_extreme_logits(rng, name, size):
     """Where a loss is linear, or square, so that wide differences are exact."""
     head, z, y, w = case(name, rng)
-    z[:] = size * np.sign(z) * (1 + np.arange(z.size).reshape(z.shape) / 50)    # no two as large as each other
+    # no two as large as each other
+    z[:] = size * np.sign(z) * (1 + np.arange(z.size).reshape(z.shape) / 50)
     _, _, delta = run(head, z, y, w)
     expected = differences(lambda: run(head, z, y, w)[0], z, h=size / 3000)
     np.testing.assert_allclose(delta, expected, rtol=1e-6, atol=1e-8)
@@ -358,10 +366,11 @@ def test_gradients_through_a_network(rng, hidden):
     gradients = model.gradients(X, y, w, step=1)
     assert list(gradients) == list(model.parameters()) and "head.size.b" in gradients
     for name, array in model.parameters().items():
-        np.testing.assert_allclose(gradients[name], differences(mean_loss, array), rtol=1e-6, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(gradients[name], differences(mean_loss, array), rtol=1e-6, atol=1e-9,
+                                   err_msg=name)
 
 
-# ---- extremes -------------------------------------------------------------------------------------------------------
+# ---- extremes ----------------------------------------------------------------------------------------------
 
 @EACH
 @DTYPES
@@ -406,7 +415,7 @@ def test_the_rate_is_held_where_it_would_overflow():
     np.testing.assert_allclose(delta[:, 0], np.exp([79, 80, 80]) / 3, rtol=1e-13)    # it still pushes back
 
 
-# ---- invariances ----------------------------------------------------------------------------------------------------
+# ---- invariances -------------------------------------------------------------------------------------------
 
 def taken(y, rows):
     return {name: part[rows] for name, part in y.items()} if isinstance(y, dict) else y[rows]
@@ -450,12 +459,14 @@ def test_a_shift_of_all_logits_changes_no_softmax(rng):
 
 
 @DTYPES
-@pytest.mark.parametrize("head", [nn.Categorical(), nn.Categorical(2, 0.1, {1: 3}), squared_error("softmax")], ids=repr)
+@pytest.mark.parametrize("head", [nn.Categorical(), nn.Categorical(2, 0.1, {1: 3}), squared_error("softmax")],
+                         ids=repr)
 def test_class_numbers_and_one_hot_rows_are_the_same_bits(rng, dtype, head):
     _, z, y, w = case("Categorical", rng, dtype)
     head = built(head, 4)
     first = run(head, z, y, w)
-    for rows in (naive.one_hot(y, 4), naive.one_hot(y, 4).astype(bool), naive.one_hot(y, 4).astype(np.uint8).tolist()):
+    for rows in (naive.one_hot(y, 4), naive.one_hot(y, 4).astype(bool),
+                 naive.one_hot(y, 4).astype(np.uint8).tolist()):
         found = run(head, z, rows, w)
         assert found[:2] == first[:2] and np.array_equal(found[2], first[2])
 
@@ -464,7 +475,8 @@ def test_temperature_and_base(rng):
     _, z, _, _ = case("Categorical", rng)
     for temperature in (0.5, 1, 2):
         head = built(nn.Categorical(temperature), 4)
-        np.testing.assert_allclose(head.probabilities(z), special.softmax(z / temperature, axis=1), rtol=1e-13)
+        np.testing.assert_allclose(head.probabilities(z), special.softmax(z / temperature, axis=1),
+                                   rtol=1e-13)
         assert np.array_equal(head.decide(z), z.argmax(axis=1))
     head = built(nn.Categorical(base=2), 4)
     np.testing.assert_allclose(head.probabilities(z), 2**z / (2**z).sum(axis=1, keepdims=True), rtol=1e-13)
@@ -475,7 +487,8 @@ def test_temperature_and_base(rng):
 def test_class_weights_repeat_rows(rng):
     _, z, y, _ = case("Categorical", rng)
     rows = np.repeat(np.arange(N), np.array([1, 2, 3, 1])[y])
-    for weights in ([1, 2, 3, 1], (1, 2, 3, 1), np.array([1, 2, 3, 1]), {1: 2, 2: 3}, {np.int64(1): 2.0, 2: 3}):
+    for weights in ([1, 2, 3, 1], (1, 2, 3, 1), np.array([1, 2, 3, 1]), {1: 2, 2: 3},
+                    {np.int64(1): 2.0, 2: 3}):
         weighted = run(built(nn.Categorical(class_weight=weights), 4), z, y, np.ones(N))
         plain = run(built(nn.Categorical(), 4), z[rows], y[rows], np.ones(len(rows)))
         assert weighted[:2] == pytest.approx(plain[:2], rel=1e-13)
@@ -528,22 +541,24 @@ print(json.dumps(found))
 
 @pytest.mark.compiled
 def test_the_same_bits_at_any_number_of_threads(run_python, request):
-    one, two, four = run_python(SAME_BITS.replace("TESTS", repr(str(request.path.parent))), NUMBA_NUM_THREADS="4")
+    one, two, four = run_python(SAME_BITS.replace("TESTS", repr(str(request.path.parent))),
+                                NUMBA_NUM_THREADS="4")
     assert one == two == four
     assert len(set(one)) >= 2 * len(CASES) - 2    # Gaussian and linear with squared error may agree
 
 
-# ---- properties -----------------------------------------------------------------------------------------------------
+# ---- properties --------------------------------------------------------------------------------------------
 
 def logits(units, dtype=np.float64):
     width = 64 if dtype == np.float64 else 32
-    return arrays(dtype, st.tuples(st.integers(1, 5), st.just(units)), elements=st.floats(-1e4, 1e4, width=width))
+    return arrays(dtype, st.tuples(st.integers(1, 5), st.just(units)),
+                  elements=st.floats(-1e4, 1e4, width=width))
 
 
 @quick
 @given(st.data(), st.sampled_from(list(CASES)), st.sampled_from([np.float32, np.float64]))
 def test_shapes_and_values(data, name, dtype):
-    """Of any logits: the loss is finite and, but for Poisson's, not negative; everything has its shape and dtype."""
+    """Of any logits: a finite loss, non-negative but for Poisson's; everything has its shape and dtype."""
     make, units, targets = CASES[name]
     head, z = built(make(), units, dtype), data.draw(logits(units, dtype))
     n = len(z)
@@ -587,7 +602,7 @@ def test_the_threshold_is_of_the_probability(threshold, z):
         assert head.decide(np.full((1, 1), z)) == [p > threshold]
 
 
-# ---- the distribution decides ---------------------------------------------------------------------------------------
+# ---- the distribution decides ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("head, decision", [
     (nn.Gaussian(), np.mean), (nn.Laplace(), np.median), (nn.Poisson(), np.mean),
@@ -619,7 +634,7 @@ def test_likelihoods_are_those_of_scipy(rng):
     np.testing.assert_allclose(losses, -np.array(counts), rtol=1e-12)
 
 
-# ---- PyTorch --------------------------------------------------------------------------------------------------------
+# ---- PyTorch -----------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def torch():
@@ -647,7 +662,8 @@ def torch_loss(name, F, tensor, z, y, w):
     elif name == "Categorical, soft":
         losses = F.cross_entropy(z, tensor(y), reduction="none")
     elif kind == "Categorical":
-        losses = F.cross_entropy(z, tensor(y).long(), reduction="none", label_smoothing=0.2 if "smooth" in name else 0)
+        losses = F.cross_entropy(z, tensor(y).long(), reduction="none",
+                                 label_smoothing=0.2 if "smooth" in name else 0)
     elif name == "Ordinal":    # the loss function of its authors, in their formulation
         t = z + tensor(np.log([3, 1, 1 / 3]))
         levels = tensor(y[:, None] > np.arange(3))
@@ -673,7 +689,7 @@ def test_losses_and_deltas_are_those_of_pytorch(rng, torch, name, dtype):
     np.testing.assert_allclose(delta, leaf.grad.numpy(), rtol=1e-6, atol=1e-7)
 
 
-# ---- through the graph ----------------------------------------------------------------------------------------------
+# ---- through the graph -------------------------------------------------------------------------------------
 
 def network(head, units, *hidden):
     return nn.Sequential([*hidden, nn.Dense(units)], head=head, dtype="float64")
@@ -693,7 +709,8 @@ def test_every_head_trains_predicts_and_is_saved(rng, tmp_path, name):
     assert history["loss"][-1] < history["loss"][0]
     metrics = [model.head.metric] if isinstance(model.head.metric, str) else list(model.head.metric)
     assert list(model.evaluate(X, y)) == ["loss", *metrics]
-    assert list(history) == ["loss", *metrics, "val_loss", *[f"val_{metric}" for metric in metrics], "seconds"]
+    assert list(history) == ["loss", *metrics, "val_loss", *[f"val_{metric}" for metric in metrics],
+                             "seconds"]
     json.dumps(history)
     model.save(tmp_path / "model")
     with warnings.catch_warnings():
@@ -706,8 +723,8 @@ def test_every_head_trains_predicts_and_is_saved(rng, tmp_path, name):
 def test_ordinal_takes_its_classes_from_the_first_targets(rng):
     X, y = rng.normal(size=(N, 3)), ranks(rng, N, 1)
     model = network(nn.Ordinal(), 1)
-    check_refused(ValueError, r"got no number of classes, expected Ordinal\(classes=K\), or a first fit", model.build,
-                  3)
+    check_refused(ValueError, r"got no number of classes, expected Ordinal\(classes=K\), or a first fit",
+                  model.build, 3)
     with pytest.raises(ValueError, match="X: got"):
         fit(model, X[:, 0], 2 * y)    # a refused call leaves no trace
     fit(model, X, y)
@@ -737,11 +754,13 @@ def test_targets_are_taken_by_rows(rng):
         assert np.array_equal(np.ravel(part.by_name[name]), expected)
 
 
-@pytest.mark.parametrize("convert", [np.ndarray.tolist, lambda y: y.astype(np.uint8), lambda y: y.astype(np.float16),
+@pytest.mark.parametrize("convert",
+                         [np.ndarray.tolist, lambda y: y.astype(np.uint8), lambda y: y.astype(np.float16),
                                      lambda y: y.astype(np.float32), lambda y: y.astype(">i4"),
                                      lambda y: y.astype(bool)],
                          ids=["list", "uint8", "float16", "float32", "other byte order", "bool"])
-@pytest.mark.parametrize("name", ["Gaussian", "Poisson", "Bernoulli", "Bernoulli, 3 units", "Categorical", "Ordinal"])
+@pytest.mark.parametrize("name",
+                         ["Gaussian", "Poisson", "Bernoulli", "Bernoulli, 3 units", "Categorical", "Ordinal"])
 def test_targets_of_any_kind(rng, name, convert):
     head, z, y, w = case(name, rng)
     y = np.asarray(y > 0, int)
@@ -753,7 +772,8 @@ def test_reprs():
     for head, text in [(nn.Gaussian(), "Gaussian()"), (nn.Huber(2), "Huber(delta=2.0)"),
                        (nn.Categorical(), "Categorical()"),
                        (nn.Categorical(base=np.e), "Categorical()"), (nn.Ordinal(5), "Ordinal(classes=5)"),
-                       (nn.Categorical(2, class_weight={1: 3}), "Categorical(temperature=2.0, class_weight={1: 3.0})"),
+                       (nn.Categorical(2, class_weight={1: 3}),
+                        "Categorical(temperature=2.0, class_weight={1: 3.0})"),
                        (nn.Bernoulli(0.3, [1, 2]), "Bernoulli(threshold=0.3, pos_weight=[1.0, 2.0])"),
                        (squared_error("softmax"), "SquaredError(activation='softmax')"),
                        (nn.Heads({"units": nn.Gaussian()}, b=nn.Poisson(), weights={"b": 2}),
@@ -761,14 +781,15 @@ def test_reprs():
         assert repr(head) == text
 
 
-# ---- mistakes, explained --------------------------------------------------------------------------------------------
+# ---- mistakes, explained -----------------------------------------------------------------------------------
 
 def check_refused(exception, message, call, *args, **kwargs):
     """One line that says what was got, what is expected, and what to do."""
     with pytest.raises(exception, match=message) as caught:
         call(*args, **kwargs)
     text = str(caught.value)
-    assert type(caught.value) is exception and "\n" not in text and "got " in text and "expected " in text, text
+    assert type(caught.value) is exception and "\n" not in text, text
+    assert "got " in text and "expected " in text, text
 
 
 COLUMN = np.zeros((N, 1))
@@ -784,29 +805,36 @@ MISTAKES = {
     "missing labels": (nn.Categorical(), 3, np.where(np.arange(N) > 3, 1, np.nan),
                        "got NaN or infinity, expected class numbers 0 .. 2; fill in or drop"),
     "negative labels": (nn.Categorical(), 3, np.arange(N) % 3 - 1, r"labels -1 .. 1.*np.unique"),
-    "not whole": (nn.Categorical(), 3, np.arange(N) % 3 + 0.5, r"got 0.5, expected class numbers.*Gaussian\(\)"),
+    "not whole": (nn.Categorical(), 3, np.arange(N) % 3 + 0.5,
+                  r"got 0.5, expected class numbers.*Gaussian\(\)"),
     "multi-hot": (nn.Categorical(), 3, np.ones((N, 3)), r"a row of 0 and 1 with 3 ones.*Bernoulli\(\)"),
     "empty rows": (nn.Categorical(), 3, np.zeros((N, 3)), r"a row of 0 and 1 with 0 ones.*Bernoulli\(\)"),
     "no probabilities": (nn.Categorical(), 3, np.full((N, 3), 0.5), "rows that are no probabilities"),
     "a column of labels": (nn.Categorical(), 3, COLUMN, r"shape \(11, 1\).*y\[:, 0\]"),
-    "wide rows": (nn.Categorical(), 3, np.eye(4)[np.arange(N) % 4], r"shape \(11, 4\).*a unit for each class"),
+    "wide rows": (nn.Categorical(), 3, np.eye(4)[np.arange(N) % 4],
+                  r"shape \(11, 4\).*a unit for each class"),
     "integer labels": (nn.Bernoulli(), 1, np.arange(N) % 5,
                        r"labels 0 .. 4, expected 0 and 1.*5 classes use Categorical\(\)"),
-    "labels -1 and 1": (nn.Bernoulli(), 1, np.arange(N) % 2 * 2 - 1, "labels -1 and 1, expected 0 and 1; give y > 0"),
-    "labels 1 and 2": (nn.Bernoulli(), 1, np.arange(N) % 2 + 1, "labels 1 and 2, expected 0 and 1; give y - 1"),
+    "labels -1 and 1": (nn.Bernoulli(), 1, np.arange(N) % 2 * 2 - 1,
+                        "labels -1 and 1, expected 0 and 1; give y > 0"),
+    "labels 1 and 2": (nn.Bernoulli(), 1, np.arange(N) % 2 + 1,
+                       "labels 1 and 2, expected 0 and 1; give y - 1"),
     "no probability": (nn.Bernoulli(), 1, np.linspace(0, 1.5, N), r"got 1.05, expected 0 and 1"),
     "missing answers": (nn.Bernoulli(), 1, np.where(np.arange(N) > 3, 1, np.nan), "got NaN"),
     "a choice": (nn.Bernoulli(), 3, np.arange(N) % 3,
                  r"shape \(11,\), expected \(11, 3\).*3 classes use Categorical\(\)"),
-    "a column of answers": (nn.Bernoulli(), 1, COLUMN, r"shape \(11, 1\), expected \(11,\).*11 by 11; give y\[:, 0\]"),
+    "a column of answers": (nn.Bernoulli(), 1, COLUMN,
+                            r"shape \(11, 1\), expected \(11,\).*11 by 11; give y\[:, 0\]"),
     "a column": (nn.Gaussian(), 1, COLUMN, r"shape \(11, 1\), expected \(11,\).*11 by 11; give y\[:, 0\]"),
-    "a row too wide": (nn.Gaussian(), 1, np.zeros((N, 2)), r"shape \(11, 2\), expected \(11,\) for the single unit"),
+    "a row too wide": (nn.Gaussian(), 1, np.zeros((N, 2)),
+                       r"shape \(11, 2\), expected \(11,\) for the single unit"),
     "a number for several": (nn.Laplace(), 2, np.zeros(N),
                              r"shape \(11,\), expected \(11, 2\), a number for each of 2 units"),
     "three axes": (nn.Huber(), 2, np.zeros((N, 2, 1)), r"shape \(11, 2, 1\), expected \(11, 2\)"),
     "missing numbers": (nn.Gaussian(), 1, np.append(np.zeros(N - 1), np.nan),
                         "got NaN or infinity, expected finite numbers"),
-    "negative counts": (nn.Poisson(), 1, np.arange(N) - 3, r"got -3, expected counts, from 0 on.*Gaussian\(\)"),
+    "negative counts": (nn.Poisson(), 1, np.arange(N) - 3,
+                        r"got -3, expected non-negative counts.*Gaussian\(\)"),
     "ranks from 1": (nn.Ordinal(3), 1, 1 + np.arange(N) % 3,
                      r"labels 1 .. 3.*y - 1; for 4 classes give Ordinal\(classes=4\)"),
     "one-hot ranks": (nn.Ordinal(3), 1, np.eye(3)[np.arange(N) % 3],
@@ -840,7 +868,7 @@ def test_targets_of_the_wrong_kind():
     (np.eye(3), "expected class numbers"),
     ([0.5, 1], "got 0.5, expected class numbers"), ([0, -1, 2], "labels -1 .. 2")])
 def test_targets_from_which_no_classes_can_be_taken(y, message):
-    check_refused(ValueError, message, nn.Ordinal().prepare, y)
+    check_refused(ValueError, message, nn.Ordinal().infer_from_targets, y)
 
 
 @pytest.mark.parametrize("head, shape, message", [
@@ -852,8 +880,9 @@ def test_targets_from_which_no_classes_can_be_taken(y, message):
     (nn.Bernoulli(pos_weight=[1, 2]), (3,), "got 2 weights, expected 3"),
     (nn.Categorical(class_weight=[1, 2]), (3,), "got 2 weights, expected 3"),
     (nn.Categorical(class_weight={3: 1}), (3,), "got class 3, expected classes 0 .. 2"),
-    (nn.Categorical(class_weight={0: 0, 1: 0}), (2,), "got zeros alone"),
-    (many_heads(), (6,), r"got 6 units in the last layer, expected 3 \(type\) \+ 1 \(size\) \+ 1 \(age\) = 5"),
+    (nn.Categorical(class_weight={0: 0, 1: 0}), (2,), "got only zeros"),
+    (many_heads(), (6,),
+     r"got 6 units in the last layer, expected 3 \(type\) \+ 1 \(size\) \+ 1 \(age\) = 5"),
     (nn.Heads(a=nn.Gaussian()), (1,), r"got no units, expected Heads\(..., units="),
 ], ids=str)
 def test_last_layers_that_are_refused(head, shape, message):
@@ -870,13 +899,16 @@ class Softmax:
 @pytest.mark.parametrize("layer", [nn.Sigmoid(), Softmax()], ids=["Sigmoid", "Softmax"])
 def test_an_output_activation_before_a_head_that_applies_its_own(head, layer):
     name = type(layer).__name__
-    message = f"got a {name} layer before it, expected logits, .* applies the .* itself; remove the {name} layer"
+    message = (f"got a {name} layer before it, expected logits, .* applies the .* itself; "
+               f"remove the {name} layer")
     check_refused(ValueError, message, head.check_last_layer, layer)
 
 
-@pytest.mark.parametrize("head", [nn.Gaussian(), nn.Laplace(), nn.Huber(), nn.SquaredError("linear")], ids=repr)
+@pytest.mark.parametrize("head", [nn.Gaussian(), nn.Laplace(), nn.Huber(), nn.SquaredError("linear")],
+                         ids=repr)
 def test_an_output_activation_before_a_linear_head_saturates(head):
-    with pytest.warns(UserWarning, match=r"Sigmoid layer before it .* saturates.*use Bernoulli\(\) or Categorical\(\)"):
+    with pytest.warns(UserWarning,
+                      match=r"Sigmoid layer before it .* saturates.*use Bernoulli\(\) or Categorical\(\)"):
         head.check_last_layer(nn.Sigmoid())
     head.check_last_layer(nn.Tanh())    # no objection
 
@@ -891,7 +923,8 @@ def test_a_network_with_an_output_activation_too_many():
 
 @pytest.mark.parametrize("activation, own", [("sigmoid", r"Bernoulli\(\)"), ("softmax", r"Categorical\(\)")])
 def test_squared_error_warns_that_it_saturates(activation, own):
-    with pytest.warns(UserWarning, match=f"the {activation} saturates.*{own} has the loss that belongs to it"):
+    with pytest.warns(UserWarning,
+                      match=f"the {activation} saturates.*{own} has the loss that belongs to it"):
         nn.SquaredError(activation)
 
 
@@ -899,27 +932,35 @@ def test_argmax_of_the_probabilities_of_a_single_unit_is_right(rng):
     """They have a column for each of the two classes."""
     head, z, _, _ = case("Bernoulli", rng)
     p = head.probabilities(z)
-    assert p.shape == (N, 2) and np.array_equal(p.argmax(axis=1), head.decide(z)) and len(set(head.decide(z))) == 2
+    decisions = head.decide(z)
+    assert p.shape == (N, 2) and np.array_equal(p.argmax(axis=1), decisions) and len(set(decisions)) == 2
 
 
 @pytest.mark.parametrize("head", [nn.Gaussian(), nn.Poisson(), nn.SquaredError("linear"),
                                   nn.Heads(a=nn.Laplace(), units={"a": 1})],
                          ids=repr)
 def test_no_probabilities_where_there_are_no_classes(head):
-    check_refused(TypeError, "expected one that predicts classes; use predict", built(head, 1).probabilities, COLUMN)
+    check_refused(TypeError, "expected one that predicts classes; use predict", built(head, 1).probabilities,
+                  COLUMN)
 
 
 @pytest.mark.parametrize("exception, make", [
-    *[(ValueError, lambda v=v: nn.Huber(v)) for v in (0, -1, np.nan, np.inf)], (TypeError, lambda: nn.Huber("1")),
-    *[(ValueError, lambda v=v: nn.Bernoulli(v)) for v in (0, 1, -0.1, 1.1)], (TypeError, lambda: nn.Bernoulli(None)),
+    *[(ValueError, lambda v=v: nn.Huber(v)) for v in (0, -1, np.nan, np.inf)],
+    (TypeError, lambda: nn.Huber("1")),
+    *[(ValueError, lambda v=v: nn.Bernoulli(v)) for v in (0, 1, -0.1, 1.1)],
+    (TypeError, lambda: nn.Bernoulli(None)),
     *[(ValueError, lambda v=v: nn.Bernoulli(pos_weight=v)) for v in (0, -1, [1, -1], [1, np.nan])],
-    (TypeError, lambda: nn.Bernoulli(pos_weight="2")), (TypeError, lambda: nn.Bernoulli(pos_weight=[[1], [2]])),
-    *[(ValueError, lambda v=v: nn.Categorical(v)) for v in (0, -1, np.inf)], (TypeError, lambda: nn.Categorical("hot")),
+    (TypeError, lambda: nn.Bernoulli(pos_weight="2")),
+    (TypeError, lambda: nn.Bernoulli(pos_weight=[[1], [2]])),
+    *[(ValueError, lambda v=v: nn.Categorical(v)) for v in (0, -1, np.inf)],
+    (TypeError, lambda: nn.Categorical("hot")),
     *[(ValueError, lambda v=v: nn.Categorical(label_smoothing=v)) for v in (-0.1, 1)],
     *[(ValueError, lambda v=v: nn.Categorical(base=v)) for v in (1, 0.5, -2)],
     (ValueError, lambda: nn.Categorical(2, base=3)),
-    *[(ValueError, lambda v=v: nn.Categorical(class_weight=v)) for v in ([1, -1], {0: -1}, {-1: 1}, {0: np.nan})],
-    *[(TypeError, lambda v=v: nn.Categorical(class_weight=v)) for v in (2, "balanced", {0: "1"}, {0.5: 1}, {None: 1})],
+    *[(ValueError, lambda v=v: nn.Categorical(class_weight=v))
+      for v in ([1, -1], {0: -1}, {-1: 1}, {0: np.nan})],
+    *[(TypeError, lambda v=v: nn.Categorical(class_weight=v))
+      for v in (2, "balanced", {0: "1"}, {0.5: 1}, {None: 1})],
     *[(ValueError, lambda v=v: nn.Ordinal(v)) for v in (1, 0, -3)],
     *[(TypeError, lambda v=v: nn.Ordinal(v)) for v in (3.0, True)],
     (ValueError, lambda: nn.SquaredError("tanh")), (ValueError, lambda: nn.SquaredError(None)),
@@ -942,8 +983,9 @@ def test_settings_that_are_refused(exception, make):
 @pytest.mark.parametrize("exception, y, message", [
     (TypeError, np.zeros(N), "y: got ndarray, expected a dict of 'type', 'size', 'age'"),
     (ValueError, {"type": np.zeros(N)}, "y: got 'type', expected 'type', 'size', 'age'"),
-    (ValueError, {"type": np.zeros(N), "size": np.zeros(N), "age": np.zeros(N), "make": 1}, "'make', expected")])
+    (ValueError, {"type": np.zeros(N), "size": np.zeros(N), "age": np.zeros(N), "make": 1},
+     "'make', expected")])
 def test_targets_of_several_heads_that_are_refused(exception, y, message):
     head = built(many_heads(), 5)
     check_refused(exception, message, head.targets, y, N, 5, np.dtype(np.float64))
-    check_refused(exception, message, head.prepare, y)
+    check_refused(exception, message, head.infer_from_targets, y)
