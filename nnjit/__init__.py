@@ -1,5 +1,5 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
-from . import book, datasets, losses, schedules
+from . import book, datasets, heads, losses, schedules
 from ._jit import get_threads, set_threads
 from .arrays import DataError
 from .heads import (

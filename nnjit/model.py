@@ -101,7 +101,7 @@ class Sequential:
         step = None if step is None else check_count("step", step, least=0)
         with kernel_threads:
             (x, y, w), = data.batches(len(data))
-            self.loss_and_gradient(x, y, w, self.tapes()[len(data)], step)
+            self.loss_and_gradient(x, y, w, data.total_weight, self.tapes()[len(data)], step)
         return {f"{key}.{name}": array.copy() for key, part in self._parts() for name, array in part.gradients.items()
                 if array.size}
 
@@ -126,13 +126,13 @@ class Sequential:
             dx = delta if layer.elementwise else tape.deltas[i]
             delta = layer.backward(tape.arrays[i], tape.arrays[i + 1], delta, dx, step)
 
-    def loss_and_delta(self, x, y, w, tape, step=None):
-        """Go down: return the head's sums (w l, w metric, w), and leave dL/dz in ``tape.delta``."""
-        return self.head.loss_and_delta(self.forward(x, tape, step), y, w, tape.delta)
+    def loss(self, x, y, w, tape, step=None):
+        """Return the head's sums (w l, w metric, w) of the checked rows ``x``; no gradient is computed."""
+        return self.head.loss(self.forward(x, tape, step), y, w, tape.delta)
 
-    def loss_and_gradient(self, x, y, w, tape, step=None):
-        """Go down and back: return the head's sums, and leave the gradient in ``gradient_vector``."""
-        sums = self.loss_and_delta(x, y, w, tape, step)
+    def loss_and_gradient(self, x, y, w, total, tape, step=None):
+        """Return the head's sums, and leave the gradient of L = sum w l / total in ``gradient_vector``."""
+        sums = self.head.loss_and_delta(self.forward(x, tape, step), y, w, total, tape.delta)
         self.backward(tape.delta, tape, step)
         return sums
 
@@ -154,7 +154,8 @@ class Sequential:
         validation_data : tuple, optional
             ``(X, y)`` or ``(X, y, sample_weight)``, evaluated without dropout.
         sample_weight : array_like, (N,), optional
-            The loss of a batch is sum w l / sum w.
+            Non-negative. The loss of a batch of n rows is sum w l / (n times the mean weight of all training
+            rows), so that weights have the same force in batches of any size.
         shuffle : bool
             A new order in every epoch, which follows from ``seed``.
         seed : int
@@ -202,7 +203,7 @@ class Sequential:
                             callbacks, verbose)
 
     def evaluate(self, X, y, sample_weight=None, sparse="auto"):
-        """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
+        """Return ``{"loss": ..., "accuracy": ...}``, weighted means sum w l / sum w, without dropout."""
         self._check_built()
         data = self._examples(X, y, sample_weight, sparse, back=False, once=True)
         return training.evaluate(self, data.batches(training.block_rows(self)), self.tapes())
@@ -306,7 +307,8 @@ class Sequential:
     def _examples(self, X, y, sample_weight=None, sparse="auto", back=True, once=False):
         x = self._rows(X, sparse, back, once)
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
-        return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
+        w = check_weights(sample_weight, len(x), self.dtype)
+        return training.Examples(x, y, w, self.head.total_weight(y, w))
 
     def _validation(self, data, sparse):
         if data is None:

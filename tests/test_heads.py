@@ -116,11 +116,17 @@ def case(name, rng, dtype=np.float64, N=N):
 
 
 def run(head, z, y, w):
-    """Return (L, metric, dL/dz), and check that the sum of weights is that of its rows."""
+    """Return (L, metric, dL/dz) of a batch by itself, and check that an evaluation has the same sums."""
     given, delta = z.copy(), np.full_like(z, np.nan)
-    loss, metric, weight = head.loss_and_delta(z, head.targets(y, *z.shape, z.dtype), w, delta)
-    assert np.array_equal(z, given, equal_nan=True)
-    return loss / weight, metric / weight, delta
+    rows = head.targets(y, *z.shape, z.dtype)
+    total = head.total_weight(rows, w)
+    sums = head.loss_and_delta(z, rows, w, total, delta)
+    assert np.array_equal(z, given, equal_nan=True) and np.array_equal(sums[2], total)
+    gradients = {name: array.copy() for name, array in head.gradients.items()}
+    assert np.array_equal(sums, head.loss(z, rows, w, np.empty_like(z)))
+    assert all(np.array_equal(array, gradients[name]) for name, array in head.gradients.items())
+    loss, *metrics = head.means(*sums).values()
+    return loss, metrics[0] if isinstance(head.metric, str) else np.array(metrics), delta
 
 
 # ---- kernels -----------------------------------------------------------------------------------------------
@@ -181,7 +187,7 @@ def test_weighted_sums(rng, dtype, K):
     w = (rng.random(N) * (np.arange(N) % 4 > 0)).astype(dtype)
     losses[0] = slopes[0] = errors[0] = np.nan    # of weight 0
     delta = slopes.copy()
-    loss, error, weight = loss_kernels.weighted_sums(losses, errors, w, K, delta)
+    loss, error, weight = loss_kernels.weighted_sums(losses, errors, w, K, w.sum(dtype=float), delta)
     mean, expected = naive.weighted(losses.astype(float), slopes.astype(float), w.astype(float))
     rows = np.flatnonzero(w)
     assert weight == pytest.approx(w.sum(dtype=float), rel=1e-6)
@@ -189,7 +195,7 @@ def test_weighted_sums(rng, dtype, K):
     assert error / weight == pytest.approx(np.average(errors[rows].mean(axis=1), weights=w[rows]), rel=1e-6)
     close(delta, expected, dtype)
     delta = slopes.copy()
-    assert loss_kernels.weighted_sums(losses, errors, 0 * w, K, delta) == (0, 0, 0) and not delta.any()
+    assert loss_kernels.weighted_sums(losses, errors, 0 * w, K, 1.0, delta) == (0, 0, 0) and not delta.any()
 
 
 # ---- losses, deltas and metrics against the distributions --------------------------------------------------
@@ -360,8 +366,7 @@ def test_gradients_through_a_network(rng, hidden):
     tape = model.tapes()[N]
 
     def mean_loss():
-        loss, _, weight = model.loss_and_delta(x, targets, weights, tape, step=1)
-        return loss / weight
+        return model.head.means(*model.loss(x, targets, weights, tape, step=1))["loss"]
 
     gradients = model.gradients(X, y, w, step=1)
     assert list(gradients) == list(model.parameters()) and "head.size.b" in gradients
@@ -442,8 +447,9 @@ def test_weights_remove_and_repeat_rows(rng, name):
 def test_a_batch_of_no_weight_is_nothing(rng, name):
     head, z, y, w = case(name, rng)
     delta = np.full_like(z, np.nan)
-    loss, metric, weight = head.loss_and_delta(z, head.targets(y, *z.shape, z.dtype), 0 * w, delta)
-    assert loss == weight == 0 and not np.any(metric) and not delta.any()
+    rows = head.targets(y, *z.shape, z.dtype)
+    sums = head.loss_and_delta(z, rows, 0 * w, head.total_weight(rows, w), delta)
+    assert not np.any(sums) and not delta.any()
     assert not any(gradient.any() for gradient in head.gradients.values())
 
 

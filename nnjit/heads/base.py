@@ -9,17 +9,60 @@ from ..kernels import losses as loss_kernels
 
 
 class Head:
-    """What the heads have in common: a flat output and no parameters, unless a head says otherwise.
+    """What every head has. A head of your own derives from it.
 
-    The graph calls ``infer_from_targets``, ``check_last_layer``, ``build`` and ``initialise`` before anything
-    is computed, then ``targets``, ``loss_and_delta``, ``decide`` and ``probabilities``. ``config`` names the
-    attributes that a saved head is made from again, ``shapes`` its own parameters, which the graph lays out,
-    and ``metric`` what is counted beside the loss.
+    Sizes: N rows, K units of the last layer. z (N, K) are the logits, the last layer's output.
+
+    A head must have
+
+    ``metric``
+        The name of what is counted beside the loss, such as ``"accuracy"``.
+    ``targets(y, N, units, dtype)``
+        Return the user's targets ``y`` of N rows, checked and cast: an array with a row for each, or another
+        object of which rows can be taken by a slice or an array of row numbers. TypeError or ValueError where
+        they are not as expected.
+    ``loss_and_delta(z, y, w, total, delta)``
+        Of the loss L = sum_i w_i l_i / total, write dL/dz into ``delta`` (N, K), and dL/db of every parameter
+        b of its own into ``self.gradients``. ``y`` are rows of what ``targets`` returned, ``w`` (N,) their
+        weights. Return the sums over the rows (sum w l, sum w metric, sum w) as floats, not divided by
+        anything. A row of weight 0 counts for nothing, whatever it holds.
+    ``decide(z)``
+        Return the prediction for every row, with N rows.
+
+    and may have, beside the methods below,
+
+    ``config``
+        The names of the arguments of ``__init__``, each also an attribute: a saved head is made from them
+        again.
+    ``shapes``
+        The shapes of the head's own parameters by name, known after `build`. The graph then gives it the
+        arrays ``parameters`` and ``gradients``, and calls `initialise`.
+    ``output_activation``
+        The name of the activation that it applies to z, None where it applies none.
+    ``classifies``
+        Whether it predicts classes, and so has `probabilities`.
+
+    Examples
+    --------
+    >>> import numpy as np, nnjit as nn
+    >>> class Cosine(nn.heads.Head):    # of angles, where a whole turn does not matter: l = 1 - cos(z - y)
+    ...     metric = "cosine"
+    ...     def targets(self, y, N, units, dtype):
+    ...         return np.asarray(y, dtype).reshape(N, units)
+    ...     def loss_and_delta(self, z, y, w, total, delta):
+    ...         delta[:] = w[:, None] * np.sin(z - y) / total
+    ...         cosine = float(w @ np.cos(z - y).sum(axis=1))
+    ...         return w.sum() * z.shape[1] - cosine, cosine, w.sum()
+    ...     def decide(self, z):
+    ...         return z % (2 * np.pi)
+    >>> model = nn.Sequential([nn.Dense(1)], head=Cosine())
+    >>> history = model.fit(np.ones((8, 1)), np.full(8, 7.0), nn.SGD(0.1), epochs=100, verbose=0)
+    >>> model.predict([[1.0]]).round(2)    # 7 less a whole turn
+    array([[0.72]], dtype=float32)
     """
 
     config, shapes = (), {}
-    output_activation = None        # the activation, where there is one
-    classifies = False    # whether there are probabilities of classes
+    output_activation, classifies = None, False
 
     def infer_from_targets(self, y):
         """Take from the targets of the first fit what nothing else tells; called before `build`."""
@@ -50,7 +93,31 @@ class Head:
     def initialise(self, rng):
         """Fill the head's own parameters, if it has any."""
 
+    def row_weights(self, y, w):
+        """Return what the rows count in the loss, (N,): here their weights ``w``."""
+        return w
+
+    def total_weight(self, y, w):
+        """Return the sum of `row_weights` in float64; ValueError where all are 0."""
+        total = loss_kernels.total_weight(self.row_weights(y, w))
+        if total == 0:
+            raise ValueError("sample_weight: got 0 for every row, once it is multiplied by the class_weight "
+                             "of the row's class, expected at least one row of positive weight")
+        return total
+
+    def loss(self, z, y, w, delta):
+        """Return the sums of `loss_and_delta`. ``delta`` (N, K) is scratch; no gradient may be written.
+
+        A head with parameters of its own has to define it.
+        """
+        return self.loss_and_delta(z, y, w, 1.0, delta)
+
+    def means(self, loss_sum, metric_sum, weight_sum):
+        """Return the mean loss and metric as a dict, from the sums of `loss` added up over all rows."""
+        return {"loss": float(loss_sum / weight_sum), self.metric: float(metric_sum / weight_sum)}
+
     def probabilities(self, z):
+        """Return the probabilities of the classes, (N, K); TypeError where there are none."""
         raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "
                         "predict")
 
@@ -78,11 +145,10 @@ class IndependentUnits(Head):
     def check_values(self, y):
         """Object to targets that the distribution can't have drawn."""
 
-    def loss_and_delta(self, z, y, w, delta):
-        """Write dL/dz of L = sum w l / sum w into ``delta`` (N, K); return the sums (w l, w metric, w)."""
+    def loss_and_delta(self, z, y, w, total, delta):
         losses = np.empty_like(z)
         self.likelihood(z, y, losses, delta)
-        return loss_kernels.weighted_sums(losses, self.errors(z, y), w, z.shape[1], delta)
+        return loss_kernels.weighted_sums(losses, self.errors(z, y), w, z.shape[1], total, delta)
 
     def errors(self, z, y):
         """Return what the metric counts, (N, K)."""

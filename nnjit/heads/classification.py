@@ -180,22 +180,22 @@ class Categorical(Head):
             return np.argmax(y, axis=1)
         return np.ascontiguousarray(y, dtype)
 
-    def loss_and_delta(self, z, y, w, delta):
-        """Write dL/dz of L = sum w l / sum w into ``delta`` (N, K); return the sums (w l, w metric, w)."""
-        if self.class_weight is not None:
-            w = w * self._weight_of_rows(y, w.dtype)
+    def row_weights(self, y, w):
+        if self.class_weight is None:
+            return w
+        weights = self.weights.astype(w.dtype)
+        return w * (weights[y] if y.ndim == 1 else (weights * y).sum(axis=1))
+
+    def loss_and_delta(self, z, y, w, total, delta):
+        w = self.row_weights(y, w)
         if self.label_smoothing:
             y = self._smooth(y, z)
         if self.temperature == 1:
-            return loss_kernels.categorical(z, y, w, delta)
+            return loss_kernels.categorical(z, y, w, total, delta)
         np.multiply(z, 1 / self.temperature, out=delta)
-        sums = loss_kernels.categorical(delta, y, w, delta)
+        sums = loss_kernels.categorical(delta, y, w, total, delta)
         delta *= 1 / self.temperature
         return sums
-
-    def _weight_of_rows(self, y, dtype):
-        weights = self.weights.astype(dtype)
-        return weights[y] if y.ndim == 1 else (weights * y).sum(axis=1)
 
     def _smooth(self, y, z):
         K, s = z.shape[1], self.label_smoothing

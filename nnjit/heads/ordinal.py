@@ -78,13 +78,19 @@ class Ordinal(Head):
         order = np.argsort(-self.parameters["b"], kind="stable")
         return self.parameters["b"][order], order
 
-    def loss_and_delta(self, z, y, w, delta):
-        """Write dL/dz of L = sum w l / sum w into ``delta`` (N, 1), and dL/db; return (w l, w metric, w)."""
-        b, order = self._cut_points()
-        db, scratch = np.empty_like(b), np.empty((4, len(z), b.size), z.dtype)
-        sums = loss_kernels.ordinal(z, b, y, w, scratch, delta, db)
+    def loss_and_delta(self, z, y, w, total, delta):
+        sums, db, order = self._sums(z, y, w, total, delta)
         self.gradients["b"][order] = db
         return sums
+
+    def loss(self, z, y, w, delta):
+        return self._sums(z, y, w, 1.0, delta)[0]
+
+    def _sums(self, z, y, w, total, delta):
+        """Write dL/dz into ``delta``; return the sums, dL/db of the sorted cut points, and their order."""
+        b, order = self._cut_points()
+        db, scratch = np.empty_like(b), np.empty((4, len(z), b.size), z.dtype)
+        return loss_kernels.ordinal(z, b, y, w, total, scratch, delta, db), db, order
 
     def activate(self, z):
         """Return p(y > k), (N, K - 1), which does not increase with k."""

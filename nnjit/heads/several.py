@@ -110,20 +110,38 @@ class Heads(Head):
         for name, head in self.heads.items():
             yield name, head, np.ascontiguousarray(z[:, self.columns[name]])
 
-    def loss_and_delta(self, z, y, w, delta):
-        """Write dL/dz of the heads' weighted losses into ``delta``; return the sums (w l, w metrics, w)."""
-        total, loss, metrics = float(w.sum(dtype=np.float64)), 0.0, []
-        for name, head, part in self._parts(z):
+    def total_weight(self, y, w):
+        """Return the sum of each head's `row_weights`, (heads,) float64; as of `Head`."""
+        totals = np.empty(len(self.heads))
+        for k, (name, head) in enumerate(self.heads.items()):
+            try:
+                totals[k] = head.total_weight(y.by_name[name], w)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return totals
+
+    def loss_and_delta(self, z, y, w, total, delta):
+        """As of `Head`, with ``total`` (heads,), a number for each head; the sums are arrays like it."""
+        sums = []
+        for (name, head, part), own_total in zip(self._parts(z), total):
             own_delta, weight = np.empty_like(part), self.weights[name]
-            own_loss, own_metric, own_weight = head.loss_and_delta(part, y.by_name[name], w, own_delta)
-            # 1, but for heads that weigh the rows by their class
-            scale = total / own_weight if own_weight else 0.0
-            loss += weight * scale * own_loss
-            metrics.append(scale * own_metric)
+            sums.append(head.loss_and_delta(part, y.by_name[name], w, own_total, own_delta))
             np.multiply(own_delta, weight, out=delta[:, self.columns[name]])
             for gradient in head.gradients.values():
                 gradient *= weight
-        return loss, np.array(metrics), total
+        return tuple(np.array(sums).T)
+
+    def loss(self, z, y, w, delta):
+        sums = [head.loss(part, y.by_name[name], w, np.empty_like(part)) for name, head,
+                part in self._parts(z)]
+        return tuple(np.array(sums).T)
+
+    def means(self, loss_sum, metric_sum, weight_sum):
+        loss, metrics, common = 0.0, {}, weight_sum[0]
+        for (name, head), *sums in zip(self.heads.items(), loss_sum, metric_sum, weight_sum):
+            loss += self.weights[name] * (common / sums[2]) * sums[0]    # all on one divisor
+            metrics[f"{name}_{head.metric}"] = head.means(*sums)[head.metric]
+        return {"loss": float(loss / common), **metrics}
 
     def decide(self, z):
         """Return the decision of each head, a dict."""

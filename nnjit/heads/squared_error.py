@@ -68,15 +68,14 @@ class SquaredError(Head):
         y = self.base_head.targets(y, N, units, dtype)
         return targets.one_hot(y, units, dtype) if y.ndim == 1 else y
 
-    def loss_and_delta(self, z, y, w, delta):
-        """Write dL/dz of L = sum w l / sum w into ``delta`` (N, K); return the sums (w l, w metric, w)."""
+    def loss_and_delta(self, z, y, w, total, delta):
         a, losses = self.base_head.activate(z), np.empty_like(z)
         loss_kernels.squared_error(a, y, losses, delta)
         if self.activation == "sigmoid":
             activations.sigmoid_backward(a, delta, delta)
         elif self.activation == "softmax":
             loss_kernels.softmax_backward(a, delta)
-        return loss_kernels.weighted_sums(losses, self._errors(z, y), w, z.shape[1], delta)
+        return loss_kernels.weighted_sums(losses, self._errors(z, y), w, z.shape[1], total, delta)
 
     def _errors(self, z, y):
         if self.activation == "softmax":

@@ -1,6 +1,8 @@
 """Losses fused with their deltas: one pass over the logits gives the loss, dL/dz and the right decisions.
 
-The loss of a batch is L = sum_i w_i l_i / sum_i w_i. A row of weight 0 counts for nothing, whatever it holds.
+The loss of a batch is L = sum_i w_i l_i / total. ``total`` is given: sum_i w_i where the batch stands by
+itself, and in a training a number that gives weights the same force in batches of any size. Kernels return
+sums in float64, which nothing has been divided by. A row of weight 0 counts for nothing, whatever it holds.
 
 Independent units take two passes: a kernel of their distribution gives l and dl/dz of every number,
 `weighted_sums` makes them the loss and the delta of the batch.
@@ -42,6 +44,12 @@ def _sum(values):
 
 
 @kernel
+def total_weight(w):
+    """Return the sum of w (N,) in float64."""
+    return _sum(w)
+
+
+@kernel
 def _subtract_row_max(z, y, w, delta):
     """delta = z - the row's maximum; return the sums of w sum_k y_k (maximum - z_k) and w [right]."""
     loss, correct = 0.0, 0.0
@@ -69,58 +77,58 @@ def _cross_entropy_term(z, top, y):
 
 
 @kernel
-def _normalise_minus_target(y, w, weight, delta):
+def _normalise_minus_target(y, w, total, delta):
     """From delta = e, the exponentials, to dL/dz; return the sum of w (sum_k y_k) log(sum_k e_k)."""
-    # delta = w (p - y) / weight, p = e / sum e
+    # delta = w (p - y) / total, p = e / sum e
     loss = 0.0
     for i in range(delta.shape[0]):
         if w[i] == 0:
             for k in range(delta.shape[1]):
                 delta[i, k] = 0
             continue
-        total = delta[i, 0]
+        sum_e = delta[i, 0]
         for k in range(1, delta.shape[1]):
-            total += delta[i, k]
-        row_weight = delta.dtype.type(w[i] / weight)
-        scale = row_weight / total
+            sum_e += delta[i, k]
+        row_weight = delta.dtype.type(w[i] / total)
+        scale = row_weight / sum_e
         if y.ndim == 1:
-            loss += w[i] * math.log(total)
+            loss += w[i] * math.log(sum_e)
             for k in range(delta.shape[1]):
                 delta[i, k] *= scale
             delta[i, y[i]] -= row_weight
         else:
-            loss += w[i] * (_sum(y[i]) * math.log(total))
+            loss += w[i] * (_sum(y[i]) * math.log(sum_e))
             for k in range(delta.shape[1]):
                 delta[i, k] = scale * delta[i, k] - row_weight * y[i, k]
     return loss
 
 
 @kernel
-def _categorical_chunk(z, y, w, weight, delta, sums):
+def _categorical_chunk(z, y, w, total, delta, sums):
     """Write the deltas of some rows, and their sums of w l and w [right decision] into ``sums``, (2,)."""
     distances, sums[1] = _subtract_row_max(z, y, w, delta)
     exponentials(delta)
-    sums[0] = distances + _normalise_minus_target(y, w, weight, delta)
+    sums[0] = distances + _normalise_minus_target(y, w, total, delta)
 
 
 @parallel_kernel
-def categorical(z, y, w, delta):
-    """Cross-entropy of p = softmax(z): l_i = -sum_k y_ik log p_ik, delta_i = w_i (p_i - y_i) / sum w.
+def categorical(z, y, w, total, delta):
+    """Cross-entropy of p = softmax(z): l_i = -sum_k y_ik log p_ik, delta_i = w_i (p_i - y_i) / total.
 
     z, delta: (N, K), delta may be z; y: (N,) int64 class numbers, or (N, K) rows of probabilities; w: (N,).
     Returns (sum w l, sum of w over the rows whose largest p is that of y, sum w) in float64.
     """
-    N, weight = z.shape[0], _sum(w)
+    N = z.shape[0]
     height = max(1, _CHUNK // z.shape[1])
     chunks = (N + height - 1) // height
     sums = np.empty((chunks, 2))
     if chunks == 1:
-        _categorical_chunk(z, y, w, weight, delta, sums[0])
+        _categorical_chunk(z, y, w, total, delta, sums[0])
     else:
         for chunk in prange(chunks):
             rows = slice(chunk * height, min(N, (chunk + 1) * height))
-            _categorical_chunk(z[rows], y[rows], w[rows], weight, delta[rows], sums[chunk])
-    return _sum(sums[:, 0]), _sum(sums[:, 1]), weight
+            _categorical_chunk(z[rows], y[rows], w[rows], total, delta[rows], sums[chunk])
+    return _sum(sums[:, 0]), _sum(sums[:, 1]), _sum(w)
 
 
 # ---- independent units -------------------------------------------------------------------------------------
@@ -223,13 +231,13 @@ def log1p(e):
 
 
 @kernel
-def weighted_sums(losses, errors, w, terms, delta):
-    """Weigh the rows: delta_ik *= w_i / (terms sum w), in place.
+def weighted_sums(losses, errors, w, terms, total, delta):
+    """Weigh the rows: delta_ik *= w_i / (terms total), in place.
 
     losses, delta: (N, K); errors: (N, any); w: (N,). Returns (sum_i w_i l_i, sum_i w_i m_i, sum w) in
     float64, where l_i is sum_k losses_ik / terms and m_i the mean of errors_i.
     """
-    weight, loss, error = _sum(w), 0.0, 0.0
+    loss, error = 0.0, 0.0
     for i in range(w.size):
         if w[i] == 0:
             for k in range(delta.shape[1]):
@@ -237,16 +245,16 @@ def weighted_sums(losses, errors, w, terms, delta):
             continue
         loss += w[i] * (_sum(losses[i]) / terms)
         error += w[i] * (_sum(errors[i]) / errors.shape[1])
-        row_weight = delta.dtype.type(w[i] / weight / terms)
+        row_weight = delta.dtype.type(w[i] / total / terms)
         for k in range(delta.shape[1]):
             delta[i, k] *= row_weight
-    return loss, error, weight
+    return loss, error, _sum(w)
 
 
 # ---- ordered classes ---------------------------------------------------------------------------------------
 
 @kernel
-def ordinal(z, b, y, w, scratch, delta, db):
+def ordinal(z, b, y, w, total, scratch, delta, db):
     """The Bernoullis of z_i + b_k, k = 0 .. K - 2, whose targets are [y_i > k]: a row's loss is their sum.
 
     z, delta: (N, 1), of which delta becomes dL/dz; b, db: (K - 1,), the cut points and dL/db; y: (N,) int64;
@@ -263,7 +271,7 @@ def ordinal(z, b, y, w, scratch, delta, db):
             rank += t[i, k] > 0
         errors[i, 0] = T(abs(rank - y[i]))
     bernoulli(t, above, above, losses, slopes)
-    sums = weighted_sums(losses, errors, w, 1, slopes)
+    sums = weighted_sums(losses, errors, w, 1, total, slopes)
     db[:] = 0
     delta[:] = 0
     for i in range(y.size):
