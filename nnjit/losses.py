@@ -14,7 +14,8 @@ sample_weight : array_like, (N,) or as the values, optional
 mask : array_like of bool, (N,), (N, T) or as ``y_pred``, optional
     False for what does not count, such as the padding of sequences, whatever it holds: neither in the loss
     nor in what it is divided by. With a mask of the shape of ``y_pred`` a row's mean is over the numbers that
-    count. What is left out has the value 0.
+    count. What is left out has the value 0. Where y_true or y_pred are masked arrays of NumPy, what is masked
+    does not count either, and of classes no row with a masked number; a masked weight is 0.
 reduction : None, "sum" or "mean"
     The value of every example (N,) or step (N, T), multiplied by its weight; their sum; or the mean over all
     that counts, sum w l / sum w. For None an array, else a float.
@@ -177,8 +178,7 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, *, sample_weight
     >>> categorical_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
     array([0.0513, 2.3026])
     """
-    p, counts = predictions.check_rows(y_pred, mask)
-    y = targets.as_numeric("y_true", y_true)
+    y, p, counts = predictions.check_rows(y_true, y_pred, mask)
     if y.shape != p.shape:
         hint = "; for class numbers use sparse_categorical_crossentropy" if y.shape == p.shape[:-1] else ""
         raise ValueError(f"y_true: got shape {y.shape}, expected {p.shape}, as y_pred has it{hint}")
@@ -210,8 +210,8 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, *, sample
     y_true : array_like, (N,) or (N, T)
         Class numbers 0 .. K - 1.
     """
-    p, counts = predictions.check_rows(y_pred, mask)
-    y = predictions.check_class_numbers(y_true, p, counts, p.shape[-1], "y_pred takes {} columns")
+    y, p, counts = predictions.check_rows(y_true, y_pred, mask)
+    y = predictions.check_class_numbers(y, p, counts, p.shape[-1], "y_pred takes {} columns")
     log_p = _log_probabilities(p, from_logits)
     return _reduce(-np.take_along_axis(log_p, y[..., None], axis=-1)[..., 0], counts, sample_weight,
                    reduction)
@@ -241,9 +241,9 @@ def ordinal_crossentropy(y_true, logits, *, sample_weight=None, mask=None, reduc
     logits : array_like, (N, K - 1) or (N, T, K - 1)
         Score + cut point k, for k = 0 .. K - 2.
     """
-    z, counts = predictions.check_rows(logits, mask)
+    y, z, counts = predictions.check_rows(y_true, logits, mask)
     cuts = z.shape[-1]
-    y = predictions.check_class_numbers(y_true, z, counts, cuts + 1, "y_pred takes a column less")
+    y = predictions.check_class_numbers(y, z, counts, cuts + 1, "y_pred takes a column less")
     above = (y[..., None] > np.arange(cuts)).astype(z.dtype)
     return _reduce(_elements(loss_kernels.bernoulli, above, z, above).sum(axis=-1), counts, sample_weight,
                    reduction)

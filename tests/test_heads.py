@@ -121,7 +121,8 @@ def run(head, z, y, w):
     rows = head.targets(y, *z.shape, z.dtype)
     total = head.total_weight(rows, w)
     sums = head.loss_and_delta(z, rows, w, total, delta)
-    assert np.array_equal(z, given, equal_nan=True) and np.array_equal(sums[2], total)
+    assert np.array_equal(z, given, equal_nan=True)
+    np.testing.assert_allclose(sums[2], total, rtol=1e-12)
     gradients = {name: array.copy() for name, array in head.gradients.items()}
     assert np.array_equal(sums, head.loss(z, rows, w, np.empty_like(z)))
     assert all(np.array_equal(array, gradients[name]) for name, array in head.gradients.items())
@@ -192,7 +193,7 @@ def test_weighted_sums(rng, dtype, K):
     rows = np.flatnonzero(w)
     assert weight == pytest.approx(w.sum(dtype=float), rel=1e-6)
     assert loss / weight == pytest.approx(mean, rel=1e-6 if dtype == np.float32 else 1e-12)
-    assert error / weight == pytest.approx(np.average(errors[rows].mean(axis=1), weights=w[rows]), rel=1e-6)
+    assert error / weight == pytest.approx(np.average(errors[rows].sum(axis=1), weights=w[rows]), rel=1e-6)
     close(delta, expected, dtype)
     delta = slopes.copy()
     assert loss_kernels.weighted_sums(losses, errors, 0 * w, K, 1.0, delta) == (0, 0, 0) and not delta.any()
@@ -281,6 +282,34 @@ def test_ordinal_begins_with_equal_probabilities():
     for K in (2, 3, 7):
         p = built(nn.Ordinal(K), 1).probabilities(np.zeros((1, 1)))
         np.testing.assert_allclose(p, np.full((1, K), 1 / K), rtol=1e-13)
+
+
+@pytest.mark.parametrize("head, units, y", [
+    (nn.Bernoulli(), 10, np.ones((1000, 10))), (squared_error("sigmoid"), 10, np.ones((1000, 10))),
+    (nn.Bernoulli(), 1, np.ones(1000)), (nn.Categorical(), 10, np.zeros(1000, int)),
+    (squared_error("softmax"), 10, np.zeros(1000, int))], ids=repr)
+def test_right_answers_are_counted_in_whole_numbers(head, units, y):
+    """Nine of ten are exactly 0.9, in 125 batches."""
+    z = np.where(np.arange(1000 * units).reshape(1000, units) % 10 == 3, -1.0, 1.0)
+    if y.ndim == 1 and units == 10:
+        z = np.where(np.arange(1000)[:, None] % 10 == 3, -1.0, 1.0) * np.eye(10)[0]
+    model = nn.Sequential([nn.Dense(units, bias=False)], head=head, dtype="float64").build(1)
+    blocks = [slice(first, first + 8) for first in range(0, 1000, 8)]
+    y = head.targets(y, *z.shape, np.float64)
+    sums = np.sum([head.loss(z[rows], y[rows], np.ones(8), np.empty((8, units))) for rows in blocks], axis=0)
+    assert sums[1] == 0.9 * 1000 * (units if y.ndim == 2 and np.ptp(y) == 0 else 1)
+    assert head.means(*sums)["accuracy"] == 0.9 and model.head is head
+
+
+@pytest.mark.parametrize("head", [nn.Bernoulli(), nn.Categorical(class_weight={0: 0.3, 1: 0.7})], ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_all_right_is_exactly_1_with_any_weights(rng, head, dtype):
+    N = 5000
+    y = rng.integers(2, size=N)
+    units = 1 if isinstance(head, nn.Bernoulli) else 2
+    z = (2 * y[:, None] - 1 if units == 1 else naive.one_hot(y, 2)).astype(dtype)
+    _, accuracy, _ = run(built(head, units, dtype), z, y, rng.uniform(0, 2, N).astype(dtype))
+    assert accuracy == 1
 
 
 def test_several_heads_are_the_weighted_sum_of_each(rng):
@@ -391,6 +420,22 @@ def test_large_logits_are_finite(rng, name, dtype):
         if name in CLASSIFIERS:
             p = head.probabilities(z)
             assert np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1
+
+
+@EACH
+@DTYPES
+def test_nothing_is_decided_from_nan(rng, name, dtype):
+    head, z, _, _ = case(name, rng, dtype)
+    z[3, -1] = z[5] = np.nan
+    message = "predict: got NaN in the logits of row 3, expected finite numbers; the training diverged"
+    check_refused(ValueError, message, head.decide, z)
+    head.decide(z[:3])
+
+
+def test_a_diverged_model_predicts_nothing(rng):
+    model = nn.Sequential([nn.Dense(3)], head=nn.Categorical()).build(2)
+    model.parameters()["0.b"][1] = np.nan
+    check_refused(ValueError, "predict: got NaN in the logits of row 0", model.predict, np.ones((4, 2)))
 
 
 @DTYPES
@@ -902,7 +947,8 @@ class Softmax:
 @pytest.mark.parametrize("head", [nn.Bernoulli(), nn.Categorical(), nn.Ordinal(3), nn.Poisson(),
                                   squared_error("sigmoid"),
                                   nn.Heads(a=nn.Bernoulli())], ids=repr)
-@pytest.mark.parametrize("layer", [nn.Sigmoid(), Softmax()], ids=["Sigmoid", "Softmax"])
+@pytest.mark.parametrize("layer", [nn.Sigmoid(), Softmax(), nn.Tanh(), nn.ReLU()],
+                         ids=lambda layer: type(layer).__name__)
 def test_an_output_activation_before_a_head_that_applies_its_own(head, layer):
     name = type(layer).__name__
     message = (f"got a {name} layer before it, expected logits, .* applies the .* itself; "
@@ -910,13 +956,35 @@ def test_an_output_activation_before_a_head_that_applies_its_own(head, layer):
     check_refused(ValueError, message, head.check_last_layer, layer)
 
 
-@pytest.mark.parametrize("head", [nn.Gaussian(), nn.Laplace(), nn.Huber(), nn.SquaredError("linear")],
+LINEAR = pytest.mark.parametrize("head", [nn.Gaussian(), nn.Laplace(), nn.Huber(), nn.SquaredError("linear")],
+                                 ids=repr)
+
+
+@LINEAR
+@pytest.mark.parametrize("layer, effect", [
+    (nn.Sigmoid(), "keeps the output in 0 .. 1 and saturates"),
+    (Softmax(), "keeps the output in 0 .. 1 and saturates"),
+    (nn.Tanh(), "keeps the output in -1 .. 1 and saturates"),
+    (nn.ReLU(), "lets no output below 0 and passes no gradient to one that is "
+                "0")], ids=lambda value: type(value).__name__)
+def test_an_output_activation_before_a_linear_head_is_warned_of(head, layer, effect):
+    message = rf"the {type(layer).__name__} layer before it {effect}, .*use Bernoulli\(\) or Categorical\(\)"
+    with pytest.warns(UserWarning, match=message):
+        head.check_last_layer(layer)
+
+
+@LINEAR
+@pytest.mark.parametrize("layer", [nn.Dense(1), nn.Flatten(), nn.GlobalAveragePool2D(), nn.Conv2D(3, 3)],
                          ids=repr)
-def test_an_output_activation_before_a_linear_head_saturates(head):
-    with pytest.warns(UserWarning,
-                      match=r"Sigmoid layer before it .* saturates.*use Bernoulli\(\) or Categorical\(\)"):
-        head.check_last_layer(nn.Sigmoid())
-    head.check_last_layer(nn.Tanh())    # no objection
+def test_other_last_layers_are_taken(head, layer):
+    head.check_last_layer(layer)
+    nn.Categorical().check_last_layer(layer)
+
+
+@pytest.mark.parametrize("head", [nn.Gaussian(), nn.Categorical(), nn.Heads(a=nn.Laplace())], ids=repr)
+def test_dropout_before_a_head_is_refused(head):
+    message = "got a Dropout layer before it, expected logits.*put it before the last Dense layer"
+    check_refused(ValueError, message, head.check_last_layer, nn.Dropout(0.5))
 
 
 def test_a_network_with_an_output_activation_too_many():

@@ -357,6 +357,66 @@ def test_masked_numbers_count_for_nothing(rng, name, shape):
     assert loss(*masked, mask=mask, reduction="mean") == pytest.approx(each[mask].mean(), rel=1e-12)
 
 
+def hidden(a, mask):
+    """Return a masked array that hides what no loss would take where the mask is False."""
+    mask = np.broadcast_to(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a.shape)
+    return np.ma.MaskedArray(spoilt(a, mask), ~mask)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(N, K), (N, T, K)])
+@pytest.mark.parametrize("reduction", [None, "sum", "mean"])
+def test_masked_arrays_are_masks(rng, name, shape, reduction):
+    """Of targets, predictions or both, beside a mask of one's own or without one."""
+    loss, y, p = case(name, rng, shape)
+    mask, other = rng.random((2, N)) < 0.7
+    mask[:3], other[:3] = [True, False, True], [True, True, False]
+    expected = loss(y, p, mask=mask, reduction=reduction)
+    for pair in [(hidden(y, mask), p), (y, hidden(p, mask)), (hidden(y, mask), hidden(p, mask)),
+                 (hidden(y, mask), np.ma.MaskedArray(p))]:
+        np.testing.assert_array_equal(loss(*pair, reduction=reduction), expected)
+    expected = loss(y, p, mask=mask & other, reduction=reduction)
+    np.testing.assert_array_equal(loss(hidden(y, mask), p, mask=other, reduction=reduction), expected)
+    np.testing.assert_array_equal(loss(hidden(y, mask), hidden(p, other), reduction=reduction), expected)
+    np.testing.assert_array_equal(
+        loss(hidden(y, mask), p, mask=np.ma.MaskedArray(np.ones(N), ~other), reduction=reduction), expected)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_masked_numbers_of_arrays_count_for_nothing(rng, name):
+    loss, y, p = case(name, rng)
+    mask = rng.random((N, K)) < 0.6
+    mask[:, 0] = True
+    for reduction in (None, "sum", "mean"):
+        expected = loss(y, p, mask=mask, reduction=reduction)
+        np.testing.assert_array_equal(loss(hidden(y, mask), p, reduction=reduction), expected)
+
+
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy",
+                                  "ordinal_crossentropy"])
+def test_a_row_of_classes_with_a_masked_number_counts_for_nothing(rng, name):
+    loss, y, p = case(name, rng)
+    one = np.ones((N, K), bool)
+    one[1, 2] = False
+    np.testing.assert_array_equal(loss(y, hidden(p, one)), loss(y, p, mask=one.all(axis=1)))
+
+
+def test_a_masked_weight_is_0(rng):
+    for name in LOSSES:
+        loss, y, p = case(name, rng)
+        w, mask = rng.uniform(0.5, 2, N), np.arange(N) != 2
+        for reduction in (None, "sum", "mean"):
+            got = loss(y, p, sample_weight=np.ma.MaskedArray(w, ~mask), reduction=reduction)
+            np.testing.assert_array_equal(got, loss(y, p, sample_weight=w * mask, reduction=reduction))
+
+
+def test_all_masked_is_refused(rng):
+    for name in LOSSES:
+        loss, y, p = case(name, rng)
+        check_refused(ValueError, "mask: got only False, expected at least one place that counts", loss,
+                      np.ma.MaskedArray(y, True), p)
+
+
 def test_masked_numbers_make_no_pairs(rng):
     loss, y, p = case("mean_pairwise_squared_error", rng, (4, T))
     mask = np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)

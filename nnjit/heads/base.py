@@ -7,6 +7,8 @@ import numpy as np
 from ..inputs import targets
 from ..kernels import losses as loss_kernels
 
+_SOFTMAX = "keeps the output in 0 .. 1 and saturates"    # a layer of the user's own
+
 
 class Head:
     """What every head has. A head of your own derives from it.
@@ -73,16 +75,21 @@ class Head:
         return shape[1] if len(shape) == 2 else 1
 
     def check_last_layer(self, layer):
-        """Object to a last layer that is an output activation: a head applies its own."""
+        """Object to a last layer that does something to the logits: a head applies its own activation."""
         name = type(layer).__name__
-        if name not in ("Sigmoid", "Softmax"):
+        effect = getattr(layer, "effect_on_output", _SOFTMAX if name == "Softmax" else None)
+        if effect is None:
             return
+        if name == "Dropout":
+            raise ValueError(f"{self!r}: got a Dropout layer before it, expected logits, of which none is "
+                             "dropped: no answer can be learned by a unit that answers 0 by chance; put it "
+                             "before the last Dense layer")
         if self.output_activation is not None:
             raise ValueError(f"{self!r}: got a {name} layer before it, expected logits, because it applies "
                              f"the {self.output_activation} itself; remove the {name} layer")
-        warnings.warn(f"{self!r}: the {name} layer before it keeps the output in 0 .. 1 and saturates, so "
-                      "that the network learns least where it is most wrong; end with a Dense layer, and for "
-                      "classes use Bernoulli() or Categorical()", stacklevel=4)
+        warnings.warn(f"{self!r}: the {name} layer before it {effect}, so that the network learns least "
+                      "where it is most wrong; end with a Dense layer, and for classes use Bernoulli() or "
+                      "Categorical()", stacklevel=4)
 
     def build(self, output_shape):
         """Take the shape of the last layer's output; ValueError where the head can't work with it."""
@@ -136,6 +143,10 @@ class IndependentUnits(Head):
 
     metric = "mae"
 
+    def build(self, output_shape):
+        super().build(output_shape)
+        self.units = output_shape[0]
+
     def targets(self, y, N, units, dtype):
         """Return ``y`` checked and cast, (N, units) of ``dtype``; TypeError or ValueError otherwise."""
         y = targets.as_columns("y", targets.as_numeric("y", y, N), units)
@@ -150,6 +161,10 @@ class IndependentUnits(Head):
         self.likelihood(z, y, losses, delta)
         return loss_kernels.weighted_sums(losses, self.errors(z, y), w, z.shape[1], total, delta)
 
+    def means(self, loss_sum, metric_sum, weight_sum):
+        means = super().means(loss_sum, metric_sum, weight_sum)
+        return {**means, self.metric: float(metric_sum / (weight_sum * self.units))}
+
     def errors(self, z, y):
         """Return what the metric counts, (N, K)."""
         return np.abs(self.activate(z) - y)
@@ -160,7 +175,20 @@ class IndependentUnits(Head):
 
     def decide(self, z):
         """Return the prediction, (N,) for one unit and (N, K) for K."""
+        check_logits(z)
         return flat(self.activate(z))
+
+
+def check_logits(z):
+    """Raise ValueError where a row of logits ``z`` (N, K) has a NaN, from which nothing can be decided."""
+    refuse_nan(loss_kernels.first_nan(z))
+
+
+def refuse_nan(row):
+    """Raise ValueError for the number of the first row of logits with a NaN, unless it is -1."""
+    if row >= 0:
+        raise ValueError(f"predict: got NaN in the logits of row {row}, expected finite numbers; the "
+                         "training diverged: begin anew with a lower learning rate, or with clip_norm")
 
 
 def flat(a):

@@ -7,7 +7,7 @@ from ..arrays import check_count, check_real
 from ..inputs import targets
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
-from .base import Head, IndependentUnits, flat
+from .base import Head, IndependentUnits, check_logits, flat, refuse_nan
 
 
 class Bernoulli(IndependentUnits):
@@ -84,6 +84,7 @@ class Bernoulli(IndependentUnits):
 
     def decide(self, z):
         """Return 0 or 1, int64: (N,) for one unit, the labels that apply (N, K) for K."""
+        check_logits(z)
         return flat(z > self.logit_threshold).astype(np.int64)
 
     def probabilities(self, z):
@@ -211,7 +212,7 @@ class Categorical(Head):
     def decide(self, z):
         """Return the most probable class of each row, (N,) int64."""
         decision = np.empty(len(z), np.int64)
-        loss_kernels.argmax(z, decision)
+        refuse_nan(loss_kernels.argmax(z, decision))
         return decision
 
     def probabilities(self, z):

@@ -5,7 +5,7 @@ from ..arrays import check_count
 from ..inputs import targets
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
-from .base import Head
+from .base import Head, check_logits
 
 
 class Ordinal(Head):
@@ -101,6 +101,7 @@ class Ordinal(Head):
 
     def decide(self, z):
         """Return the rank of each row, (N,) int64."""
+        check_logits(z)
         return np.count_nonzero(z + self.parameters["b"] > 0, axis=1)
 
     def probabilities(self, z):

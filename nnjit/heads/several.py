@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..arrays import check_count, check_real
-from .base import Head
+from .base import Head, check_logits
 
 
 class Heads(Head):
@@ -145,6 +145,7 @@ class Heads(Head):
 
     def decide(self, z):
         """Return the decision of each head, a dict."""
+        check_logits(z)
         return {name: head.decide(part) for name, head, part in self._parts(z)}
 
     def probabilities(self, z):

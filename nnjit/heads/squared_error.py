@@ -79,8 +79,11 @@ class SquaredError(Head):
 
     def _errors(self, z, y):
         if self.activation == "softmax":
-            return (self.decide(z) == y.argmax(axis=1))[:, None].astype(z.dtype)
+            return (z.argmax(axis=1) == y.argmax(axis=1))[:, None].astype(z.dtype)
         return self.base_head.errors(z, y)
+
+    def means(self, loss_sum, metric_sum, weight_sum):
+        return self.base_head.means(loss_sum, metric_sum, weight_sum)
 
     def decide(self, z):
         return self.base_head.decide(z)

@@ -2,7 +2,9 @@
 
 The loss of a batch is L = sum_i w_i l_i / total. ``total`` is given: sum_i w_i where the batch stands by
 itself, and in a training a number that gives weights the same force in batches of any size. Kernels return
-sums in float64, which nothing has been divided by. A row of weight 0 counts for nothing, whatever it holds.
+sums in float64, which nothing has been divided by: where all weights are 1, those of right decisions are
+whole numbers. Weights are added up in the order of what they weigh, so that where all rows are right the two
+sums are the same. A row of weight 0 counts for nothing, whatever it holds.
 
 Independent units take two passes: a kernel of their distribution gives l and dl/dz of every number,
 `weighted_sums` makes them the loss and the delta of the batch.
@@ -30,9 +32,23 @@ def _argmax(row):
 
 @kernel
 def argmax(z, out):
-    """out[i] = the index of the largest entry of z[i], the first of equals. z: (N, K); out: (N,) int64."""
+    """out[i] = the index of the largest entry of z[i], the first of equals; return `first_nan`.
+
+    z: (N, K); out: (N,) int64.
+    """
     for i in range(z.shape[0]):
         out[i] = _argmax(z[i])
+    return first_nan(z)
+
+
+@kernel
+def first_nan(z):
+    """Return the number of the first row of z (N, K) with a NaN, -1 where there is none."""
+    for i in range(z.shape[0]):
+        for k in range(z.shape[1]):
+            if np.isnan(z[i, k]):
+                return i
+    return -1
 
 
 @kernel
@@ -51,11 +67,12 @@ def total_weight(w):
 
 @kernel
 def _subtract_row_max(z, y, w, delta):
-    """delta = z - the row's maximum; return the sums of w sum_k y_k (maximum - z_k) and w [right]."""
-    loss, correct = 0.0, 0.0
+    """delta = z - the row's maximum; return the sums of w sum_k y_k (maximum - z_k), w [right] and w."""
+    loss, correct, weight = 0.0, 0.0, 0.0
     for i in range(z.shape[0]):
         decision = _argmax(z[i])
         top = z[i, decision]
+        weight += w[i]
         if w[i] != 0:
             if y.ndim == 1:
                 loss += w[i] * (top - z[i, y[i]])
@@ -65,7 +82,7 @@ def _subtract_row_max(z, y, w, delta):
                 correct += w[i] * (decision == _argmax(y[i]))
         for k in range(z.shape[1]):
             delta[i, k] = z[i, k] - top
-    return loss, correct
+    return loss, correct, weight
 
 
 @kernel
@@ -105,8 +122,8 @@ def _normalise_minus_target(y, w, total, delta):
 
 @kernel
 def _categorical_chunk(z, y, w, total, delta, sums):
-    """Write the deltas of some rows, and their sums of w l and w [right decision] into ``sums``, (2,)."""
-    distances, sums[1] = _subtract_row_max(z, y, w, delta)
+    """Write the deltas of some rows, and their sums of w l, w [right decision] and w into ``sums``, (3,)."""
+    distances, sums[1], sums[2] = _subtract_row_max(z, y, w, delta)
     exponentials(delta)
     sums[0] = distances + _normalise_minus_target(y, w, total, delta)
 
@@ -121,14 +138,14 @@ def categorical(z, y, w, total, delta):
     N = z.shape[0]
     height = max(1, _CHUNK // z.shape[1])
     chunks = (N + height - 1) // height
-    sums = np.empty((chunks, 2))
+    sums = np.empty((chunks, 3))
     if chunks == 1:
         _categorical_chunk(z, y, w, total, delta, sums[0])
     else:
         for chunk in prange(chunks):
             rows = slice(chunk * height, min(N, (chunk + 1) * height))
             _categorical_chunk(z[rows], y[rows], w[rows], total, delta[rows], sums[chunk])
-    return _sum(sums[:, 0]), _sum(sums[:, 1]), _sum(w)
+    return _sum(sums[:, 0]), _sum(sums[:, 1]), _sum(sums[:, 2])
 
 
 # ---- independent units -------------------------------------------------------------------------------------
@@ -235,20 +252,21 @@ def weighted_sums(losses, errors, w, terms, total, delta):
     """Weigh the rows: delta_ik *= w_i / (terms total), in place.
 
     losses, delta: (N, K); errors: (N, any); w: (N,). Returns (sum_i w_i l_i, sum_i w_i m_i, sum w) in
-    float64, where l_i is sum_k losses_ik / terms and m_i the mean of errors_i.
+    float64, where l_i is sum_k losses_ik / terms and m_i the sum of errors_i.
     """
-    loss, error = 0.0, 0.0
+    loss, error, weight = 0.0, 0.0, 0.0
     for i in range(w.size):
+        weight += w[i]
         if w[i] == 0:
             for k in range(delta.shape[1]):
                 delta[i, k] = 0
             continue
         loss += w[i] * (_sum(losses[i]) / terms)
-        error += w[i] * (_sum(errors[i]) / errors.shape[1])
+        error += w[i] * _sum(errors[i])
         row_weight = delta.dtype.type(w[i] / total / terms)
         for k in range(delta.shape[1]):
             delta[i, k] *= row_weight
-    return loss, error, _sum(w)
+    return loss, error, weight
 
 
 # ---- ordered classes ---------------------------------------------------------------------------------------
