@@ -26,18 +26,22 @@ broadcast), values are out of range, all is masked, or all weights are 0.
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .arrays import check_real
 from .inputs import predictions, targets
 from .kernels import activations
 from .kernels import losses as loss_kernels
 
+_Loss = np.ndarray | float
 EPSILON = 1e-7    # probabilities are held this far from 0 and 1, as by keras.config.epsilon()
 
 
 # ---- numbers -----------------------------------------------------------------------------------------------
 
-def mean_squared_error(y_true, y_pred, *, sample_weight=None, mask=None, reduction=None):
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike, *,
+                       sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                       reduction: str | None = None) -> _Loss:
     """Return the mean over K of (y_pred - y_true)². The loss of `Gaussian`; keras.losses.mean_squared_error.
 
     Parameters
@@ -53,7 +57,9 @@ def mean_squared_error(y_true, y_pred, *, sample_weight=None, mask=None, reducti
     return _over_units(_elements(loss_kernels.squared_error, y, p), counts, sample_weight, reduction)
 
 
-def mean_absolute_error(y_true, y_pred, *, sample_weight=None, mask=None, reduction=None):
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike, *,
+                        sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                        reduction: str | None = None) -> _Loss:
     """Return the mean over K of |y_pred - y_true|. The loss of `Laplace`; keras.losses.mean_absolute_error.
 
     Parameters and returned value as of `mean_squared_error`.
@@ -62,7 +68,9 @@ def mean_absolute_error(y_true, y_pred, *, sample_weight=None, mask=None, reduct
     return _over_units(_elements(loss_kernels.absolute_error, y, p), counts, sample_weight, reduction)
 
 
-def huber(y_true, y_pred, delta=1.0, *, sample_weight=None, mask=None, reduction=None):
+def huber(y_true: ArrayLike, y_pred: ArrayLike, delta: float = 1.0, *,
+          sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+          reduction: str | None = None) -> _Loss:
     """Return the mean over K of e² / 2 where |e| <= delta, else delta |e| - delta² / 2; e = y_pred - y_true.
 
     The loss of `Huber`; keras.losses.huber. Other parameters and returned value as of `mean_squared_error`.
@@ -77,7 +85,9 @@ def huber(y_true, y_pred, delta=1.0, *, sample_weight=None, mask=None, reduction
     return _over_units(_elements(loss_kernels.huber, y, p, delta), counts, sample_weight, reduction)
 
 
-def poisson(y_true, y_pred, *, sample_weight=None, mask=None, reduction=None):
+def poisson(y_true: ArrayLike, y_pred: ArrayLike, *,
+            sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+            reduction: str | None = None) -> _Loss:
     """Return the mean over K of rate - y log rate, which is -log p(y) less log y!, for rates ``y_pred``.
 
     The loss of `Poisson`, which has it from logits; keras.losses.poisson. A rate below 1e-7 counts as 1e-7 in
@@ -91,7 +101,9 @@ def poisson(y_true, y_pred, *, sample_weight=None, mask=None, reduction=None):
     return _over_units(rate - y * np.log(np.maximum(rate, EPSILON)), counts, sample_weight, reduction)
 
 
-def mean_pairwise_squared_error(y_true, y_pred, *, sample_weight=None, mask=None, reduction=None):
+def mean_pairwise_squared_error(y_true: ArrayLike, y_pred: ArrayLike, *,
+                                sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                                reduction: str | None = None) -> _Loss:
     """Return the mean over all pairs of a row's errors e = y_pred - y_true of (e_i - e_j)².
 
     Blind to an error that all of a row have in common. tf.compat.v1.losses.mean_pairwise_squared_error;
@@ -114,7 +126,9 @@ def mean_pairwise_squared_error(y_true, y_pred, *, sample_weight=None, mask=None
 
 # ---- yes or no ---------------------------------------------------------------------------------------------
 
-def binary_crossentropy(y_true, y_pred, from_logits=False, *, sample_weight=None, mask=None, reduction=None):
+def binary_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, *,
+                        sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                        reduction: str | None = None) -> _Loss:
     """Return the mean over K of -y log p - (1 - y) log(1 - p).
 
     The loss of `Bernoulli`; keras.losses.binary_crossentropy. From probabilities it saturates at 16.12, where
@@ -143,7 +157,9 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, *, sample_weight=None
     return _over_units(losses, counts, sample_weight, reduction)
 
 
-def sigmoid_crossentropy_with_logits(y_true, logits, *, sample_weight=None, mask=None, reduction=None):
+def sigmoid_crossentropy_with_logits(y_true: ArrayLike, logits: ArrayLike, *,
+                                     sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                                     reduction: str | None = None) -> _Loss:
     """Return `binary_crossentropy` from logits: the mean over K of y log(1 + e^-z) + (1 - y) log(1 + e^z).
 
     tf.nn.sigmoid_cross_entropy_with_logits, which takes no mean over K. Parameters and returned value as
@@ -155,8 +171,9 @@ def sigmoid_crossentropy_with_logits(y_true, logits, *, sample_weight=None, mask
 
 # ---- one of K ----------------------------------------------------------------------------------------------
 
-def categorical_crossentropy(y_true, y_pred, from_logits=False, *, sample_weight=None, mask=None,
-                             reduction=None):
+def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, *,
+                             sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                             reduction: str | None = None) -> _Loss:
     """Return -sum_k y_k log p_k. The loss of `Categorical`; keras.losses.categorical_crossentropy.
 
     From probabilities it saturates at 16.12, where p is 0 for what is true; from logits it does not.
@@ -189,7 +206,9 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, *, sample_weight
     return _reduce(values, counts, sample_weight, reduction)
 
 
-def softmax_crossentropy_with_logits(y_true, logits, *, sample_weight=None, mask=None, reduction=None):
+def softmax_crossentropy_with_logits(y_true: ArrayLike, logits: ArrayLike, *,
+                                     sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                                     reduction: str | None = None) -> _Loss:
     """Return `categorical_crossentropy` from logits: -sum_k y_k (z_k - log sum_j e^z_j).
 
     tf.nn.softmax_cross_entropy_with_logits. Parameters, warning and returned value as there.
@@ -198,8 +217,9 @@ def softmax_crossentropy_with_logits(y_true, logits, *, sample_weight=None, mask
                                     reduction=reduction)
 
 
-def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, *, sample_weight=None, mask=None,
-                                    reduction=None):
+def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, *,
+                                    sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                                    reduction: str | None = None) -> _Loss:
     """Return -log p_y for class numbers y: `categorical_crossentropy` of their one-hot rows.
 
     keras.losses.sparse_categorical_crossentropy. Saturation, warning, other parameters and returned value as
@@ -217,7 +237,10 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, *, sample
                    reduction)
 
 
-def sparse_softmax_crossentropy_with_logits(y_true, logits, *, sample_weight=None, mask=None, reduction=None):
+def sparse_softmax_crossentropy_with_logits(y_true: ArrayLike, logits: ArrayLike, *,
+                                            sample_weight: ArrayLike | None = None,
+                                            mask: ArrayLike | None = None,
+                                            reduction: str | None = None) -> _Loss:
     """Return `sparse_categorical_crossentropy` from logits: log sum_j e^z_j - z_y.
 
     tf.nn.sparse_softmax_cross_entropy_with_logits. Parameters, warning and returned value as there.
@@ -228,7 +251,9 @@ def sparse_softmax_crossentropy_with_logits(y_true, logits, *, sample_weight=Non
 
 # ---- ordered classes ---------------------------------------------------------------------------------------
 
-def ordinal_crossentropy(y_true, logits, *, sample_weight=None, mask=None, reduction=None):
+def ordinal_crossentropy(y_true: ArrayLike, logits: ArrayLike, *,
+                         sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+                         reduction: str | None = None) -> _Loss:
     """Return the sum over k of the binary cross-entropies of p(y > k) = sigmoid(logits_k) and [y > k].
 
     The loss of `Ordinal`. Source: W. Cao, V. Mirjalili, S. Raschka, "Rank consistent ordinal regression for

@@ -1,5 +1,7 @@
 """The heads: their kernels, gradients, distributions and decisions, and the mistakes that they explain."""
+import copy
 import json
+import pickle
 import warnings
 
 import naive
@@ -771,6 +773,64 @@ def test_every_head_trains_predicts_and_is_saved(rng, tmp_path, name):
     assert repr(model.predict(X)) == repr(loaded.predict(X))
 
 
+def copies(head):
+    return copy.copy(head), copy.deepcopy(head), pickle.loads(pickle.dumps(head))
+
+
+@EACH
+def test_a_copy_of_a_head_belongs_to_no_model(rng, name):
+    """It has what the head was made with and what it took from its targets, none of its arrays."""
+    head, z, y, w = case(name, rng)
+    for array in head.parameters.values():
+        array += rng.uniform(0, 0.1, array.shape)
+    loss, metric, delta = run(head, z, y, w)
+    parts = [head, *(head.heads.values() if isinstance(head, nn.Heads) else [])]
+    kept = [{key: array.copy() for key, array in {**part.parameters, **part.gradients}.items()}
+            for part in parts]
+    for other in copies(head):
+        assert repr(other) == repr(head) and not {"parameters", "gradients"} & set(vars(other))
+        built(other, z.shape[1])
+        for key, array in other.parameters.items():
+            array[:] = head.parameters[key]
+        found = run(other, z, y, w)
+        assert np.array_equal(found[0], loss) and np.array_equal(found[1], metric)
+        assert np.array_equal(found[2], delta)
+        for array in (*other.parameters.values(), *other.gradients.values()):
+            array[:] = np.nan    # nothing of the original
+        for part, values in zip(parts, kept):
+            for key, array in {**part.parameters, **part.gradients}.items():
+                assert np.array_equal(array, values[key])
+
+
+@pytest.mark.parametrize("name", ["Ordinal", "Heads", "SquaredError, sigmoid"])
+def test_a_copy_of_a_head_in_another_model_leaves_the_first_alone(rng, name):
+    make, units, targets = CASES[name]
+    X, y = rng.normal(size=(N, 3)), targets(rng, N, units)
+    y = y.reshape(N) if units == 1 else y
+    model = network(make(), units)
+    fit(model, X, y)
+    before = repr(model.predict(X)), model.evaluate(X, y)
+    other = network(copy.copy(model.head), units)
+    fit(other, -X, y)
+    assert (repr(model.predict(X)), model.evaluate(X, y)) == before
+    fit(model, X, y)
+    assert model.evaluate(X, y) != before[1]    # it trains on
+
+
+def test_a_head_under_two_names_is_refused():
+    head = nn.Ordinal(3)
+    message = "got the same head as 'a' and 'c', expected one for each name; give a new Ordinal, or copy.copy"
+    check_refused(ValueError, message, nn.Heads, a=head, b=nn.Ordinal(3), c=head)
+    nn.Heads(a=head, b=copy.copy(head))
+
+
+def test_a_copy_of_squared_error_may_have_other_units(rng):
+    head, z, y, w = case("SquaredError, sigmoid", rng)
+    first = run(head, z, y, w)
+    built(copy.copy(head), 1)
+    assert run(head, z, y, w)[1] == first[1]
+
+
 def test_ordinal_takes_its_classes_from_the_first_targets(rng):
     X, y = rng.normal(size=(N, 3)), ranks(rng, N, 1)
     model = network(nn.Ordinal(), 1)
@@ -1040,6 +1100,7 @@ def test_no_probabilities_where_there_are_no_classes(head):
     (ValueError, lambda: nn.SquaredError("tanh")), (ValueError, lambda: nn.SquaredError(None)),
     (ValueError, lambda: nn.Heads()), (TypeError, lambda: nn.Heads(a="softmax")),
     (TypeError, lambda: nn.Heads(a=nn.Categorical)),
+    (ValueError, lambda: nn.Heads(dict.fromkeys("ab", nn.Gaussian()))),
     (TypeError, lambda: nn.Heads(a=many_heads())), (TypeError, lambda: nn.Heads(nn.Categorical())),
     (ValueError, lambda: nn.Heads(a=nn.Gaussian(), units={"b": 1})),
     (ValueError, lambda: nn.Heads(a=nn.Gaussian(), b=nn.Gaussian(), units={"a": 1})),

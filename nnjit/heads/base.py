@@ -3,10 +3,12 @@ import inspect
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..inputs import targets
 from ..kernels import losses as loss_kernels
 
+_GIVEN = ("parameters", "gradients", "padded", "padded_gradients")    # by the graph
 _SOFTMAX = "keeps the output in 0 .. 1 and saturates"    # a layer of the user's own
 
 
@@ -66,15 +68,15 @@ class Head:
     config, shapes = (), {}
     output_activation, classifies = None, False
 
-    def infer_from_targets(self, y):
+    def infer_from_targets(self, y: ArrayLike) -> None:
         """Take from the targets of the first fit what nothing else tells; called before `build`."""
 
-    def units_for(self, y):
+    def units_for(self, y: ArrayLike) -> int:
         """Return how many units of the last layer these targets call for."""
         shape = targets.as_numeric("y", y).shape
         return shape[1] if len(shape) == 2 else 1
 
-    def check_last_layer(self, layer):
+    def check_last_layer(self, layer) -> None:
         """Object to a last layer that does something to the logits: a head applies its own activation."""
         name = type(layer).__name__
         effect = getattr(layer, "effect_on_output", _SOFTMAX if name == "Softmax" else None)
@@ -91,20 +93,20 @@ class Head:
                       "where it is most wrong; end with a Dense layer, and for classes use Bernoulli() or "
                       "Categorical()", stacklevel=4)
 
-    def build(self, output_shape):
+    def build(self, output_shape: tuple[int, ...]) -> None:
         """Take the shape of the last layer's output; ValueError where the head can't work with it."""
         if len(output_shape) != 1:
             raise ValueError(f"{self!r}: got an output of shape {output_shape}, expected (units,), as Dense "
                              "gives it")
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         """Fill the head's own parameters, if it has any."""
 
-    def row_weights(self, y, w):
+    def row_weights(self, y, w: np.ndarray) -> np.ndarray:
         """Return what the rows count in the loss, (N,): here their weights ``w``."""
         return w
 
-    def total_weight(self, y, w):
+    def total_weight(self, y, w: np.ndarray) -> float:
         """Return the sum of `row_weights` in float64; ValueError where all are 0."""
         total = loss_kernels.total_weight(self.row_weights(y, w))
         if total == 0:
@@ -112,21 +114,25 @@ class Head:
                              "of the row's class, expected at least one row of positive weight")
         return total
 
-    def loss(self, z, y, w, delta):
+    def loss(self, z: np.ndarray, y, w: np.ndarray, delta: np.ndarray) -> tuple[float, float, float]:
         """Return the sums of `loss_and_delta`. ``delta`` (N, K) is scratch; no gradient may be written.
 
         A head with parameters of its own has to define it.
         """
         return self.loss_and_delta(z, y, w, 1.0, delta)
 
-    def means(self, loss_sum, metric_sum, weight_sum):
+    def means(self, loss_sum: float, metric_sum: float, weight_sum: float) -> dict[str, float]:
         """Return the mean loss and metric as a dict, from the sums of `loss` added up over all rows."""
         return {"loss": float(loss_sum / weight_sum), self.metric: float(metric_sum / weight_sum)}
 
-    def probabilities(self, z):
+    def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return the probabilities of the classes, (N, K); TypeError where there are none."""
         raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "
                         "predict")
+
+    def __getstate__(self):
+        """Return what a copy has: all but the arrays that the graph gave. A copy belongs to no model."""
+        return {name: value for name, value in vars(self).items() if name not in _GIVEN}
 
     def __repr__(self):
         signature = inspect.signature(type(self)).parameters

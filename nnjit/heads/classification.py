@@ -1,5 +1,6 @@
 """Heads of classes: `Bernoulli`, yes or no, and `Categorical`, one of K."""
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Bernoulli(IndependentUnits):
     output_activation, classifies, metric = "sigmoid", True, "accuracy"
     config = ("threshold", "pos_weight")
 
-    def __init__(self, threshold=0.5, pos_weight=None):
+    def __init__(self, threshold: float = 0.5, pos_weight: float | Sequence[float] | None = None):
         self.threshold = check_real("Bernoulli threshold", threshold, 0.0, 1.0, "()")
         # where sigmoid(z) is the threshold
         self.logit_threshold = math.log(self.threshold / (1 - self.threshold))
@@ -137,7 +138,8 @@ class Categorical(Head):
     output_activation, classifies, metric = "softmax", True, "accuracy"
     config = ("temperature", "label_smoothing", "class_weight")
 
-    def __init__(self, temperature=1.0, label_smoothing=0.0, class_weight=None, base=None):
+    def __init__(self, temperature: float = 1.0, label_smoothing: float = 0.0,
+                 class_weight: dict[int, float] | Sequence[float] | None = None, base: float | None = None):
         self.temperature = check_real("Categorical temperature", temperature, closed="()")
         if base is not None:
             if temperature != 1:

@@ -43,7 +43,7 @@ class Ordinal(Head):
     output_activation, classifies, metric = "sigmoid", True, "mae"
     config = ("classes",)
 
-    def __init__(self, classes=None):
+    def __init__(self, classes: int | None = None):
         self.classes = None if classes is None else check_count("Ordinal classes", classes, least=2)
         self.from_targets = classes is None
 

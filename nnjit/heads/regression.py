@@ -74,7 +74,7 @@ class Huber(IndependentUnits):
 
     config = ("delta",)
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta: float = 1.0):
         self.delta = check_real("Huber delta", delta, closed="()")
 
     def likelihood(self, z, y, losses, delta):

@@ -1,4 +1,6 @@
 """Several outputs of one network: `Heads`, a head for each."""
+import copy
+
 import numpy as np
 
 from ..arrays import check_count, check_real
@@ -26,7 +28,7 @@ class Heads(Head):
     Raises
     ------
     TypeError, ValueError
-        There is no head, something is none, names are unknown, or numbers out of range.
+        There is no head, something is none, one has two names, names are unknown, or numbers out of range.
 
     Examples
     --------
@@ -37,7 +39,8 @@ class Heads(Head):
 
     config = ("heads", "units", "weights")
 
-    def __init__(self, heads=None, units=None, weights=None, **more):
+    def __init__(self, heads: dict[str, Head] | None = None, units: dict[str, int] | None = None,
+                 weights: dict[str, float] | None = None, **more: Head):
         if heads is not None and not isinstance(heads, dict):
             raise TypeError(f"Heads: got {heads!r}, expected names, such as Heads(type=Categorical())")
         self.heads = {**(heads or {}), **more}
@@ -46,6 +49,7 @@ class Heads(Head):
                 raise TypeError(f"Heads: got {name}={head!r}, expected a head such as Categorical()")
         if not self.heads:
             raise ValueError("Heads: got no head, expected at least one, such as Heads(type=Categorical())")
+        self._check_different()
         self.units, self.from_targets = units, units is None
         if units is not None:
             self._check_names("units", units)
@@ -58,6 +62,18 @@ class Heads(Head):
             raise ValueError("Heads weights: got only zeros, expected at least one positive weight")
         self.metric = tuple(f"{name}_{head.metric}" for name, head in self.heads.items())
         self.classifies = any(head.classifies for head in self.heads.values())
+
+    def _check_different(self):
+        names = {}
+        for name, head in self.heads.items():
+            if names.setdefault(id(head), name) != name:
+                raise ValueError(f"Heads: got the same head as {names[id(head)]!r} and {name!r}, expected "
+                                 f"one for each name; give a new {type(head).__name__}, or copy.copy of it")
+
+    def __getstate__(self):
+        """As of `Head`: a copy has copies of the heads, too."""
+        return {**super().__getstate__(),
+                "heads": {name: copy.copy(head) for name, head in self.heads.items()}}
 
     def _check_names(self, what, given, all_of_them=True):
         expected = ", ".join(map(repr, self.heads))

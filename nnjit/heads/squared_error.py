@@ -1,4 +1,5 @@
 """`SquaredError`: pairs of activation and loss that belong to no distribution."""
+import copy
 import warnings
 
 import numpy as np
@@ -44,7 +45,7 @@ class SquaredError(Head):
 
     config = ("activation",)
 
-    def __init__(self, activation):
+    def __init__(self, activation: str):
         base_heads = {"linear": Gaussian, "sigmoid": Bernoulli, "softmax": Categorical}
         if activation not in base_heads:
             expected = ", ".join(map(repr, base_heads))
@@ -56,6 +57,9 @@ class SquaredError(Head):
             warnings.warn(f"SquaredError: the {activation} saturates, and with squared error its gradient "
                           f"vanishes where the network is sure and wrong; {self.base_head!r} has the loss "
                           "that belongs to it", stacklevel=2)
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "base_head": copy.copy(self.base_head)}
 
     def units_for(self, y):
         return self.base_head.units_for(y)
