@@ -1,5 +1,5 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
-from . import datasets, losses, schedules
+from . import datasets, heads, losses, schedules
 from ._numba.threads import get_threads, set_threads
 from .arrays import DataError
 from .experiments import book

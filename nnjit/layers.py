@@ -10,7 +10,8 @@ A layer knows neither its neighbours nor the batch. It is given the arrays:
 
 An elementwise layer has an output for each input; ``dx`` is then ``delta`` itself. One that also sets ``in_place`` takes its
 derivative from the output, so that ``out`` is ``x`` itself. ``settings`` names the attributes that a saved layer is made from
-again. A layer that ``takes_bytes`` also takes images of uint8, as a network's input, and divides them by 255.
+again. ``effect_on_output`` says what a layer does to logits that it should leave alone, None for nothing: heads refuse it as
+the last. A layer that ``takes_bytes`` also takes images of uint8, as a network's input, and divides them by 255.
 
 ``multiply_adds`` is a row's, on the way down, and ``window`` the (size, stride) in pixels of what an output sees of the layer's
 input; None is all of it.
@@ -133,6 +134,7 @@ class _Elementwise:
 
     elementwise = True
     in_place = takes_sparse = takes_bytes = False
+    effect_on_output = None
     settings, shapes, multiply_adds, window = (), {}, 0, (1, 1)
 
     def build(self, input_shape):
@@ -154,6 +156,7 @@ class Tanh(_Elementwise):
     """a = tanh(z), da/dz = 1 - a²."""
 
     in_place = True
+    effect_on_output = "keeps the output in -1 .. 1 and saturates"
 
     def forward(self, x, out, step=None):
         activations.tanh_forward(_rows(x), _rows(out))
@@ -168,6 +171,7 @@ class ReLU(_Elementwise):
     """a = max(z, 0), da/dz = 1 where a > 0 and 0 elsewhere."""
 
     in_place = True
+    effect_on_output = "lets no output below 0 and passes no gradient to one that is 0"
 
     def forward(self, x, out, step=None):
         activations.relu_forward(_rows(x), _rows(out))
@@ -182,6 +186,7 @@ class Sigmoid(_Elementwise):
     """a = 1 / (1 + exp(-z)), da/dz = a (1 - a)."""
 
     in_place = True
+    effect_on_output = "keeps the output in 0 .. 1 and saturates"
 
     def forward(self, x, out, step=None):
         activations.sigmoid_forward(_rows(x), _rows(out))
@@ -210,6 +215,7 @@ class Dropout(_Elementwise):
     """
 
     settings = ("rate",)
+    effect_on_output = "drops outputs by chance"
     seed = index = 0    # the model sets both
 
     def __init__(self, rate):

@@ -100,7 +100,7 @@ class Sequential:
         step = None if step is None else check_count("step", step, least=0)
         with parallel_region:
             (x, y, w), = data.batches(len(data))
-            self.loss_and_gradient(x, y, w, self.tapes()[len(data)], step)
+            self.loss_and_gradient(x, y, w, data.total_weight, self.tapes()[len(data)], step)
         return {f"{key}.{name}": array.copy() for key, part in self._parts() for name, array in part.gradients.items()
                 if array.size}
 
@@ -125,13 +125,13 @@ class Sequential:
             dx = delta if layer.elementwise else tape.deltas[i]
             delta = layer.backward(tape.arrays[i], tape.arrays[i + 1], delta, dx, step)
 
-    def loss_and_delta(self, x, y, w, tape, step=None):
-        """Go down: return the head's sums (w l, w metric, w), and leave dL/dz in ``tape.delta``."""
-        return self.head.loss_and_delta(self.forward(x, tape, step), y, w, tape.delta)
+    def loss(self, x, y, w, tape, step=None):
+        """Return the head's sums (w l, w metric, w) of the checked rows ``x``; no gradient is computed."""
+        return self.head.loss(self.forward(x, tape, step), y, w, tape.delta)
 
-    def loss_and_gradient(self, x, y, w, tape, step=None):
-        """Go down and back: return the head's sums, and leave the gradient in ``gradient_vector``."""
-        sums = self.loss_and_delta(x, y, w, tape, step)
+    def loss_and_gradient(self, x, y, w, total, tape, step=None):
+        """Return the head's sums, and leave the gradient of L = sum w l / total in ``gradient_vector``."""
+        sums = self.head.loss_and_delta(self.forward(x, tape, step), y, w, total, tape.delta)
         self.backward(tape.delta, tape, step)
         return sums
 
@@ -153,7 +153,8 @@ class Sequential:
         validation_data : tuple, optional
             ``(X, y)`` or ``(X, y, sample_weight)``, evaluated without dropout.
         sample_weight : array_like, (N,), optional
-            The loss of a batch is sum w l / sum w.
+            Non-negative. The loss of a batch of n rows is sum w l / (n times the mean weight of all training
+            rows), so that weights have the same force in batches of any size.
         shuffle : bool
             A new order in every epoch, which follows from ``seed``.
         seed : int
@@ -189,7 +190,7 @@ class Sequential:
         try:
             if fresh:
                 shape = check_array(X, None).shape[1:]
-                self.head.prepare(y)
+                self.head.infer_from_targets(y)
                 self.build(shape, seed)
             data = self._examples(X, y, sample_weight, sparse, once=epochs == 1)
             validation = self._validation(validation_data, sparse)
@@ -201,7 +202,7 @@ class Sequential:
                             callbacks, verbose)
 
     def evaluate(self, X, y, sample_weight=None, sparse="auto"):
-        """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
+        """Return ``{"loss": ..., "accuracy": ...}``, weighted means sum w l / sum w, without dropout."""
         self._check_built()
         data = self._examples(X, y, sample_weight, sparse, back=False, once=True)
         return training.evaluate(self, data.batches(training.block_rows(self)), self.tapes())
@@ -305,7 +306,8 @@ class Sequential:
     def _examples(self, X, y, sample_weight=None, sparse="auto", back=True, once=False):
         x = self._rows(X, sparse, back, once)
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
-        return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
+        w = check_weights(sample_weight, len(x), self.dtype)
+        return training.Examples(x, y, w, self.head.total_weight(y, w))
 
     def _validation(self, data, sparse):
         if data is None:
@@ -358,20 +360,21 @@ def _describe(part, module):
     def plain(value):
         if isinstance(value, dict):
             return {name: plain(item) for name, item in value.items()}
-        return _describe(value, module) if hasattr(value, "settings") else value
+        return _describe(value, module) if hasattr(value, "config") else value
 
-    return {"kind": type(part).__name__, **{name: plain(getattr(part, name)) for name in part.settings}}
+    names = part.config if hasattr(part, "config") else part.settings
+    return {"kind": type(part).__name__, **{name: plain(getattr(part, name)) for name in names}}
 
 
 def _remake(description, module):
-    settings = dict(description)
-    if "heads" in settings:
-        settings["heads"] = {name: _remake(head, module) for name, head in settings["heads"].items()}
-    name = settings.pop("kind")
+    config = dict(description)
+    if "heads" in config:
+        config["heads"] = {name: _remake(head, module) for name, head in config["heads"].items()}
+    name = config.pop("kind")
     kind = getattr(module, name)
-    if not isinstance(kind, type) or kind.__module__ != module.__name__:
+    if not isinstance(kind, type) or not f"{kind.__module__}.".startswith(f"{module.__name__}."):
         raise ValueError(f"got the kind {name!r}, expected a class of {module.__name__}")
-    return kind(**settings)
+    return kind(**config)
 
 
 def _restore(description, arrays):

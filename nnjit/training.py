@@ -40,13 +40,17 @@ class History:
 
 
 class Examples:
-    """Rows, targets and weights, checked, which come in batches."""
+    """Rows, targets and weights, checked, which come in batches; and the total weight of all, as the head has it."""
 
-    def __init__(self, x, y, w):
-        self.x, self.y, self.w = x, y, w
+    def __init__(self, x, y, w, total_weight):
+        self.x, self.y, self.w, self.total_weight = x, y, w, total_weight
 
     def __len__(self):
         return len(self.w)
+
+    def divisor(self, n):
+        """Return what the loss of a batch of n rows is divided by: n times the mean weight of all rows."""
+        return self.total_weight if n == len(self) else self.total_weight * n / len(self)
 
     def in_order(self, batch_size, once=False):
         """Return a function that returns the batches as the rows lie, for going through them once, or again and again.
@@ -80,7 +84,7 @@ def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, 
         blocks = validation and validation.in_order(block_rows(model))
         for epoch in range(epochs):
             batches = in_order() if in_order else data.batches(batch_size, _shuffled(len(data), [seed, optimizer.iterations]))
-            logs = _train_epoch(model, batches, optimizer, tapes)
+            logs = _train_epoch(model, batches, data.divisor, optimizer, tapes)
             if blocks and (epoch % validate_every == 0 or epoch == epochs - 1):
                 logs.update({f"val_{name}": value for name, value in evaluate(model, blocks(), tapes).items()})
             logs["seconds"] = time.perf_counter() - begin
@@ -96,10 +100,10 @@ def _shuffled(N, seed):
     return np.random.default_rng(seed).permutation(N)
 
 
-def _train_epoch(model, batches, optimizer, tapes):
+def _train_epoch(model, batches, divisor, optimizer, tapes):
     sums = _Sums(model.head)
     for x, y, w in batches:
-        sums.add(*model.loss_and_gradient(x, y, w, tapes[len(x)], step=optimizer.iterations))
+        sums.add(*model.loss_and_gradient(x, y, w, divisor(len(x)), tapes[len(x)], step=optimizer.iterations))
         optimizer.step(model.vector, model.gradient_vector)
     return sums.means()
 
@@ -115,25 +119,22 @@ def evaluate(model, blocks, tapes):
     sums = _Sums(model.head)
     with parallel_region:
         for x, y, w in blocks:
-            sums.add(*model.loss_and_delta(x, y, w, tapes[len(x)]))
+            sums.add(*model.loss(x, y, w, tapes[len(x)]))
     return sums.means()
 
 
 class _Sums:
-    """The sums of weighted losses, of the weighted metric (several: an array) and of the weights over batches."""
+    """The sums that a head returns, added up over batches."""
 
     def __init__(self, head):
-        self.names = (head.metric,) if isinstance(head.metric, str) else head.metric
+        self.head = head
         self.loss, self.metric, self.weight = 0.0, 0.0, 0.0
 
     def add(self, loss, metric, weight):
-        self.loss += loss
-        self.metric = self.metric + metric
-        self.weight += weight
+        self.loss, self.metric, self.weight = self.loss + loss, self.metric + metric, self.weight + weight
 
     def means(self):
-        metrics = np.atleast_1d(self.metric / self.weight).tolist()
-        return {"loss": self.loss / self.weight, **dict(zip(self.names, metrics))}
+        return self.head.means(self.loss, self.metric, self.weight)
 
 
 class _Progress:

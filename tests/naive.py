@@ -95,7 +95,7 @@ def dropout_mask(seed, layer, step, threshold, digits, shape):
     return kept
 
 
-# ---- likelihoods ----------------------------------------------------------------------------------------------------
+# ---- softmax cross-entropy ------------------------------------------------------------------------------------------
 
 
 def one_hot(labels, K):

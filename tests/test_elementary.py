@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from nnjit._jit import FASTMATH
+from nnjit._numba.jit import FASTMATH
 from nnjit.kernels import elementary
 
 COMPILED = not numba.config.DISABLE_JIT

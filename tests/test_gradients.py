@@ -35,7 +35,7 @@ def differences(model, X, y, w, step):
     tape = model.tapes()[len(x)]
 
     def mean_loss():
-        loss, _, weight = model.loss_and_delta(x, targets, weights, tape, step)
+        loss, _, weight = model.loss(x, targets, weights, tape, step)
         return loss / weight
 
     def slope(array, index, h=1e-3):

@@ -1,4 +1,4 @@
-"""The losses as functions: published examples, agreement, weights and masks, and the mistakes that they explain."""
+"""The losses as functions: published examples, agreement, weights, masks, and the mistakes they explain."""
 import doctest
 
 import naive
@@ -10,7 +10,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import special
 
 import nnjit as nn
-from nnjit import heads, losses, targets
+from nnjit import losses
+from nnjit.heads import base, several
+from nnjit.inputs import targets
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 N, T, K = 7, 5, 4
@@ -33,7 +35,7 @@ def soft_answers(rng, shape):
 
 
 def rows(rng, shape):
-    return rng.dirichlet(np.ones(shape[-1]), size=shape[:-1]), rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
+    return tuple(rng.dirichlet(np.ones(shape[-1]), size=shape[:-1]) for _ in range(2))
 
 
 def rows_and_logits(rng, shape):
@@ -52,8 +54,9 @@ def ranks(rng, shape):
     return rng.integers(shape[-1] + 1, size=shape[:-1]), 2 * rng.normal(size=shape)
 
 
+# one for each number
 NUMBERS = {"mean_squared_error": numbers, "mean_absolute_error": numbers, "huber": numbers, "poisson": counts,
-           "binary_crossentropy": answers, "sigmoid_crossentropy_with_logits": soft_answers}    # one for each number
+           "binary_crossentropy": answers, "sigmoid_crossentropy_with_logits": soft_answers}
 LOSSES = {**NUMBERS, "mean_pairwise_squared_error": numbers, "categorical_crossentropy": rows,
           "softmax_crossentropy_with_logits": rows_and_logits, "sparse_categorical_crossentropy": labels,
           "sparse_softmax_crossentropy_with_logits": labels_and_logits, "ordinal_crossentropy": ranks}
@@ -66,11 +69,12 @@ def case(name, rng, shape=(N, K), dtype=np.float64):
 
 
 def test_these_are_all_the_losses():
-    assert set(LOSSES) == {name for name, value in vars(losses).items() if callable(value) and not name.startswith("_")
+    assert set(LOSSES) == {name for name, value in vars(losses).items() if callable(value)
+                           and not name.startswith("_")
                            and value.__module__ == losses.__name__}
 
 
-# ---- published examples ---------------------------------------------------------------------------------------------
+# ---- published examples ------------------------------------------------------------------------------------
 
 BINARY_Y, BINARY_Z = [[0, 1], [0, 0]], [[-18.6, 0.51], [2.94, -12.8]]
 CATEGORICAL_P = [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]
@@ -82,7 +86,8 @@ CORAL_Z = [[2.1, 1.8, -2.1, -1.8], [1.9, -1., -1.5, -1.3], [1.9, 1.8, 1.7, 1.6]]
     ("mean_squared_error", [[0., 1.], [0., 0.]], [[1., 1.], [1., 0.]], {}, [0.5, 0.5]),
     ("mean_squared_error", [[0., 1.], [0., 0.]], [[1., 1.], [1., 0.]], {"reduction": "mean"}, 0.5),
     ("mean_squared_error", [[0., 1.], [0., 0.]], [[1., 1.], [1., 0.]], {"reduction": "sum"}, 1.0),
-    ("mean_squared_error", [[0., 1.], [0., 0.]], [[1., 1.], [1., 0.]], {"sample_weight": [0.7, 0.3]}, [0.35, 0.15]),
+    ("mean_squared_error", [[0., 1.], [0., 0.]], [[1., 1.], [1., 0.]], {"sample_weight": [0.7, 0.3]},
+     [0.35, 0.15]),
     ("mean_absolute_error", [[0., 1.], [0., 0.]], [[1., 1.], [1., 0.]], {"reduction": "mean"}, 0.5),
     ("huber", [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], {"reduction": "mean"}, 0.155),
     ("huber", [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], {}, [0.18, 0.13]),
@@ -90,7 +95,8 @@ CORAL_Z = [[2.1, 1.8, -2.1, -1.8], [1.9, -1., -1.5, -1.3], [1.9, 1.8, 1.7, 1.6]]
     ("poisson", [[0., 1.], [0., 0.]], [[1., 1.], [0., 0.]], {"reduction": "mean"}, 0.49999997),
     ("poisson", [[1., 9., 2.]], [[4., 8., 12.]], {"reduction": "mean"}, -0.35702705),
     ("binary_crossentropy", [[0., 1.], [0., 0.]], [[0.6, 0.4], [0.4, 0.6]], {}, [0.91629076, 0.71355796]),
-    ("binary_crossentropy", [[0., 1.], [0., 0.]], [[0.6, 0.4], [0.4, 0.6]], {"reduction": "mean"}, 0.81492424),
+    ("binary_crossentropy", [[0., 1.], [0., 0.]], [[0.6, 0.4], [0.4, 0.6]], {"reduction": "mean"},
+     0.81492424),
     ("binary_crossentropy", BINARY_Y, BINARY_Z, {"from_logits": True}, [0.23515666, 1.4957594]),
     ("binary_crossentropy", BINARY_Y, BINARY_Z, {"from_logits": True, "reduction": "mean"}, 0.86545801),
     ("binary_crossentropy", BINARY_Y, BINARY_Z, {"from_logits": True, "reduction": "sum"}, 1.730916),
@@ -101,14 +107,15 @@ CORAL_Z = [[2.1, 1.8, -2.1, -1.8], [1.9, -1., -1.5, -1.3], [1.9, 1.8, 1.7, 1.6]]
      [0.3 * 0.05129331, 0.7 * 2.3025851]),    # of which Keras takes the mean over 2 rows: 0.814
     ("sparse_categorical_crossentropy", [1, 2], CATEGORICAL_P, {}, [0.05129331, 2.3025851]),
     # tensorflow.org: tf.nn.softmax_cross_entropy_with_logits, tf.nn.sparse_softmax_cross_entropy_with_logits
-    ("softmax_crossentropy_with_logits", [[1.0, 0.0, 0.0], [0.0, 0.8, 0.2]], [[4.0, 2.0, 1.0], [0.0, 5.0, 1.0]], {},
-     [0.16984604, 0.82474494]),
+    ("softmax_crossentropy_with_logits", [[1.0, 0.0, 0.0], [0.0, 0.8, 0.2]],
+     [[4.0, 2.0, 1.0], [0.0, 5.0, 1.0]], {}, [0.16984604, 0.82474494]),
     ("sparse_softmax_crossentropy_with_logits", [0, 3, 1],
      [[2., -5., .5, -.1], [0., 0., 1.9, 1.4], [-100., 100., -100., -100.]], {}, [0.29750752, 1.1448325, 0]),
     # tensorflow.org: tf.nn.sigmoid_cross_entropy_with_logits, which gives every number
     ("sigmoid_crossentropy_with_logits", [0., 0., 0., 1., 1., 1., 0.5], [1., -1., 0., 1., -1., 0., 0.], {},
      [1.3132617, 0.3132617, 0.6931472, 0.3132617, 1.3132617, 0.6931472, 0.6931472]),
-    # tf.compat.v1.losses.mean_pairwise_squared_error: ((a-b) - (x-y))², ((a-c) - (x-z))², ((b-c) - (y-z))², over 3
+    # tf.compat.v1.losses.mean_pairwise_squared_error:
+    # ((a-b) - (x-y))², ((a-c) - (x-z))², ((b-c) - (y-z))², over 3
     ("mean_pairwise_squared_error", [[1, 2, 4]], [[2, 5, 4]], {},
      [(((1 - 2) - (2 - 5))**2 + ((1 - 4) - (2 - 4))**2 + ((2 - 4) - (5 - 4))**2) / 3]),
     # coral_pytorch.losses.coral_loss, by the authors of the method
@@ -125,17 +132,18 @@ def test_published_examples(loss, y, p, options, value):
 
 def test_weights_in_a_mean_divide_it():
     """Unlike Keras's 0.814 for these weights, which is divided by the number of rows."""
-    got = losses.sparse_categorical_crossentropy([1, 2], CATEGORICAL_P, sample_weight=[0.3, 0.7], reduction="mean")
+    got = losses.sparse_categorical_crossentropy([1, 2], CATEGORICAL_P, sample_weight=[0.3, 0.7],
+                                                 reduction="mean")
     assert got == pytest.approx((0.3 * 0.05129331 + 0.7 * 2.3025851) / 1, abs=1e-6)
     assert got / 2 == pytest.approx(0.8136, abs=1e-4)
 
 
-@pytest.mark.parametrize("module", [heads, losses, targets])
+@pytest.mark.parametrize("module", [base, several, losses, targets])
 def test_examples_in_docstrings(module):
     assert doctest.testmod(module).failed == 0
 
 
-# ---- agreement ------------------------------------------------------------------------------------------------------
+# ---- agreement ---------------------------------------------------------------------------------------------
 
 @DTYPES
 @pytest.mark.parametrize("name, twin", [
@@ -182,7 +190,8 @@ def test_pairwise(rng, dtype, width):
     loss, y, p = case("mean_pairwise_squared_error", rng, (N, width), dtype)
     expected, single = naive.pairwise_squared_error(y, p.astype(float)), dtype == np.float32
     np.testing.assert_allclose(loss(y, p), expected, rtol=1e-5 if single else 1e-12)
-    np.testing.assert_allclose(loss(y, p + 100), expected, rtol=1e-3 if single else 1e-11)    # blind to what all share
+    # blind to what all share
+    np.testing.assert_allclose(loss(y, p + 100), expected, rtol=1e-3 if single else 1e-11)
 
 
 def run(head, units, z, y, w, dtype):
@@ -191,8 +200,7 @@ def run(head, units, z, y, w, dtype):
     head.parameters = {name: np.zeros(shape, dtype) for name, shape in head.shapes.items()}
     head.gradients = {name: np.zeros(shape, dtype) for name, shape in head.shapes.items()}
     head.initialise(None)
-    loss, _, weight = head.loss_and_delta(z, head.targets(y, *z.shape, dtype), w, np.empty_like(z))
-    return loss / weight
+    return head.means(*head.loss(z, head.targets(y, *z.shape, dtype), w, np.empty_like(z)))["loss"]
 
 
 @DTYPES
@@ -262,8 +270,8 @@ def test_pytorch(rng, dtype, name):
         "poisson": lambda: F.poisson_nll_loss(z, t, log_input=False, reduction="none", eps=0).mean(dim=1),
         "mean_pairwise_squared_error": lambda: (pairs()**2).sum(dim=(1, 2)) / (K * (K - 1)),
         "binary_crossentropy": lambda: F.binary_cross_entropy(z, t, reduction="none").mean(dim=1),
-        "sigmoid_crossentropy_with_logits": lambda: F.binary_cross_entropy_with_logits(z, t,
-                                                                                       reduction="none").mean(dim=1),
+        "sigmoid_crossentropy_with_logits":
+            lambda: F.binary_cross_entropy_with_logits(z, t, reduction="none").mean(dim=1),
         "categorical_crossentropy": lambda: -(t * z.log()).sum(dim=1),
         "softmax_crossentropy_with_logits": lambda: F.cross_entropy(z, t, reduction="none"),
         "sparse_categorical_crossentropy": lambda: F.nll_loss(z.log(), integers, reduction="none"),
@@ -273,7 +281,7 @@ def test_pytorch(rng, dtype, name):
     np.testing.assert_allclose(loss(y, p), expected().numpy(), rtol=1e-6, atol=1e-6)
 
 
-# ---- reductions, weights and masks ----------------------------------------------------------------------------------
+# ---- reductions, weights and masks -------------------------------------------------------------------------
 
 @EACH
 @pytest.mark.parametrize("shape", [(N, K), (N, T, K)])
@@ -324,7 +332,8 @@ def test_masked_places_count_for_nothing(rng, name, shape, mask_shape, weighted)
     got = loss(*masked, sample_weight=w, mask=mask)
     assert got.shape == shape[:-1] and not got[~mask].any()
     np.testing.assert_allclose(got[mask], values * weights, rtol=1e-12)
-    for reduction, expected in [("sum", (values * weights).sum()), ("mean", np.average(values, weights=weights))]:
+    for reduction, expected in [("sum", (values * weights).sum()),
+                                ("mean", np.average(values, weights=weights))]:
         got = loss(*masked, sample_weight=w, mask=mask, reduction=reduction)
         assert got == pytest.approx(expected, rel=1e-12)
     assert np.array_equal(loss(*masked, mask=mask.astype(int).tolist()), loss(*masked, mask=mask))
@@ -348,6 +357,66 @@ def test_masked_numbers_count_for_nothing(rng, name, shape):
     assert loss(*masked, mask=mask, reduction="mean") == pytest.approx(each[mask].mean(), rel=1e-12)
 
 
+def hidden(a, mask):
+    """Return a masked array that hides what no loss would take where the mask is False."""
+    mask = np.broadcast_to(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a.shape)
+    return np.ma.MaskedArray(spoilt(a, mask), ~mask)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(N, K), (N, T, K)])
+@pytest.mark.parametrize("reduction", [None, "sum", "mean"])
+def test_masked_arrays_are_masks(rng, name, shape, reduction):
+    """Of targets, predictions or both, beside a mask of one's own or without one."""
+    loss, y, p = case(name, rng, shape)
+    mask, other = rng.random((2, N)) < 0.7
+    mask[:3], other[:3] = [True, False, True], [True, True, False]
+    expected = loss(y, p, mask=mask, reduction=reduction)
+    for pair in [(hidden(y, mask), p), (y, hidden(p, mask)), (hidden(y, mask), hidden(p, mask)),
+                 (hidden(y, mask), np.ma.MaskedArray(p))]:
+        np.testing.assert_array_equal(loss(*pair, reduction=reduction), expected)
+    expected = loss(y, p, mask=mask & other, reduction=reduction)
+    np.testing.assert_array_equal(loss(hidden(y, mask), p, mask=other, reduction=reduction), expected)
+    np.testing.assert_array_equal(loss(hidden(y, mask), hidden(p, other), reduction=reduction), expected)
+    np.testing.assert_array_equal(
+        loss(hidden(y, mask), p, mask=np.ma.MaskedArray(np.ones(N), ~other), reduction=reduction), expected)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_masked_numbers_of_arrays_count_for_nothing(rng, name):
+    loss, y, p = case(name, rng)
+    mask = rng.random((N, K)) < 0.6
+    mask[:, 0] = True
+    for reduction in (None, "sum", "mean"):
+        expected = loss(y, p, mask=mask, reduction=reduction)
+        np.testing.assert_array_equal(loss(hidden(y, mask), p, reduction=reduction), expected)
+
+
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy",
+                                  "ordinal_crossentropy"])
+def test_a_row_of_classes_with_a_masked_number_counts_for_nothing(rng, name):
+    loss, y, p = case(name, rng)
+    one = np.ones((N, K), bool)
+    one[1, 2] = False
+    np.testing.assert_array_equal(loss(y, hidden(p, one)), loss(y, p, mask=one.all(axis=1)))
+
+
+def test_a_masked_weight_is_0(rng):
+    for name in LOSSES:
+        loss, y, p = case(name, rng)
+        w, mask = rng.uniform(0.5, 2, N), np.arange(N) != 2
+        for reduction in (None, "sum", "mean"):
+            got = loss(y, p, sample_weight=np.ma.MaskedArray(w, ~mask), reduction=reduction)
+            np.testing.assert_array_equal(got, loss(y, p, sample_weight=w * mask, reduction=reduction))
+
+
+def test_all_masked_is_refused(rng):
+    for name in LOSSES:
+        loss, y, p = case(name, rng)
+        check_refused(ValueError, "mask: got only False, expected at least one place that counts", loss,
+                      np.ma.MaskedArray(y, True), p)
+
+
 def test_masked_numbers_make_no_pairs(rng):
     loss, y, p = case("mean_pairwise_squared_error", rng, (4, T))
     mask = np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
@@ -369,7 +438,7 @@ def test_weight_zero_counts_for_nothing(rng):
         assert np.isnan(loss(y, p, reduction="mean")) and np.isnan(loss(y, p)).sum() == 1    # a NaN is seen
 
 
-# ---- extremes -------------------------------------------------------------------------------------------------------
+# ---- extremes ----------------------------------------------------------------------------------------------
 
 @DTYPES
 def test_large_logits_are_finite_and_exact(dtype):
@@ -394,7 +463,7 @@ def test_where_probabilities_saturate(dtype, at_one):
     np.testing.assert_allclose(losses.poisson([2, 0], np.array([0, 0], dtype)), [2 * low, 0], rtol=1e-6)
 
 
-# ---- properties -----------------------------------------------------------------------------------------------------
+# ---- properties --------------------------------------------------------------------------------------------
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.data(), st.sampled_from(list(LOSSES)))
@@ -417,19 +486,21 @@ def test_what_is_given_stays_as_it_is(rng):
         arguments = [np.array(y), p.copy(), np.arange(N) + 1.0, np.arange(N) > 2]
         for a in arguments:
             a.flags.writeable = False
-        results = [loss(t, q, sample_weight=w, mask=m) for t, q, w, m in (arguments, [a.tolist() for a in arguments])]
+        results = [loss(t, q, sample_weight=w, mask=m)
+                   for t, q, w, m in (arguments, [a.tolist() for a in arguments])]
         assert np.array_equal(*results)
         assert np.array_equal(arguments[0], y) and np.array_equal(arguments[1], p)
 
 
-# ---- mistakes, explained --------------------------------------------------------------------------------------------
+# ---- mistakes, explained -----------------------------------------------------------------------------------
 
 def check_refused(exception, message, call, *args, **kwargs):
     """One line that says what was got, what is expected, and what to do."""
     with pytest.raises(exception, match=message) as caught:
         call(*args, **kwargs)
     text = str(caught.value)
-    assert type(caught.value) is exception and "\n" not in text and "got " in text and "expected " in text, text
+    assert type(caught.value) is exception and "\n" not in text, text
+    assert "got " in text and "expected " in text, text
 
 
 ZEROS, ROW = np.zeros(N), np.full((N, 3), 1 / 3)
@@ -454,21 +525,25 @@ MISTAKES = {
                       r"y_true: got labels 1 .. 3.*give y_true - 1"),
     "a class too many": ("sparse_categorical_crossentropy", np.arange(N) % 4, ROW,
                          "for 4 classes y_pred takes 4 columns"),
-    "not whole": ("sparse_softmax_crossentropy_with_logits", LABELS + 0.5, ROW - 1, "got 0.5, expected class numbers"),
+    "not whole": ("sparse_softmax_crossentropy_with_logits", LABELS + 0.5, ROW - 1,
+                  "got 0.5, expected class numbers"),
     "multi-hot": ("categorical_crossentropy", np.ones((N, 3)), ROW, r"with 3 ones.*Bernoulli\(\)"),
-    "ranks": ("ordinal_crossentropy", np.arange(N) % 5, ROW, r"got labels 0 .. 4, expected class numbers 0 .. 3"),
-    "integer labels": ("binary_crossentropy", LABELS, ZEROS, r"got labels 0 .. 2, expected 0 and 1.*Categorical\(\)"),
+    "ranks": ("ordinal_crossentropy", np.arange(N) % 5, ROW,
+              r"got labels 0 .. 4, expected class numbers 0 .. 3"),
+    "integer labels": ("binary_crossentropy", LABELS, ZEROS,
+                       r"got labels 0 .. 2, expected 0 and 1.*Categorical\(\)"),
     "logits": ("binary_crossentropy", ZEROS, ZEROS - 2,
                "got -2, expected probabilities in 0 .. 1; for logits give from_logits=True"),
     "softmax logits": ("categorical_crossentropy", np.eye(3)[LABELS], ROW * 6,
                        "expected probabilities in 0 .. 1; for logits"),
     "sigmoids": ("categorical_crossentropy", np.eye(3)[LABELS], ROW * 2,
                  "do not sum to 1.*sigmoids use binary_crossentropy"),
-    "negative counts": ("poisson", ZEROS - 1, ZEROS + 1, "y_true: got -1, expected counts"),
+    "negative counts": ("poisson", ZEROS - 1, ZEROS + 1, "y_true: got -1, expected non-negative counts"),
     "negative rates": ("poisson", ZEROS, ZEROS - 1,
-                       r"y_pred: got -1, expected rates, from 0 on; for logits z give np.exp\(z\)"),
+                       r"y_pred: got -1, expected non-negative rates; for logits z give np.exp\(z\)"),
     "no pairs": ("mean_pairwise_squared_error", ZEROS[:, None], ZEROS[:, None], "rows of at least 2 numbers"),
-    "no rows": ("sparse_categorical_crossentropy", ZEROS, ZEROS, r"got shape \(7,\), expected rows of predictions"),
+    "no rows": ("sparse_categorical_crossentropy", ZEROS, ZEROS,
+                r"got shape \(7,\), expected rows of predictions"),
     "nothing": ("mean_squared_error", [], [], r"got shape \(0,\)"),
     "numbers": ("mean_squared_error", 1.0, 2.0, r"got shape \(\)"),
     "missing": ("mean_squared_error", ZEROS * np.nan, ZEROS, "y_true: got NaN or infinity"),
@@ -488,21 +563,23 @@ def test_options_that_are_refused(rng, name):
     for options, message in [
             ({"reduction": "none"}, "reduction: got 'none', expected None, 'sum' or 'mean'"),
             ({"sample_weight": -np.ones(N)}, "sample_weight: got a negative number"),
-            ({"sample_weight": np.zeros(N)}, "sample_weight: got zeros alone, expected at least one positive weight"),
+            ({"sample_weight": np.zeros(N)},
+             "sample_weight: got only zeros, expected at least one positive weight"),
             ({"sample_weight": np.full(N, np.nan)}, "sample_weight: got a negative number, NaN"),
             ({"sample_weight": np.ones(N + 1)}, r"sample_weight: got shape \(8,\), expected \(7,\)"),
             ({"sample_weight": 2.0}, r"sample_weight: got shape \(\)"),
             ({"sample_weight": np.ones((N, 1))}, r"got shape \(7, 1\)"),
-            ({"mask": np.zeros(N)}, "mask: got False alone, expected at least one place that counts"),
+            ({"mask": np.zeros(N)}, "mask: got only False, expected at least one place that counts"),
             ({"mask": np.ones(N - 1)}, r"mask: got shape \(6,\), expected \(7,\)"),
             ({"mask": True}, r"mask: got shape \(\)"),
             ({"mask": np.full(N, 0.5)}, "mask: got numbers other than 0 and 1.*use sample_weight"),
             ({"mask": np.arange(N) < 2, "sample_weight": (np.arange(N) > 3) * 1.0, "reduction": "mean"},
-             "zeros alone for what counts")]:
+             "only zeros for what counts")]:
         check_refused(ValueError, message, loss, y, p, **options)
     for options in ({"sample_weight": ["a"] * N}, {"mask": ["a"] * N}):
         check_refused(TypeError, "got", loss, y, p, **options)
-    for y_true, y_pred in [(np.full(y.shape, "a"), p), (y, p.astype(str)), (y, p + 0j), (np.full(y.shape, None), p)]:
+    for y_true, y_pred in [(np.full(y.shape, "a"), p), (y, p.astype(str)), (y, p + 0j),
+                           (np.full(y.shape, None), p)]:
         check_refused(TypeError, "y_(true|pred): got", loss, y_true, y_pred)
 
 
@@ -515,7 +592,8 @@ def test_deltas_that_are_refused(delta, exception):
 @pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
 def test_probabilities_given_as_logits(rng, name):
     loss, y, p = case(name, rng)
-    with pytest.warns(UserWarning, match="logits are in 0 .. 1 with the sum 1 .*give from_logits=False") as caught:
+    with pytest.warns(UserWarning,
+                      match="logits are in 0 .. 1 with the sum 1 .*give from_logits=False") as caught:
         loss(y, p, from_logits=True)
     assert caught[0].filename == __file__
     with_logits = name.replace("categorical_crossentropy", "softmax_crossentropy_with_logits")

@@ -113,7 +113,7 @@ import json, warnings
 import numpy as np
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    from nnjit.kernels.likelihoods import poisson_rate
+    from nnjit.kernels.losses import poisson_rate
     total = 3 * poisson_rate(0.0)
 print(json.dumps({"total": total, "hits": sum(poisson_rate.stats.cache_hits.values()),
                   "warnings": [f"{w.category.__name__}: {w.message}" for w in caught],
@@ -183,7 +183,7 @@ def test_truncated_cache_files_cost_a_compilation_and_one_warning(run_kernel, co
     """In the package's own folder, where they lie unless told otherwise."""
     run_kernel(cache="")
     files = list((copied / "__pycache__").glob("nnjit-*/*"))
-    assert {path.name.partition("-")[0] for path in files} == {"likelihoods.poisson_rate", "elementary.exp"}
+    assert {path.name.partition("-")[0] for path in files} == {"losses.poisson_rate", "elementary.exp"}
     for length in (0, 100):
         for path in files:
             path.write_bytes(path.read_bytes()[:length])

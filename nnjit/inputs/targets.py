@@ -1,14 +1,14 @@
-"""The border of the targets: what a head or a loss takes for y, and an explanation of each mistake.
+"""Checks of targets: what a head or a loss takes for y, and an explanation of each mistake.
 
-Every function takes the array's ``name`` for its messages, and raises TypeError where it holds no real numbers and
-ValueError where their shape or their values are not as they should be.
+Every function takes the array's ``name`` for its messages, and raises TypeError where it holds no real
+numbers and ValueError where their shape or their values are not as they should be.
 """
 import numpy as np
 
-from .arrays import as_numbers, cast, check_length
+from ..arrays import as_numbers, cast, check_length
 
 
-def numbers(name, y, N=None):
+def as_numeric(name, y, N=None):
     """Return ``y`` as an array of real numbers; with ``N`` rows, where that is given."""
     try:
         y = as_numbers(name, y)
@@ -25,23 +25,24 @@ def _number_them(name):
     return f"number the classes with np.unique({name}, return_inverse=True)[1]"
 
 
-def columns(name, y, units):
-    """Return ``y``, an array of numbers, as (N, units): from (N,) for one unit, from (N, units) for several."""
+def as_columns(name, y, units):
+    """Return the numbers ``y`` as (N, units): from (N,) for one unit, from (N, units) for several."""
     if y.ndim == 1 and units == 1:
         return y[:, None]
     if y.ndim == 2 and y.shape[1] == units > 1:
         return y
     N = len(y)
     if units > 1:
-        raise ValueError(f"{name}: got shape {y.shape}, expected ({N}, {units}), a number for each of {units} units")
+        raise ValueError(f"{name}: got shape {y.shape}, expected ({N}, {units}), a number for each of "
+                         f"{units} units")
     if y.shape == (N, 1):
-        raise ValueError(f"{name}: got shape ({N}, 1), expected ({N},), as a single unit's predictions have it, whose "
-                         f"difference from a column would be {N} by {N}; give {name}[:, 0]")
+        raise ValueError(f"{name}: got shape ({N}, 1), expected ({N},), as a single unit's predictions have "
+                         f"it, whose difference from a column would be {N} by {N}; give {name}[:, 0]")
     raise ValueError(f"{name}: got shape {y.shape}, expected ({N},) for the single unit of the last layer; "
                      "for K numbers a row it takes K units")
 
 
-def finite(name, y, dtype):
+def as_finite(name, y, dtype):
     """Return ``y`` as ``dtype``, all finite."""
     rows = cast(y, dtype)
     if np.isfinite(rows).all():
@@ -52,14 +53,14 @@ def finite(name, y, dtype):
     raise ValueError(f"{name}: got NaN or infinity, expected finite numbers; fill in or drop what is missing")
 
 
-def counts(name, y):
+def check_non_negative(name, y):
     """Check that no number of ``y`` is below 0."""
     if y.min() < 0:
-        raise ValueError(f"{name}: got {y.min():g}, expected counts, from 0 on; numbers of either sign are for "
-                         "Gaussian() (squared error)")
+        raise ValueError(f"{name}: got {y.min():g}, expected non-negative counts; numbers of either sign are "
+                         "for Gaussian() (squared error)")
 
 
-def answers(name, y):
+def check_binary(name, y):
     """Check that ``y`` answers questions of yes or no: 0 and 1, or probabilities between them."""
     if ((y >= 0) & (y <= 1)).all():
         return
@@ -70,14 +71,15 @@ def answers(name, y):
     if np.isin(y, (1, 2)).all():
         raise ValueError(f"{name}: got labels 1 and 2, expected 0 and 1; give {name} - 1")
     if (y == np.floor(y)).all() and y.min() >= 0:
-        raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected 0 and 1, the answer to a question; "
-                         f"for one of {int(y.max()) + 1} classes use Categorical() (softmax) and a unit for each")
+        raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected 0 and 1, the answer to a "
+                         f"question; for one of {int(y.max()) + 1} classes use Categorical() (softmax) and a "
+                         "unit for each")
     bad = y[(y < 0) | (y > 1)].flat[0]
     raise ValueError(f"{name}: got {bad:g}, expected 0 and 1, or probabilities between them")
 
 
-def labels(name, y, classes, more):
-    """Return ``y``, (N,) class numbers of any integral or whole floating values, as int64 in 0 .. classes - 1.
+def as_labels(name, y, classes, more):
+    """Return the class numbers ``y`` (N,), integers or whole floats, as int64 in 0 .. classes - 1.
 
     ``more`` says, with the number of classes in place of ``{}``, how to make room for more.
     """
@@ -86,13 +88,13 @@ def labels(name, y, classes, more):
         raise ValueError(f"{name}: got NaN or infinity, {expected}; fill in or drop what is missing")
     whole = y == np.floor(y)
     if not whole.all():
-        raise ValueError(f"{name}: got {y[~whole].flat[0]}, {expected}; numbers that are not whole are for Gaussian() "
-                         "(squared error)")
+        raise ValueError(f"{name}: got {y[~whole].flat[0]}, {expected}; numbers that are not whole are for "
+                         "Gaussian() (squared error)")
     low, high = int(y.min()), int(y.max())
     got = f"{name}: got labels {low} .. {high}, {expected}"
     if low >= 1 and high == classes:
-        raise ValueError(f"{got}: the first class is 0; if the labels begin at 1, give {name} - 1; for {high + 1} "
-                         f"classes {more.format(high + 1)}")
+        raise ValueError(f"{got}: the first class is 0; if the labels begin at 1, give {name} - 1; for "
+                         f"{high + 1} classes {more.format(high + 1)}")
     if low < 0:
         raise ValueError(f"{got}; {_number_them(name)}")
     if high >= classes >= len(np.unique(y)):
@@ -104,27 +106,30 @@ def labels(name, y, classes, more):
 
 def count_classes(name, y):
     """Return how many classes the class numbers ``y`` have; they begin at 0."""
-    y = numbers(name, y)
+    y = as_numeric(name, y)
     if y.ndim != 1 or y.size == 0:
         raise ValueError(f"{name}: got shape {y.shape}, expected class numbers (N,)")
     classes = max(2, int(np.nanmax(np.where(np.isfinite(y), y, 0))) + 1)
-    labels(name, y, classes, "")
+    as_labels(name, y, classes, "")
     if y.min() > 0:
-        raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected the first class to be 0; give "
-                         f"{name} - {y.min():g}, or the number of classes where the first are absent here")
+        raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected the first class to be 0; "
+                         f"give {name} - {y.min():g}, or the number of classes where the first are absent "
+                         "here")
     return classes
 
 
-def distributions(name, y):
-    """Check that every row of ``y`` (..., K) is a probability distribution: from 0 on, with the sum 1."""
+def check_distributions(name, y):
+    """Check that every row of ``y`` (..., K) is a probability distribution: non-negative, with the sum 1."""
     sums = y.sum(axis=-1)
     if np.isfinite(y).all() and y.min() >= 0 and np.allclose(sums, 1, rtol=0, atol=1e-4):
         return
     if np.isin(y, (0, 1)).all():
         bad = sums[~np.isclose(sums, 1)].flat[0]
-        raise ValueError(f"{name}: got a row of 0 and 1 with {bad:g} ones, expected one class a row, or probabilities "
-                         "with the sum 1; for any number of labels a row use Bernoulli() (binary cross-entropy)")
-    raise ValueError(f"{name}: got rows that are no probabilities, expected numbers from 0 on with the sum 1 in each")
+        raise ValueError(f"{name}: got a row of 0 and 1 with {bad:g} ones, expected one class a row, or "
+                         "probabilities with the sum 1; for any number of labels a row use Bernoulli() "
+                         "(binary cross-entropy)")
+    raise ValueError(f"{name}: got rows that are no probabilities, expected non-negative numbers with the "
+                     "sum 1 in each")
 
 
 def one_hot(y, K, dtype):

@@ -1,0 +1,201 @@
+"""The base of the heads: what a head must have and may have."""
+import inspect
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..inputs import targets
+from ..kernels import losses as loss_kernels
+
+_GIVEN = ("parameters", "gradients", "padded", "padded_gradients")    # by the graph
+_SOFTMAX = "keeps the output in 0 .. 1 and saturates"    # a layer of the user's own
+
+
+class Head:
+    """What every head has. A head of your own derives from it.
+
+    Sizes: N rows, K units of the last layer. z (N, K) are the logits, the last layer's output.
+
+    A head must have
+
+    ``metric``
+        The name of what is counted beside the loss, such as ``"accuracy"``.
+    ``targets(y, N, units, dtype)``
+        Return the user's targets ``y`` of N rows, checked and cast: an array with a row for each, or another
+        object of which rows can be taken by a slice or an array of row numbers. TypeError or ValueError where
+        they are not as expected.
+    ``loss_and_delta(z, y, w, total, delta)``
+        Of the loss L = sum_i w_i l_i / total, write dL/dz into ``delta`` (N, K), and dL/db of every parameter
+        b of its own into ``self.gradients``. ``y`` are rows of what ``targets`` returned, ``w`` (N,) their
+        weights. Return the sums over the rows (sum w l, sum w metric, sum w) as floats, not divided by
+        anything. A row of weight 0 counts for nothing, whatever it holds.
+    ``decide(z)``
+        Return the prediction for every row, with N rows.
+
+    and may have, beside the methods below,
+
+    ``config``
+        The names of the arguments of ``__init__``, each also an attribute: a saved head is made from them
+        again.
+    ``shapes``
+        The shapes of the head's own parameters by name, known after `build`. The graph then gives it the
+        arrays ``parameters`` and ``gradients``, and calls `initialise`.
+    ``output_activation``
+        The name of the activation that it applies to z, None where it applies none.
+    ``classifies``
+        Whether it predicts classes, and so has `probabilities`.
+
+    Examples
+    --------
+    >>> import numpy as np, nnjit as nn
+    >>> class Cosine(nn.heads.Head):    # of angles, where a whole turn does not matter: l = 1 - cos(z - y)
+    ...     metric = "cosine"
+    ...     def targets(self, y, N, units, dtype):
+    ...         return np.asarray(y, dtype).reshape(N, units)
+    ...     def loss_and_delta(self, z, y, w, total, delta):
+    ...         delta[:] = w[:, None] * np.sin(z - y) / total
+    ...         cosine = float(w @ np.cos(z - y).sum(axis=1))
+    ...         return w.sum() * z.shape[1] - cosine, cosine, w.sum()
+    ...     def decide(self, z):
+    ...         return z % (2 * np.pi)
+    >>> model = nn.Sequential([nn.Dense(1)], head=Cosine())
+    >>> history = model.fit(np.ones((8, 1)), np.full(8, 7.0), nn.SGD(0.1), epochs=100, verbose=0)
+    >>> model.predict([[1.0]]).round(2)    # 7 less a whole turn
+    array([[0.72]], dtype=float32)
+    """
+
+    config, shapes = (), {}
+    output_activation, classifies = None, False
+
+    def infer_from_targets(self, y: ArrayLike) -> None:
+        """Take from the targets of the first fit what nothing else tells; called before `build`."""
+
+    def units_for(self, y: ArrayLike) -> int:
+        """Return how many units of the last layer these targets call for."""
+        shape = targets.as_numeric("y", y).shape
+        return shape[1] if len(shape) == 2 else 1
+
+    def check_last_layer(self, layer) -> None:
+        """Object to a last layer that does something to the logits: a head applies its own activation."""
+        name = type(layer).__name__
+        effect = getattr(layer, "effect_on_output", _SOFTMAX if name == "Softmax" else None)
+        if effect is None:
+            return
+        if name == "Dropout":
+            raise ValueError(f"{self!r}: got a Dropout layer before it, expected logits, of which none is "
+                             "dropped: no answer can be learned by a unit that answers 0 by chance; put it "
+                             "before the last Dense layer")
+        if self.output_activation is not None:
+            raise ValueError(f"{self!r}: got a {name} layer before it, expected logits, because it applies "
+                             f"the {self.output_activation} itself; remove the {name} layer")
+        warnings.warn(f"{self!r}: the {name} layer before it {effect}, so that the network learns least "
+                      "where it is most wrong; end with a Dense layer, and for classes use Bernoulli() or "
+                      "Categorical()", stacklevel=4)
+
+    def build(self, output_shape: tuple[int, ...]) -> None:
+        """Take the shape of the last layer's output; ValueError where the head can't work with it."""
+        if len(output_shape) != 1:
+            raise ValueError(f"{self!r}: got an output of shape {output_shape}, expected (units,), as Dense "
+                             "gives it")
+
+    def initialise(self, rng: np.random.Generator) -> None:
+        """Fill the head's own parameters, if it has any."""
+
+    def row_weights(self, y, w: np.ndarray) -> np.ndarray:
+        """Return what the rows count in the loss, (N,): here their weights ``w``."""
+        return w
+
+    def total_weight(self, y, w: np.ndarray) -> float:
+        """Return the sum of `row_weights` in float64; ValueError where all are 0."""
+        total = loss_kernels.total_weight(self.row_weights(y, w))
+        if total == 0:
+            raise ValueError("sample_weight: got 0 for every row, once it is multiplied by the class_weight "
+                             "of the row's class, expected at least one row of positive weight")
+        return total
+
+    def loss(self, z: np.ndarray, y, w: np.ndarray, delta: np.ndarray) -> tuple[float, float, float]:
+        """Return the sums of `loss_and_delta`. ``delta`` (N, K) is scratch; no gradient may be written.
+
+        A head with parameters of its own has to define it.
+        """
+        return self.loss_and_delta(z, y, w, 1.0, delta)
+
+    def means(self, loss_sum: float, metric_sum: float, weight_sum: float) -> dict[str, float]:
+        """Return the mean loss and metric as a dict, from the sums of `loss` added up over all rows."""
+        return {"loss": float(loss_sum / weight_sum), self.metric: float(metric_sum / weight_sum)}
+
+    def probabilities(self, z: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the classes, (N, K); TypeError where there are none."""
+        raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "
+                        "predict")
+
+    def __getstate__(self):
+        """Return what a copy has: all but the arrays that the graph gave. A copy belongs to no model."""
+        return {name: value for name, value in vars(self).items() if name not in _GIVEN}
+
+    def __repr__(self):
+        signature = inspect.signature(type(self)).parameters
+        given = [(name, getattr(self, name)) for name in self.config]
+        changed = [f"{name}={value!r}" for name, value in given if value != signature[name].default]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+class IndependentUnits(Head):
+    """Units with a distribution each: a row's loss is their mean.
+
+    Targets are (N,) for one unit and (N, K) for K; so are predictions.
+    """
+
+    metric = "mae"
+
+    def build(self, output_shape):
+        super().build(output_shape)
+        self.units = output_shape[0]
+
+    def targets(self, y, N, units, dtype):
+        """Return ``y`` checked and cast, (N, units) of ``dtype``; TypeError or ValueError otherwise."""
+        y = targets.as_columns("y", targets.as_numeric("y", y, N), units)
+        self.check_values(y)
+        return targets.as_finite("y", y, dtype)
+
+    def check_values(self, y):
+        """Object to targets that the distribution can't have drawn."""
+
+    def loss_and_delta(self, z, y, w, total, delta):
+        losses = np.empty_like(z)
+        self.likelihood(z, y, losses, delta)
+        return loss_kernels.weighted_sums(losses, self.errors(z, y), w, z.shape[1], total, delta)
+
+    def means(self, loss_sum, metric_sum, weight_sum):
+        means = super().means(loss_sum, metric_sum, weight_sum)
+        return {**means, self.metric: float(metric_sum / (weight_sum * self.units))}
+
+    def errors(self, z, y):
+        """Return what the metric counts, (N, K)."""
+        return np.abs(self.activate(z) - y)
+
+    def activate(self, z):
+        """Return the distribution's parameter, of z's shape: here z itself."""
+        return z
+
+    def decide(self, z):
+        """Return the prediction, (N,) for one unit and (N, K) for K."""
+        check_logits(z)
+        return flat(self.activate(z))
+
+
+def check_logits(z):
+    """Raise ValueError where a row of logits ``z`` (N, K) has a NaN, from which nothing can be decided."""
+    refuse_nan(loss_kernels.first_nan(z))
+
+
+def refuse_nan(row):
+    """Raise ValueError for the number of the first row of logits with a NaN, unless it is -1."""
+    if row >= 0:
+        raise ValueError(f"predict: got NaN in the logits of row {row}, expected finite numbers; the "
+                         "training diverged: begin anew with a lower learning rate, or with clip_norm")
+
+
+def flat(a):
+    return a[:, 0] if a.shape[1] == 1 else a

@@ -1,0 +1,253 @@
+"""Heads of classes: `Bernoulli`, yes or no, and `Categorical`, one of K."""
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..arrays import check_count, check_real
+from ..inputs import targets
+from ..kernels import activations, softmax
+from ..kernels import losses as loss_kernels
+from .base import Head, IndependentUnits, check_logits, flat, refuse_nan
+
+
+class Bernoulli(IndependentUnits):
+    """Yes or no: sigmoid, binary cross-entropy and a threshold. K units answer K questions.
+
+    ============  ==============================================================================
+    distribution  Bernoulli's: p(1) = p, p(0) = 1 - p
+    activation    p = sigmoid(z) = 1 / (1 + e^-z)
+    loss          l = -pos_weight y log p - (1 - y) log(1 - p), where -log p = log(1 + e^-z)
+    delta         dl/dz = p - y, and with weights (1 - y) p - pos_weight y (1 - p)
+    decision      1 where p > threshold
+    ============  ==============================================================================
+
+    Targets are 0 and 1, or probabilities between them, (N,) for one unit and (N, K) for K. Predictions are 0
+    and 1 of the same shape. Probabilities are those of both classes, (N, 2), for one unit, and that of each
+    label, (N, K), for K. The metric is the fraction of right answers.
+
+    Source: Goodfellow et al. 2016, section 6.2.2.2.
+
+    Parameters
+    ----------
+    threshold : float
+        In (0, 1).
+    pos_weight : float or sequence of K floats, optional
+        Above 0: the weight of a target of 1 in the loss; that of a target of 0 is 1. For labels that are
+        rare.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter is no such number.
+    """
+
+    output_activation, classifies, metric = "sigmoid", True, "accuracy"
+    config = ("threshold", "pos_weight")
+
+    def __init__(self, threshold: float = 0.5, pos_weight: float | Sequence[float] | None = None):
+        self.threshold = check_real("Bernoulli threshold", threshold, 0.0, 1.0, "()")
+        # where sigmoid(z) is the threshold
+        self.logit_threshold = math.log(self.threshold / (1 - self.threshold))
+        if isinstance(pos_weight, (list, tuple, np.ndarray)):
+            pos_weight = [check_real("Bernoulli pos_weight", weight, closed="()") for weight in pos_weight]
+        elif pos_weight is not None:
+            pos_weight = check_real("Bernoulli pos_weight", pos_weight, closed="()")
+        self.pos_weight = pos_weight
+
+    def build(self, output_shape):
+        super().build(output_shape)
+        if isinstance(self.pos_weight, list) and len(self.pos_weight) != output_shape[0]:
+            raise ValueError(f"Bernoulli pos_weight: got {len(self.pos_weight)} weights, expected "
+                             f"{output_shape[0]}, one for each unit of the last layer")
+
+    def check_values(self, y):
+        targets.check_binary("y", y)
+
+    def targets(self, y, N, units, dtype):
+        if units > 1 and targets.as_numeric("y", y, N).ndim == 1:
+            raise ValueError(f"y: got shape ({N},), expected ({N}, {units}), an answer for each of {units} "
+                             f"units; for one of {units} classes use Categorical(), for a single question 1 "
+                             "unit")
+        return super().targets(y, N, units, dtype)
+
+    def likelihood(self, z, y, losses, delta):
+        positive = y if self.pos_weight is None else y * np.asarray(self.pos_weight, y.dtype)
+        loss_kernels.bernoulli(z, y, positive, losses, delta)
+
+    def errors(self, z, y):
+        return ((z > self.logit_threshold) == (y > 0.5)).astype(z.dtype)
+
+    def activate(self, z):
+        p = np.empty_like(z)
+        activations.sigmoid_forward(z, p)
+        return p
+
+    def decide(self, z):
+        """Return 0 or 1, int64: (N,) for one unit, the labels that apply (N, K) for K."""
+        check_logits(z)
+        return flat(z > self.logit_threshold).astype(np.int64)
+
+    def probabilities(self, z):
+        """Return p(0) and p(1), (N, 2), for one unit; p of each label, (N, K), for K."""
+        if z.shape[1] > 1:
+            return self.activate(z)
+        return np.hstack([self.activate(-z), self.activate(z)])
+
+
+class Categorical(Head):
+    """One of K classes: softmax, cross-entropy, and the most probable class as the decision.
+
+    ============  ==============================================================================
+    distribution  multinoulli: class k has the probability p_k, and all sum to 1
+    activation    p_k = softmax(z / T)_k = e^(z_k / T) / sum_j e^(z_j / T), with T = temperature
+    loss          l = -log p_y, and for targets that are probabilities -sum_k y_k log p_k
+    delta         dl/dz_k = (p_k - y_k) / T
+    decision      the class with the largest z
+    ============  ==============================================================================
+
+    A softmax with the base b in place of e is one with the temperature 1 / ln b. Above 1, a temperature makes
+    the probabilities more alike, below 1 less.
+
+    Targets are class numbers (N,), 0 .. K - 1, or rows of probabilities (N, K) that sum to 1, one-hot or
+    soft.
+
+    Sources: Goodfellow et al. 2016, section 6.2.2.3; G. Hinton, O. Vinyals, J. Dean, "Distilling the
+    knowledge in a neural network", 2015 (temperature); C. Szegedy et al., "Rethinking the Inception
+    architecture for computer vision", CVPR 2016, section 7 (label smoothing).
+
+    Parameters
+    ----------
+    temperature : float
+        Above 0.
+    label_smoothing : float
+        In [0, 1): the fraction s of every target that is spread over all classes, y -> (1 - s) y + s / K.
+    class_weight : dict of {class: weight} or sequence of K floats, optional
+        From 0 on; classes that a dict leaves out have the weight 1. A row's weight is multiplied by that of
+        its class, for soft targets by the mean over its classes. So rows of a class with the weight 2 count
+        as if they were given twice, in the loss and in the accuracy.
+    base : float, optional
+        Above 1: the softmax's base, in place of a temperature.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter is no such number; temperature and base are both given.
+    """
+
+    output_activation, classifies, metric = "softmax", True, "accuracy"
+    config = ("temperature", "label_smoothing", "class_weight")
+
+    def __init__(self, temperature: float = 1.0, label_smoothing: float = 0.0,
+                 class_weight: dict[int, float] | Sequence[float] | None = None, base: float | None = None):
+        self.temperature = check_real("Categorical temperature", temperature, closed="()")
+        if base is not None:
+            if temperature != 1:
+                raise ValueError(f"Categorical: got temperature={temperature} and base={base}, expected one "
+                                 "of them; base b is temperature 1 / ln b")
+            self.temperature = 1 / math.log(check_real("Categorical base", base, 1.0, closed="()"))
+        self.label_smoothing = check_real("Categorical label_smoothing", label_smoothing, 0.0, 1.0)
+        self.class_weight = _checked_class_weight(class_weight)
+
+    def units_for(self, y):
+        y = targets.as_numeric("y", y)
+        return y.shape[1] if y.ndim == 2 else targets.count_classes("y", y)
+
+    def build(self, output_shape):
+        super().build(output_shape)
+        K = output_shape[0]
+        if K < 2:
+            raise ValueError("Categorical: got 1 unit in the last layer, expected one for each class, at "
+                             "least 2; the softmax of 1 unit is always 1, it always answers class 0: use "
+                             "Bernoulli(), or 2 units")
+        if self.class_weight is not None:
+            self.weights = _weights_of_classes(self.class_weight, K)
+
+    def targets(self, y, N, units, dtype):
+        """Return ``y`` checked and cast: (N,) int64 for labels and one-hot rows, (N, K) for soft ones.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Another length or width, labels out of range or not whole, rows that are no probabilities.
+        """
+        y = targets.as_numeric("y", y, N)
+        if y.ndim == 1:
+            return targets.as_labels("y", y, units, "the last layer takes {} units")
+        if y.shape != (N, units):
+            hint = "; give y[:, 0]" if y.shape == (N, 1) else ", with a unit for each class"
+            raise ValueError(f"y: got shape {y.shape}, expected class numbers ({N},) or rows ({N}, "
+                             f"{units}){hint}")
+        targets.check_distributions("y", y)
+        if np.isin(y, (0, 1)).all():
+            return np.argmax(y, axis=1)
+        return np.ascontiguousarray(y, dtype)
+
+    def row_weights(self, y, w):
+        if self.class_weight is None:
+            return w
+        weights = self.weights.astype(w.dtype)
+        return w * (weights[y] if y.ndim == 1 else (weights * y).sum(axis=1))
+
+    def loss_and_delta(self, z, y, w, total, delta):
+        w = self.row_weights(y, w)
+        if self.label_smoothing:
+            y = self._smooth(y, z)
+        if self.temperature == 1:
+            return loss_kernels.categorical(z, y, w, total, delta)
+        np.multiply(z, 1 / self.temperature, out=delta)
+        sums = loss_kernels.categorical(delta, y, w, total, delta)
+        delta *= 1 / self.temperature
+        return sums
+
+    def _smooth(self, y, z):
+        K, s = z.shape[1], self.label_smoothing
+        rows = targets.one_hot(y, K, z.dtype) if y.ndim == 1 else y
+        return (1 - s) * rows + z.dtype.type(s / K)
+
+    def activate(self, z):
+        """Return softmax(z / temperature), (N, K)."""
+        p = np.multiply(z, 1 / self.temperature)
+        softmax.softmax(p, p)
+        return p
+
+    def decide(self, z):
+        """Return the most probable class of each row, (N,) int64."""
+        decision = np.empty(len(z), np.int64)
+        refuse_nan(loss_kernels.argmax(z, decision))
+        return decision
+
+    def probabilities(self, z):
+        """Return the probabilities of the classes, (N, K)."""
+        return self.activate(z)
+
+
+def _checked_class_weight(given):
+    """Return the weights as a dict or a list of plain numbers, or None."""
+    if given is None:
+        return None
+    if isinstance(given, dict):    # in the text of a saved model, keys are strings
+        checked = {check_count("class_weight class", int(k) if isinstance(k, str) else k, least=0):
+                   check_real("class_weight", weight) for k, weight in given.items()}
+    elif isinstance(given, (list, tuple, np.ndarray)):
+        checked = [check_real("class_weight", weight) for weight in given]
+    else:
+        raise TypeError(f"class_weight: got {given!r}, expected a dict of {{class: weight}} or a weight for "
+                        "each class")
+    return checked
+
+
+def _weights_of_classes(class_weight, K):
+    """Return the weights of the classes 0 .. K - 1, (K,) float64."""
+    if isinstance(class_weight, list):
+        if len(class_weight) != K:
+            raise ValueError(f"class_weight: got {len(class_weight)} weights, expected {K}, one for each "
+                             "class")
+        weights = np.array(class_weight)
+    else:
+        if max(class_weight, default=0) >= K:
+            raise ValueError(f"class_weight: got class {max(class_weight)}, expected classes 0 .. {K - 1}")
+        weights = np.array([class_weight.get(k, 1.0) for k in range(K)])
+    if not weights.any():
+        raise ValueError("class_weight: got only zeros, expected at least one positive weight")
+    return weights

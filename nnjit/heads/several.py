@@ -1,0 +1,187 @@
+"""Several outputs of one network: `Heads`, a head for each."""
+import copy
+
+import numpy as np
+
+from ..arrays import check_count, check_real
+from .base import Head, check_logits
+
+
+class Heads(Head):
+    """Several outputs of one network, such as a vehicle's type and its make: a head and its units for each.
+
+    The heads take the last layer's units in the order in which they are given. The loss is the weighted sum
+    of theirs. Targets, predictions and probabilities are dicts with the heads' names, the probabilities those
+    of the heads that predict classes; the metrics are called ``type_accuracy`` and the like.
+
+    Parameters
+    ----------
+    heads : dict of {name: head}, optional
+        Instead of, or before, keywords.
+    units : dict of {name: int}, optional
+        How many units each head has. By default the first ``fit`` takes them from its targets.
+    weights : dict of {name: float}, optional
+        The weight of each loss, non-negative, 1 where left out.
+    **more
+        Heads by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There is no head, something is none, one has two names, names are unknown, or numbers out of range.
+
+    Examples
+    --------
+    >>> import nnjit as nn
+    >>> nn.Heads(type=nn.Categorical(), age=nn.Gaussian(), units={"type": 3, "age": 1}, weights={"age": 0.1})
+    Heads(type=Categorical(), age=Gaussian(), units={'type': 3, 'age': 1}, weights={'type': 1.0, 'age': 0.1})
+    """
+
+    config = ("heads", "units", "weights")
+
+    def __init__(self, heads: dict[str, Head] | None = None, units: dict[str, int] | None = None,
+                 weights: dict[str, float] | None = None, **more: Head):
+        if heads is not None and not isinstance(heads, dict):
+            raise TypeError(f"Heads: got {heads!r}, expected names, such as Heads(type=Categorical())")
+        self.heads = {**(heads or {}), **more}
+        for name, head in self.heads.items():
+            if not isinstance(head, Head) or isinstance(head, Heads):
+                raise TypeError(f"Heads: got {name}={head!r}, expected a head such as Categorical()")
+        if not self.heads:
+            raise ValueError("Heads: got no head, expected at least one, such as Heads(type=Categorical())")
+        self._check_different()
+        self.units, self.from_targets = units, units is None
+        if units is not None:
+            self._check_names("units", units)
+            self.units = {name: check_count(f"Heads units of {name}", units[name]) for name in self.heads}
+        weights = {} if weights is None else weights
+        self._check_names("weights", weights, all_of_them=False)
+        self.weights = {name: check_real(f"Heads weight of {name}", weights.get(name, 1))
+                        for name in self.heads}
+        if not any(self.weights.values()):
+            raise ValueError("Heads weights: got only zeros, expected at least one positive weight")
+        self.metric = tuple(f"{name}_{head.metric}" for name, head in self.heads.items())
+        self.classifies = any(head.classifies for head in self.heads.values())
+
+    def _check_different(self):
+        names = {}
+        for name, head in self.heads.items():
+            if names.setdefault(id(head), name) != name:
+                raise ValueError(f"Heads: got the same head as {names[id(head)]!r} and {name!r}, expected "
+                                 f"one for each name; give a new {type(head).__name__}, or copy.copy of it")
+
+    def __getstate__(self):
+        """As of `Head`: a copy has copies of the heads, too."""
+        return {**super().__getstate__(),
+                "heads": {name: copy.copy(head) for name, head in self.heads.items()}}
+
+    def _check_names(self, what, given, all_of_them=True):
+        expected = ", ".join(map(repr, self.heads))
+        if not isinstance(given, dict):
+            raise TypeError(f"{what}: got {type(given).__name__}, expected a dict of {expected}")
+        if set(given) - set(self.heads) or (all_of_them and len(given) < len(self.heads)):
+            raise ValueError(f"{what}: got {', '.join(map(repr, given)) or 'nothing'}, expected {expected}")
+
+    def infer_from_targets(self, y):
+        self._check_names("y", y)
+        for name, head in self.heads.items():
+            head.infer_from_targets(y[name])
+        if self.from_targets:
+            self.units = {name: head.units_for(y[name]) for name, head in self.heads.items()}
+
+    def check_last_layer(self, layer):
+        for head in self.heads.values():
+            head.check_last_layer(layer)
+
+    def build(self, output_shape):
+        super().build(output_shape)
+        if self.units is None:
+            raise ValueError("Heads: got no units, expected Heads(..., units={name: units}), or a first fit "
+                             "that takes them from the targets")
+        if sum(self.units.values()) != output_shape[0]:
+            parts = " + ".join(f"{self.units[name]} ({name})" for name in self.heads)
+            raise ValueError(f"Heads: got {output_shape[0]} units in the last layer, expected {parts} = "
+                             f"{sum(self.units.values())}; change the layer, or give units={{name: units}}")
+        self.columns, self.shapes, first = {}, {}, 0
+        for name, head in self.heads.items():
+            head.build((self.units[name],))
+            self.columns[name] = slice(first, first + self.units[name])
+            self.shapes.update({f"{name}.{key}": shape for key, shape in head.shapes.items()})
+            first += self.units[name]
+
+    def initialise(self, rng):
+        for name, head in self.heads.items():
+            head.parameters = {key: self.parameters[f"{name}.{key}"] for key in head.shapes}
+            head.gradients = {key: self.gradients[f"{name}.{key}"] for key in head.shapes}
+            head.initialise(rng)
+
+    def targets(self, y, N, units, dtype):
+        """Return the targets of all heads, checked and cast, as an object of which rows can be taken."""
+        self._check_names("y", y)
+        return _TargetsByName({name: head.targets(y[name], N, self.units[name], dtype)
+                               for name, head in self.heads.items()})
+
+    def _parts(self, z):
+        """Yield the name, the head and the logits of each head."""
+        for name, head in self.heads.items():
+            yield name, head, np.ascontiguousarray(z[:, self.columns[name]])
+
+    def total_weight(self, y, w):
+        """Return the sum of each head's `row_weights`, (heads,) float64; as of `Head`."""
+        totals = np.empty(len(self.heads))
+        for k, (name, head) in enumerate(self.heads.items()):
+            try:
+                totals[k] = head.total_weight(y.by_name[name], w)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return totals
+
+    def loss_and_delta(self, z, y, w, total, delta):
+        """As of `Head`, with ``total`` (heads,), a number for each head; the sums are arrays like it."""
+        sums = []
+        for (name, head, part), own_total in zip(self._parts(z), total):
+            own_delta, weight = np.empty_like(part), self.weights[name]
+            sums.append(head.loss_and_delta(part, y.by_name[name], w, own_total, own_delta))
+            np.multiply(own_delta, weight, out=delta[:, self.columns[name]])
+            for gradient in head.gradients.values():
+                gradient *= weight
+        return tuple(np.array(sums).T)
+
+    def loss(self, z, y, w, delta):
+        sums = [head.loss(part, y.by_name[name], w, np.empty_like(part)) for name, head,
+                part in self._parts(z)]
+        return tuple(np.array(sums).T)
+
+    def means(self, loss_sum, metric_sum, weight_sum):
+        loss, metrics, common = 0.0, {}, weight_sum[0]
+        for (name, head), *sums in zip(self.heads.items(), loss_sum, metric_sum, weight_sum):
+            loss += self.weights[name] * (common / sums[2]) * sums[0]    # all on one divisor
+            metrics[f"{name}_{head.metric}"] = head.means(*sums)[head.metric]
+        return {"loss": float(loss / common), **metrics}
+
+    def decide(self, z):
+        """Return the decision of each head, a dict."""
+        check_logits(z)
+        return {name: head.decide(part) for name, head, part in self._parts(z)}
+
+    def probabilities(self, z):
+        """Return the probabilities of each head that predicts classes, a dict."""
+        if not self.classifies:
+            super().probabilities(z)
+        return {name: head.probabilities(part) for name, head, part in self._parts(z) if head.classifies}
+
+    def __repr__(self):
+        shown = [*self.heads.items(), *[("units", self.units)] * (self.units is not None)]
+        if set(self.weights.values()) != {1.0}:
+            shown.append(("weights", self.weights))
+        return f"Heads({', '.join(f'{name}={value!r}' for name, value in shown)})"
+
+
+class _TargetsByName:
+    """The targets of several heads, of which the same rows are taken."""
+
+    def __init__(self, by_name):
+        self.by_name = by_name
+
+    def __getitem__(self, rows):
+        return _TargetsByName({name: y[rows] for name, y in self.by_name.items()})

@@ -1,0 +1,96 @@
+"""`SquaredError`: pairs of activation and loss that belong to no distribution."""
+import copy
+import warnings
+
+import numpy as np
+
+from ..inputs import targets
+from ..kernels import activations
+from ..kernels import losses as loss_kernels
+from .base import Head
+from .classification import Bernoulli, Categorical
+from .regression import Gaussian
+
+
+class SquaredError(Head):
+    """Squared error of an activated output: what people try before cross-entropy, for comparison.
+
+    ============  ==============================================================================
+    distribution  none that gives probabilities: a normal one about a = activation(z)
+    activation    sigmoid or softmax; linear is the same as `Gaussian`
+    loss          l = the mean over the units of (a - y)²
+    delta         dl/dz = 2 (a - y) a (1 - a) / K for a sigmoid: it vanishes where a nears 0 or 1, be
+                  it right or wrong. A network that is sure and wrong does not learn
+    decision      that of `Bernoulli` for a sigmoid, of `Categorical` for a softmax
+    ============  ==============================================================================
+
+    Targets, predictions, probabilities and metric are those of `Bernoulli`, `Categorical` or `Gaussian`.
+
+    Source: Goodfellow et al. 2016, section 6.2.2.2, on the squared error of saturated units.
+
+    Parameters
+    ----------
+    activation : "sigmoid", "softmax" or "linear"
+
+    Warns
+    -----
+    UserWarning
+        Sigmoid and softmax saturate.
+
+    Raises
+    ------
+    ValueError
+        The activation is none of these.
+    """
+
+    config = ("activation",)
+
+    def __init__(self, activation: str):
+        base_heads = {"linear": Gaussian, "sigmoid": Bernoulli, "softmax": Categorical}
+        if activation not in base_heads:
+            expected = ", ".join(map(repr, base_heads))
+            raise ValueError(f"SquaredError activation: got {activation!r}, expected {expected}")
+        self.base_head = base_heads[activation]()    # the head to which the activation belongs
+        self.activation, self.output_activation = activation, self.base_head.output_activation
+        self.metric, self.classifies = self.base_head.metric, self.base_head.classifies
+        if activation != "linear":
+            warnings.warn(f"SquaredError: the {activation} saturates, and with squared error its gradient "
+                          f"vanishes where the network is sure and wrong; {self.base_head!r} has the loss "
+                          "that belongs to it", stacklevel=2)
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "base_head": copy.copy(self.base_head)}
+
+    def units_for(self, y):
+        return self.base_head.units_for(y)
+
+    def build(self, output_shape):
+        self.base_head.build(output_shape)
+
+    def targets(self, y, N, units, dtype):
+        """Return ``y`` as the activation's own head takes it, but as rows (N, units) of ``dtype``."""
+        y = self.base_head.targets(y, N, units, dtype)
+        return targets.one_hot(y, units, dtype) if y.ndim == 1 else y
+
+    def loss_and_delta(self, z, y, w, total, delta):
+        a, losses = self.base_head.activate(z), np.empty_like(z)
+        loss_kernels.squared_error(a, y, losses, delta)
+        if self.activation == "sigmoid":
+            activations.sigmoid_backward(a, delta, delta)
+        elif self.activation == "softmax":
+            loss_kernels.softmax_backward(a, delta)
+        return loss_kernels.weighted_sums(losses, self._errors(z, y), w, z.shape[1], total, delta)
+
+    def _errors(self, z, y):
+        if self.activation == "softmax":
+            return (z.argmax(axis=1) == y.argmax(axis=1))[:, None].astype(z.dtype)
+        return self.base_head.errors(z, y)
+
+    def means(self, loss_sum, metric_sum, weight_sum):
+        return self.base_head.means(loss_sum, metric_sum, weight_sum)
+
+    def decide(self, z):
+        return self.base_head.decide(z)
+
+    def probabilities(self, z):
+        return self.base_head.probabilities(z)

@@ -1,0 +1,1 @@
+"""What a user gives, checked and cast once, on the way in."""
