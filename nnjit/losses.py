@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike
 
 from .arrays import check_real
 from .inputs import predictions, targets
-from .kernels import activations, softmax
+from .kernels import softmax
 from .kernels import losses as loss_kernels
 
 _Loss = np.ndarray | float
