@@ -1,7 +1,6 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
 from . import book, datasets, losses, schedules
 from ._jit import get_threads, set_threads
-from .arrays import DataError
 from .heads import (
     Bernoulli,
     Categorical,
@@ -13,6 +12,7 @@ from .heads import (
     Poisson,
     SquaredError,
 )
+from .inputs.checks import DataError
 from .layers import (
     AveragePool2D,
     Conv2D,

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from . import datasets
-from .arrays import check_count
 from .heads import Categorical
+from .inputs.checks import check_count
 from .kernels import dropout
 from .layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from .model import Sequential

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import DataError
+from .inputs.checks import DataError
 
 _TEXT = "description"    # the archive's member that holds the JSON text
 

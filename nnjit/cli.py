@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from . import _blas, _jit, bench, book, datasets, presets, report, tasks
-from .arrays import DataError
+from .inputs.checks import DataError
 from .layers import Dropout
 from .optimizers import SGD, Adam
 

@@ -19,7 +19,7 @@ import numpy as np
 import pooch
 from tqdm import tqdm
 
-from .arrays import DataError, as_numbers, check_count, check_real
+from .inputs.checks import DataError, as_numbers, check_count, check_real
 from .targets import count_classes
 
 _PACKAGE = Path(__file__).resolve().parent

@@ -32,7 +32,7 @@ import warnings
 import numpy as np
 
 from . import targets as check
-from .arrays import check_count, check_real
+from .inputs.checks import check_count, check_real
 from .kernels import activations, likelihoods
 
 

@@ -19,8 +19,9 @@ import math
 
 import numpy as np
 
-from .arrays import Panel, PassingRows, check_count, check_real
-from .kernels import activations, affine, dropout, images, sparse
+from .inputs import rows
+from .inputs.checks import check_count, check_real
+from .kernels import activations, affine, dropout, images
 
 
 class Dense:
@@ -67,24 +68,11 @@ class Dense:
         self.parameters["b"][:] = 0
 
     def forward(self, x, out, step=None):
-        W, b = self.padded["W"], self.parameters["b"]
-        if isinstance(x, Panel):
-            sparse.product(*x.arrays, x.middle, W, self.units, b, out)
-        elif isinstance(x, PassingRows):
-            x.check(sparse.product_skipping(x.X, W, b, out), out.dtype)
-        else:
-            affine.product(x, False, W, False, b, out)
+        rows.product(x, self.padded["W"], self.parameters["b"], out)
         return out
 
     def backward(self, x, a, delta, dx, step=None):
-        dW = self.padded_gradients["W"]
-        if isinstance(x, Panel) and x.by_row(delta):
-            sparse.gradient(*x.arrays, x.middle, delta, self.units, dW)
-        elif isinstance(x, Panel):
-            x.turn()
-            sparse.product(*x.transpose, 0, x.pad(delta), self.units, self.no_bias, dW)
-        else:
-            affine.product(x, True, delta, False, self.no_bias, dW)
+        rows.weight_gradient(x, delta, self.no_bias, self.padded_gradients["W"])
         if self.bias:
             affine.bias_gradient(delta, self.gradients["b"])
         if dx is not None:

@@ -26,7 +26,7 @@ import warnings
 import numpy as np
 
 from . import targets as check
-from .arrays import check_real
+from .inputs.checks import check_real
 from .kernels import activations, likelihoods
 
 EPSILON = 1e-7    # probabilities are held this far from 0 and 1, as by keras.config.epsilon()

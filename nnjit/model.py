@@ -1,26 +1,16 @@
 """The graph: a row of layers and a head. One direction down, one direction back."""
 import functools
-import math
 
 import numpy as np
 
 from . import checkpoint, heads, layers, training
 from ._blas import kernel_threads
 from ._jit import turns
-from .arrays import (
-    CACHE_LINE,
-    FEW,
-    DataError,
-    SparseRows,
-    aligned,
-    check_array,
-    check_count,
-    check_dtype,
-    check_inputs,
-    check_sparse,
-    check_weights,
-    padded_shape,
-)
+from .inputs.batches import Examples
+from .inputs.checks import DataError, check_count, check_dtype, check_sparse, check_weights
+from .inputs.rows import FEW_ROWS, are_images, intensities, store, validate
+from .memory import Layout, aligned
+from .training import evaluation_rows
 
 
 class Sequential:
@@ -52,7 +42,7 @@ class Sequential:
         self.input_shape = None
         self.history = None
 
-    # ---- parameters -------------------------------------------------------------------------------------------------
+    # ---- parameters ----------------------------------------------------------------------------------------
 
     def build(self, input_shape, seed=0):
         """Make the parameters for rows of ``input_shape`` (a tuple, or D for flat rows) and initialise them.
@@ -70,12 +60,25 @@ class Sequential:
         self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
         self.outputs = _outputs(self.layers, self.shapes)
-        parts = [*self.layers, self.head]
-        self.vector, self.gradient_vector = _lay_out(parts, self.dtype)
-        for index, part in enumerate(parts):
+        self._lay_out()
+        for index, (_, part) in enumerate(self._parts()):
             part.initialise(np.random.default_rng([seed, index]))
         self.input_shape = given
         return self
+
+    def _lay_out(self):
+        """Make the flat vectors, and give every layer and the head its views of them.
+
+        ``padded`` and ``padded_gradients`` have the padding, which is zero in both, so that no optimiser changes it.
+        """
+        parts = self._parts()
+        layout = Layout({f"{key}.{name}": shape for key, part in parts for name, shape in part.shapes.items()}, self.dtype)
+        self.vector, self.gradient_vector = layout.zeros(), layout.zeros()
+        views = {"parameters": layout.views(self.vector), "gradients": layout.views(self.gradient_vector),
+                 "padded": layout.stored(self.vector), "padded_gradients": layout.stored(self.gradient_vector)}
+        for key, part in parts:
+            for attribute, arrays in views.items():
+                setattr(part, attribute, {name: arrays[f"{key}.{name}"] for name in part.shapes})
 
     def seed(self, seed):
         """Let the dropout masks follow from ``seed``, a whole number from 0 on."""
@@ -97,15 +100,15 @@ class Sequential:
         ``step`` is the number of a training step, whose dropout masks are applied; None applies none.
         """
         self._check_built()
-        data = self._examples(X, y, sample_weight)
+        data = self._examples(validate(X, self.input_shape), y, sample_weight)
         step = None if step is None else check_count("step", step, least=0)
         with kernel_threads:
-            (x, y, w), = data.batches(len(data))
+            (x, y, w, _), = data.batches(len(data))
             self.loss_and_gradient(x, y, w, self.tapes()[len(data)], step)
         return {f"{key}.{name}": array.copy() for key, part in self._parts() for name, array in part.gradients.items()
                 if array.size}
 
-    # ---- down and back ----------------------------------------------------------------------------------------------
+    # ---- down and back -------------------------------------------------------------------------------------
 
     def tapes(self):
         """Return the arrays to go down and back in: ``tapes[N]`` is made when N rows come for the first time."""
@@ -136,7 +139,7 @@ class Sequential:
         self.backward(tape.delta, tape, step)
         return sums
 
-    # ---- use --------------------------------------------------------------------------------------------------------
+    # ---- use -----------------------------------------------------------------------------------------------
 
     def fit(self, X, y, optimizer, epochs=1, batch_size=32, validation_data=None, sample_weight=None, shuffle=True, seed=0,
             callbacks=(), verbose="auto", validate_every=1, sparse="auto"):
@@ -188,11 +191,11 @@ class Sequential:
             raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
         fresh = self.input_shape is None
         try:
+            rows = validate(X, self.input_shape)
             if fresh:
-                shape = check_array(X, None).shape[1:]
                 self.head.prepare(y)
-                self.build(shape, seed)
-            data = self._examples(X, y, sample_weight, sparse, once=epochs == 1)
+                self.build(rows.shape[1:], seed)
+            data = self._examples(rows, y, sample_weight, sparse, single_pass=epochs == 1)
             validation = self._validation(validation_data, sparse)
         except Exception:
             self.input_shape = None if fresh else self.input_shape
@@ -204,18 +207,19 @@ class Sequential:
     def evaluate(self, X, y, sample_weight=None, sparse="auto"):
         """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
         self._check_built()
-        data = self._examples(X, y, sample_weight, sparse, back=False, once=True)
-        return training.evaluate(self, data.batches(training.block_rows(self)), self.tapes())
+        rows = validate(X, self.input_shape)
+        data = self._examples(rows, y, sample_weight, sparse, training=False, single_pass=True)
+        return training.evaluate(self, data.batches(evaluation_rows(self)), self.tapes())
 
     def logits(self, X, sparse="auto"):
         """Return the last layer's output (N, K), before the head."""
         self._check_built()
-        x = self._rows(X, sparse, back=False, once=True)
-        if len(x) <= FEW and not isinstance(x, SparseRows):    # too few for BLAS to start its threads
+        x = self._rows(validate(X, self.input_shape), sparse, training=False, single_pass=True)
+        if len(x) <= FEW_ROWS:    # too few for BLAS to start its threads
             with turns:
-                return self._forward_once(x)
+                return self._forward_once(x[:])
         z = np.empty((len(x), *self.shapes[-1]), self.dtype)
-        tapes, rows = self.tapes(), training.block_rows(self)
+        tapes, rows = self.tapes(), evaluation_rows(self)
         with kernel_threads:
             for first in range(0, len(x), rows):
                 block = x[first:first + rows]
@@ -232,7 +236,7 @@ class Sequential:
     def activations(self, X):
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
-        a, outputs = self._rows(X, False, back=False, once=True), []
+        a, outputs = self._rows(validate(X, self.input_shape), False, training=False, single_pass=True), []
         with kernel_threads:
             for layer, shape in zip(self.layers, self.shapes):
                 outputs.append(a := layer.forward(a, np.empty((len(a), *shape), self.dtype)))
@@ -293,20 +297,24 @@ class Sequential:
                        "head": _describe(self.head, heads)}
         checkpoint.write(path, description, parameters)
 
-    # ---- checks -----------------------------------------------------------------------------------------------------
+    # ---- checks --------------------------------------------------------------------------------------------
 
     def _check_built(self):
         if self.input_shape is None:
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
 
-    def _rows(self, X, sparse, back=True, once=False):
-        sparse = check_sparse(sparse, self.layers[0].takes_sparse)
-        return check_inputs(X, self.input_shape, self.dtype, sparse, self.layers[0].takes_bytes, back, once)
+    def _rows(self, rows, sparse, training=True, single_pass=False):
+        """Return validated rows as the first layer takes them."""
+        first = self.layers[0]
+        sparse = check_sparse(sparse, first.takes_sparse)
+        if are_images(rows):
+            return rows if first.takes_bytes else intensities(rows, self.dtype)
+        return store(rows, self.dtype, sparse, training, single_pass)
 
-    def _examples(self, X, y, sample_weight=None, sparse="auto", back=True, once=False):
-        x = self._rows(X, sparse, back, once)
+    def _examples(self, rows, y, sample_weight=None, sparse="auto", training=True, single_pass=False):
+        x = self._rows(rows, sparse, training, single_pass)
         y = self.head.targets(y, len(x), self.shapes[-1][0], self.dtype)
-        return training.Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
+        return Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
 
     def _validation(self, data, sparse):
         if data is None:
@@ -315,7 +323,9 @@ class Sequential:
             raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, sample_weight)")
         if len(data) not in (2, 3):
             raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
-        return self._examples(*data, sparse=sparse, back=False)    # also for one epoch: to be refused before it is trained
+        rows = validate(data[0], self.input_shape)
+        # also for one epoch not in a single pass: it is to be refused before it is trained
+        return self._examples(rows, *data[1:], sparse=sparse, training=False)
 
 
 def _check_layers(layers):
@@ -331,7 +341,7 @@ def _check_layers(layers):
     return list(layers)
 
 
-# ---- files ----------------------------------------------------------------------------------------------------------
+# ---- files -------------------------------------------------------------------------------------------------
 
 FORMAT = 1    # of the description in a saved model
 
@@ -391,7 +401,7 @@ def _restore(description, arrays):
     return model
 
 
-# ---- the way of a batch ---------------------------------------------------------------------------------------------
+# ---- the way of a batch ------------------------------------------------------------------------------------
 
 class _Tapes(dict):
     """A `_Tape` for each number of rows."""
@@ -440,28 +450,3 @@ def _outputs(layers, shapes):
         outputs.append(None if layer.in_place and free else shape)
         free = not layer.elementwise or (free and not layer.in_place)
     return outputs
-
-
-def _lay_out(parts, dtype):
-    """Return the flat vectors of all parameters and all gradients, and give every layer and the head its views of them.
-
-    ``padded`` and ``padded_gradients`` are the views with the padding of `padded_shape`. That is zero in both, so that no
-    optimiser changes it.
-    """
-    line = CACHE_LINE // dtype.itemsize
-
-    def size(shape):    # so that every parameter begins at a cache line
-        return -(-math.prod(padded_shape(shape, dtype)) // line) * line
-
-    total = sum(size(shape) for part in parts for shape in part.shapes.values())
-    vectors = aligned(total, dtype), aligned(total, dtype)
-    first = 0
-    for part in parts:
-        part.parameters, part.gradients, part.padded, part.padded_gradients = {}, {}, {}, {}
-        for name, shape in part.shapes.items():
-            stored = padded_shape(shape, dtype)
-            for views, padded, vector in zip((part.parameters, part.gradients), (part.padded, part.padded_gradients), vectors):
-                padded[name] = vector[first:first + math.prod(stored)].reshape(stored)
-                views[name] = padded[name][..., :shape[-1]]
-            first += size(shape)
-    return vectors

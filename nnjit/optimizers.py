@@ -6,7 +6,7 @@ that have been taken, such as those of `schedules`.
 """
 import numpy as np
 
-from .arrays import check_real
+from .inputs.checks import check_real
 from .kernels import updates
 
 

@@ -4,7 +4,7 @@ Each function here returns such a function. Any other one that returns a number 
 """
 import math
 
-from .arrays import check_count, check_real
+from .inputs.checks import check_count, check_real
 
 
 def constant(rate):

@@ -5,7 +5,7 @@ ValueError where their shape or their values are not as they should be.
 """
 import numpy as np
 
-from .arrays import as_numbers, cast, check_length
+from .inputs.checks import as_numbers, cast, check_length
 
 
 def numbers(name, y, N=None):

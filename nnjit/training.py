@@ -7,11 +7,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ._blas import kernel_threads
-from .arrays import SparseRows
 
-BLOCK = 2048                # rows evaluated at a time, at most
-BLOCK_BYTES = 4 * 2**20     # of what they leave on a tape, which so stays in the caches
-SETTLED_BYTES = 2**26       # of rows without their zeros whose batches are laid out, which takes twice as much, at most
+EVALUATION_ROWS = 2048            # evaluated at a time, at most
+EVALUATION_BYTES = 4 * 2**20      # of what they leave on a tape, which so stays in the caches
 
 
 class History:
@@ -39,47 +37,17 @@ class History:
             self.validated.append(epoch)
 
 
-class Examples:
-    """Rows, targets and weights, checked, which come in batches."""
-
-    def __init__(self, x, y, w):
-        self.x, self.y, self.w = x, y, w
-
-    def __len__(self):
-        return len(self.w)
-
-    def in_order(self, batch_size, once=False):
-        """Return a function that returns the batches as the rows lie, for going through them once, or again and again.
-
-        They are then laid out once and for all, and the rows let go, unless that takes much memory.
-        """
-        if isinstance(self.x, SparseRows) and (once or self.x.nbytes > SETTLED_BYTES):
-            return lambda: self.batches(batch_size, np.arange(len(self)))
-        if once:
-            return lambda: self.batches(batch_size)
-        batches = list(self.batches(batch_size))
-        self.x = None
-        return lambda: batches
-
-    def batches(self, batch_size, order=None):
-        """Yield (x, y, w) of ``batch_size`` rows, the last of what is left; in the given order of the rows, or as they lie."""
-        for first in range(0, len(self), batch_size):
-            rows = slice(first, first + batch_size)
-            if order is not None:
-                rows = order[rows]
-            yield self.x[rows], self.y[rows], self.w[rows]
-
-
 def fit(model, data, optimizer, epochs, batch_size, validation, validate_every, shuffle, seed, callbacks, verbose):
     """Train ``model`` on the `Examples` ``data``; see `Sequential.fit`, which has checked everything."""
     model.history = History()
     tapes = model.tapes()
     begin = time.perf_counter()
     with kernel_threads, _Progress(epochs, verbose) as progress:
-        in_order = None if shuffle else data.in_order(batch_size, once=epochs == 1)
-        blocks = validation and validation.in_order(block_rows(model))
+        fixed = None if shuffle else data.fixed_batches(batch_size, single_pass=epochs == 1)
+        blocks = validation and validation.fixed_batches(evaluation_rows(model))
         for epoch in range(epochs):
-            batches = in_order() if in_order else data.batches(batch_size, _shuffled(len(data), [seed, optimizer.iterations]))
+            order = None if fixed else _shuffled(len(data), [seed, optimizer.iterations])
+            batches = fixed() if fixed else data.batches(batch_size, order)
             logs = _train_epoch(model, batches, optimizer, tapes)
             if blocks and (epoch % validate_every == 0 or epoch == epochs - 1):
                 logs.update({f"val_{name}": value for name, value in evaluate(model, blocks(), tapes).items()})
@@ -98,24 +66,24 @@ def _shuffled(N, seed):
 
 def _train_epoch(model, batches, optimizer, tapes):
     sums = _Sums(model.head)
-    for x, y, w in batches:
-        sums.add(*model.loss_and_gradient(x, y, w, tapes[len(x)], step=optimizer.iterations))
+    for x, y, w, _ in batches:
+        sums.add(*model.loss_and_gradient(x, y, w, tapes[len(w)], step=optimizer.iterations))
         optimizer.step(model.vector, model.gradient_vector)
     return sums.means()
 
 
-def block_rows(model):
+def evaluation_rows(model):
     """Return how many rows are evaluated at a time."""
     row = sum(map(math.prod, model.shapes)) * model.dtype.itemsize
-    return min(BLOCK, max(32, BLOCK_BYTES // row // 32 * 32))
+    return min(EVALUATION_ROWS, max(32, EVALUATION_BYTES // row // 32 * 32))
 
 
 def evaluate(model, blocks, tapes):
-    """Return the mean loss and metric over the ``blocks`` of rows, batches of `block_rows`, without dropout."""
+    """Return the mean loss and metric over the ``blocks`` of rows, batches of `evaluation_rows`, without dropout."""
     sums = _Sums(model.head)
     with kernel_threads:
-        for x, y, w in blocks:
-            sums.add(*model.loss_and_delta(x, y, w, tapes[len(x)]))
+        for x, y, w, _ in blocks:
+            sums.add(*model.loss_and_delta(x, y, w, tapes[len(w)]))
     return sums.means()
 
 

@@ -14,9 +14,9 @@ from nnjit import _jit
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_jit", "_simd", "_blas", "kernels", "arrays", "targets", "layers", "heads", "losses", "schedules", "optimizers",
-         "training", "checkpoint", "model", "datasets", "book", "presets", "tasks", "estimators", "plots", "figures", "report",
-         "bench", "cli", "__main__"]
+ORDER = ["_jit", "_simd", "_blas", "kernels", "memory", "inputs", "targets", "layers", "heads", "losses", "schedules",
+         "optimizers", "training", "checkpoint", "model", "datasets", "book", "presets", "tasks", "estimators", "plots",
+         "figures", "report", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
 KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and path != "kernels/__init__.py"]
@@ -58,7 +58,7 @@ def test_a_file_imports_only_from_above(path):
 
 def test_the_imports_are_seen():
     assert imported_parts("kernels/likelihoods.py") == {"_jit", "kernels"}
-    assert {"arrays", "training"} <= imported_parts("model.py")
+    assert {"inputs", "training"} <= imported_parts("model.py")
     assert "cli" in imported_parts("__main__.py") and "datasets" in imported_parts("__init__.py")
 
 

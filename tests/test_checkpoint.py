@@ -34,7 +34,7 @@ def members(path):
         return {name: archive[name] for name in archive.files}
 
 
-# ---- there and back -------------------------------------------------------------------------------------------------
+# ---- there and back ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_come_back(dtype, tmp_path, rng):
@@ -97,7 +97,7 @@ def test_the_file_holds_plain_arrays_and_text(path):
         "0.W": (7, 5), "0.b": (5,), "3.W": (5, 4), "5.W": (4, 6), "5.b": (6,), "7.W": (6, 3), "7.b": (3,)}
 
 
-# ---- saving that fails ----------------------------------------------------------------------------------------------
+# ---- saving that fails -------------------------------------------------------------------------------------
 
 def test_a_failed_write_keeps_the_old_file(path, monkeypatch):
     before = path.read_bytes()
@@ -162,7 +162,7 @@ def test_parts_of_the_users_own_are_refused(layers, head, named, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-# ---- files that are no saved models ---------------------------------------------------------------------------------
+# ---- files that are no saved models ------------------------------------------------------------------------
 
 def check_refused(path, reason="not a saved model, or damaged"):
     with pytest.raises(nn.DataError, match=reason) as caught:
@@ -254,7 +254,7 @@ def test_a_description_that_is_no_description(text, path):
     check_refused(path, "not a saved model")
 
 
-# ---- no code --------------------------------------------------------------------------------------------------------
+# ---- no code -----------------------------------------------------------------------------------------------
 
 class Trap:
     """Unpickling it makes a file."""

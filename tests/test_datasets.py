@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnjit import datasets
-from nnjit.arrays import DataError
+from nnjit.inputs.checks import DataError
 
 RNG = np.random.default_rng(3)
 ARRAYS = {
