@@ -46,7 +46,7 @@ class Dense:
 
     elementwise = in_place = takes_bytes = False
     takes_sparse = True
-    settings = ("units", "bias")
+    settings = ("units", "bias", "init")
     window = None
 
     def __init__(self, units, bias=True, init="glorot_uniform"):
@@ -240,7 +240,7 @@ class _Convolution:
     """What both convolutions share: checks, and the parameters ``W``, with four sizes, and ``b``."""
 
     elementwise = in_place = takes_sparse = takes_bytes = False
-    settings = ("filters", "kernel_size", "strides", "padding", "bias")
+    settings = ("filters", "kernel_size", "strides", "padding", "bias", "init")
 
     def __init__(self, filters, kernel_size, strides=1, padding="same", bias=True, init="glorot_uniform"):
         name = type(self).__name__

@@ -1,13 +1,14 @@
 """The graph: a row of layers and a head. One direction down, one direction back."""
 import functools
+import math
 
 import numpy as np
 
-from . import checkpoint, heads, layers, training
+from . import checkpoint, training
 from ._blas import kernel_threads
 from ._jit import turns
 from .inputs.batches import Examples
-from .inputs.checks import DataError, check_count, check_dtype, check_sparse, check_weights
+from .inputs.checks import check_count, check_dtype, check_sparse, check_weights
 from .inputs.rows import FEW_ROWS, are_images, intensities, store, validate
 from .memory import Layout, aligned
 from .training import evaluation_rows
@@ -51,20 +52,27 @@ class Sequential:
         hold views of both. Building again starts anew. Returns the model.
         """
         shape = input_shape if isinstance(input_shape, tuple) else (input_shape,)
-        given = shape = tuple(check_count("input_shape", size) for size in shape)
+        given = tuple(check_count("input_shape", size) for size in shape)
         self.input_shape = None    # until all has gone well
         self.seed(seed)
-        self.shapes = [shape := layer.build(shape) for layer in self.layers]
-        if len(shape) != 1:
-            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() after the last")
         self.head.check_last_layer(self.layers[-1])
-        self.head.build(shape)
+        self.infer_shapes(given)
         self.outputs = _outputs(self.layers, self.shapes)
         self._lay_out()
         for index, (_, part) in enumerate(self._parts()):
             part.initialise(np.random.default_rng([seed, index]))
         self.input_shape = given
         return self
+
+    def infer_shapes(self, input_shape):
+        """Return the shapes that `parameters` will have for rows of ``input_shape``, a tuple; nothing is allocated."""
+        shape = tuple(check_count("input_shape", size) for size in input_shape)
+        self.shapes = [shape := layer.build(shape) for layer in self.layers]
+        if len(shape) != 1:
+            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() after the last")
+        self.head.build(shape)
+        return {f"{key}.{name}": shape for key, part in self._parts() for name, shape in part.shapes.items()
+                if math.prod(shape)}
 
     def _lay_out(self):
         """Make the flat vectors, and give every layer and the head its views of them.
@@ -282,20 +290,20 @@ class Sequential:
     def save(self, path):
         """Write the network and its parameters to the file ``path``, which `load` reads.
 
-        A file that was there is replaced only when the new one is complete.
+        A file that was there is replaced only when the new one is complete and on the disk; it hands its permissions
+        on. Until then the new one is called ``.name.partial``. A layer or a head of your own is saved as its class's
+        name and its configuration, which have to be plain values. An ``init`` that is a function is not saved: a
+        loaded network that is built anew begins as by default.
 
         Raises
         ------
         ValueError
-            The model is not built, or has a layer or a head of the user's own.
+            The model is not built, or a layer or a head cannot be made from plain values.
         OSError
             The file cannot be written.
         """
-        parameters = self.parameters()
-        description = {"format": FORMAT, "dtype": self.dtype.name, "input_shape": self.input_shape,
-                       "layers": [_describe(layer, layers) for layer in self.layers],
-                       "head": _describe(self.head, heads)}
-        checkpoint.write(path, description, parameters)
+        self._check_built()
+        checkpoint.save(path, self)
 
     # ---- checks --------------------------------------------------------------------------------------------
 
@@ -343,62 +351,24 @@ def _check_layers(layers):
 
 # ---- files -------------------------------------------------------------------------------------------------
 
-FORMAT = 1    # of the description in a saved model
-
-
-def load(path):
+def load(path, custom: dict | None = None) -> Sequential:
     """Return the `Sequential` that `Sequential.save` wrote to ``path``.
+
+    Parameters
+    ----------
+    path : str or path
+        A file of this version or an older one. No code in it is run.
+    custom : dict of {name: class}, optional
+        The classes of layers and heads of your own that the model has. Theirs is the only code that may run.
 
     Raises
     ------
     DataError
-        There is no such file, or it is damaged, or not a saved model of this format.
+        There is no such file, or it is damaged, or not a saved model. Nothing is allocated for what a file merely says.
+    ValueError
+        The file has a layer or a head that is neither the package's nor in ``custom``; the message names it.
     """
-    description, arrays = checkpoint.read(path)
-    try:
-        return _restore(description, arrays)
-    except (AttributeError, KeyError, TypeError, ValueError, MemoryError) as error:
-        raise DataError(f"{path}: not a saved model of format {FORMAT}, or damaged: {error}") from error
-
-
-def _describe(part, module):
-    """Return a layer or a head as plain values: its class and what it was made with, heads of a head included."""
-    if getattr(module, type(part).__name__, None) is not type(part):
-        raise ValueError(f"save: got {part!r}, expected one of {module.__name__}")
-
-    def plain(value):
-        if isinstance(value, dict):
-            return {name: plain(item) for name, item in value.items()}
-        return _describe(value, module) if hasattr(value, "settings") else value
-
-    return {"kind": type(part).__name__, **{name: plain(getattr(part, name)) for name in part.settings}}
-
-
-def _remake(description, module):
-    settings = dict(description)
-    if "heads" in settings:
-        settings["heads"] = {name: _remake(head, module) for name, head in settings["heads"].items()}
-    name = settings.pop("kind")
-    kind = getattr(module, name)
-    if not isinstance(kind, type) or kind.__module__ != module.__name__:
-        raise ValueError(f"got the kind {name!r}, expected a class of {module.__name__}")
-    return kind(**settings)
-
-
-def _restore(description, arrays):
-    if description["format"] != FORMAT:
-        raise ValueError(f"got format {description['format']}")
-    model = Sequential([_remake(layer, layers) for layer in description["layers"]],
-                       head=_remake(description["head"], heads), dtype=description["dtype"])
-    model.build(tuple(description["input_shape"]))
-    parameters = model.parameters()
-    if parameters.keys() != arrays.keys():
-        raise ValueError(f"got the parameters {sorted(arrays)}, expected {sorted(parameters)}")
-    for name, array in parameters.items():
-        if (arrays[name].shape, arrays[name].dtype) != (array.shape, array.dtype):
-            raise ValueError(f"{name}: got {arrays[name].dtype} {arrays[name].shape}, expected {array.dtype} {array.shape}")
-        array[:] = arrays[name]
-    return model
+    return checkpoint.load(path, Sequential, custom)
 
 
 # ---- the way of a batch ------------------------------------------------------------------------------------
