@@ -538,7 +538,8 @@ BAD_X = {
     "sparse too large": (ValueError, sparse.csr_array(changed(np.zeros_like(X), 1e300))),
     "strings": (TypeError, X.astype(str)), "objects": (TypeError, X.astype(object)), "complex": (TypeError, X + 0j),
     "sparse complex": (TypeError, sparse.csr_array(X + 0j)), "None": (TypeError, None), "dict": (TypeError, {0: 1}),
-    "dates": (TypeError, np.zeros(X.shape, "M8[s]")),
+    "dates": (TypeError, np.zeros(X.shape, "M8[s]")), "masked": (TypeError, np.ma.masked_less(X, -1)),
+    "nothing masked": (TypeError, np.ma.array(X)), "masked rows": (TypeError, list(np.ma.masked_less(X, -1))),
 }
 
 
@@ -599,6 +600,7 @@ BAD_Y = {
     "NaN in rows": (ValueError, changed(SOFT, np.nan)), "ragged": (ValueError, [*SOFT[1:].tolist(), [1.0]]),
     "None": (TypeError, None), "strings": (TypeError, Y.astype(str)), "rows of strings": (TypeError, SOFT.astype(str)),
     "objects": (TypeError, Y.astype(object)), "complex": (TypeError, Y + 0j),
+    "masked": (TypeError, np.ma.masked_equal(Y, 2)), "masked distributions": (TypeError, np.ma.array(SOFT)),
 }
 
 
@@ -618,7 +620,7 @@ BAD_WEIGHTS = {
     "infinity": (ValueError, changed(ONES, np.inf, 3)), "zeros": (ValueError, 0 * ONES),
     "too large for float32": (ValueError, 1e300 * ONES), "ragged": (ValueError, [[1.0], *ONES[1:]]),
     "strings": (TypeError, ONES.astype(str)), "objects": (TypeError, ONES.astype(object)),
-    "complex": (TypeError, ONES + 0j),
+    "complex": (TypeError, ONES + 0j), "masked": (TypeError, np.ma.array(ONES, mask=Y == 2)),
 }
 
 

@@ -62,8 +62,9 @@ def check_dtype(dtype) -> np.dtype:
 def as_numbers(name: str, values) -> np.ndarray:
     """Return ``values`` as a C-contiguous array of real numbers.
 
-    TypeError for other kinds, ValueError for rows of different lengths.
+    TypeError for other kinds and for masked arrays, ValueError for rows of different lengths.
     """
+    refuse_masked(name, values)
     try:
         values = np.asarray(values, order="C")
     except ValueError:
@@ -72,6 +73,14 @@ def as_numbers(name: str, values) -> np.ndarray:
         raise TypeError(f"{name}: got {values.dtype}, expected an array of real numbers")
     # a read-only array is copied: kernels would be compiled anew for it
     return values if values.flags.writeable else values.copy()
+
+
+def refuse_masked(name: str, values):
+    """Raise TypeError for a masked array, or a list of some: plain arrays show what is masked."""
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise TypeError(f"{name}: got a masked array, expected plain numbers; fill it, as in {name}.filled(0), "
+                        "and drop the masked rows or give them the sample_weight 0")
 
 
 def cast(values: np.ndarray, dtype) -> np.ndarray:
