@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from . import heads, layers
-from .inputs.checks import DataError
+from .inputs.checks import DataError, check_real
+from .inputs.scale import Scale
 
 try:
     import fcntl
@@ -44,7 +45,8 @@ def save(path, model):
     """Write a built model; see `Sequential.save`."""
     description = {
         "format": FORMAT, "dtype": model.dtype.name, "input_shape": model.input_shape,
-        "layers": [describe(layer) for layer in model.layers], "head": describe(model.head)}
+        "input_scale": model.input_scale, "layers": [describe(layer) for layer in model.layers],
+        "head": describe(model.head)}
     write(path, description, {f"parameters/{name}": array for name, array in model.parameters().items()})
 
 
@@ -61,7 +63,8 @@ def load(path, make, custom=None):
         if not missing:
             parts = [remake(layer, custom) for layer in description["layers"]]
             model = make(parts, remake(description["head"], custom), description["dtype"])
-            input_shape = tuple(description["input_shape"])
+            input_shape, scale = tuple(description["input_shape"]), description.get("input_scale")
+            scale = None if scale is None else Scale(*(check_real("input_scale", number) for number in scale))
             shapes = {f"parameters/{name}": shape for name, shape in model.infer_shapes(input_shape).items()}
             expected = {name: (shape, model.dtype) for name, shape in shapes.items()}
             arrays = _read_arrays(archive, members, expected)
@@ -69,6 +72,7 @@ def load(path, make, custom=None):
         raise ValueError(f"custom: got no class for {missing[0]!r}, expected the one saved in {path}; "
                          f"give custom={{{missing[0]!r}: {missing[0]}}}")
     model.build(input_shape)
+    model.input_scale = scale
     for name, parameter in model.parameters().items():
         parameter[:] = arrays[f"parameters/{name}"]
     return model

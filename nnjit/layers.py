@@ -10,7 +10,8 @@ A layer knows neither its neighbours nor the batch. It is given the arrays:
 
 An elementwise layer has an output for each input; ``dx`` is then ``delta`` itself. One that also sets ``in_place`` takes its
 derivative from the output, so that ``out`` is ``x`` itself. ``settings`` names the attributes that a saved layer is made from
-again. A layer that ``takes_bytes`` also takes images of uint8, as a network's input, and divides them by 255.
+again. ``input_kind`` says what a network takes that begins with the layer: for "images", inputs of uint8 are divided by 255, for
+"numbers" they are not. A layer that ``takes_bytes`` divides them itself.
 
 ``multiply_adds`` is a row's, on the way down, and ``window`` the (size, stride) in pixels of what an output sees of the layer's
 input; None is all of it.
@@ -45,7 +46,7 @@ class Dense:
     """
 
     elementwise = in_place = takes_bytes = False
-    takes_sparse = True
+    takes_sparse, input_kind = True, "numbers"
     settings = ("units", "bias", "init")
     window = None
 
@@ -112,6 +113,7 @@ class _Elementwise:
 
     elementwise = True
     in_place = takes_sparse = takes_bytes = False
+    input_kind = "numbers"
     settings, shapes, multiply_adds, window = (), {}, 0, (1, 1)
 
     def build(self, input_shape):
@@ -240,6 +242,7 @@ class _Convolution:
     """What both convolutions share: checks, and the parameters ``W``, with four sizes, and ``b``."""
 
     elementwise = in_place = takes_sparse = takes_bytes = False
+    input_kind = "images"
     settings = ("filters", "kernel_size", "strides", "padding", "bias", "init")
 
     def __init__(self, filters, kernel_size, strides=1, padding="same", bias=True, init="glorot_uniform"):
@@ -389,6 +392,7 @@ class _Pool:
     """What the layers share that take windows of each channel apart."""
 
     elementwise = in_place = takes_sparse = takes_bytes = False
+    input_kind = "images"
     settings, shapes, multiply_adds = ("pool_size", "strides"), {}, 0
 
     def __init__(self, pool_size=2, strides=None):
@@ -453,6 +457,7 @@ class GlobalAveragePool2D:
     """The mean of each channel over all pixels: images (N, H, W, C) to rows (N, C)."""
 
     elementwise = in_place = takes_sparse = takes_bytes = False
+    input_kind = "images"
     settings, shapes, multiply_adds, window = (), {}, 0, None
 
     def build(self, input_shape):
@@ -483,6 +488,7 @@ class Flatten(_Elementwise):
     """The numbers of each row side by side: (N, H, W, C) to (N, H W C)."""
 
     in_place = takes_bytes = True
+    input_kind = "images"
 
     def build(self, input_shape):
         return (math.prod(input_shape),)
@@ -500,7 +506,7 @@ class _RandomMove(_Elementwise):
     What is drawn is a hash of the seed, the layer, the step and the row, so that the same step always does the same.
     """
 
-    takes_bytes = True
+    takes_bytes, input_kind = True, "images"
     seed = index = 0    # the model sets both
 
     def build(self, input_shape):

@@ -9,7 +9,8 @@ from ._blas import kernel_threads
 from ._jit import turns
 from .inputs.batches import Examples
 from .inputs.checks import check_count, check_dtype, check_sparse, check_weights
-from .inputs.rows import FEW_ROWS, are_images, intensities, store, validate
+from .inputs.rows import FEW_ROWS, intensities, store, validate
+from .inputs.scale import measure, warn_of_another
 from .memory import Layout, aligned
 from .training import evaluation_rows
 
@@ -41,6 +42,7 @@ class Sequential:
         if isinstance(head, type) or not hasattr(head, "loss_and_delta"):
             raise TypeError(f"head: got {head!r}, expected a head such as Categorical()")
         self.input_shape = None
+        self.input_scale = None    # of what was trained on, an `inputs.scale.Scale`
         self.history = None
 
     # ---- parameters ----------------------------------------------------------------------------------------
@@ -53,7 +55,7 @@ class Sequential:
         """
         shape = input_shape if isinstance(input_shape, tuple) else (input_shape,)
         given = tuple(check_count("input_shape", size) for size in shape)
-        self.input_shape = None    # until all has gone well
+        self.input_shape = self.input_scale = None    # until all has gone well
         self.seed(seed)
         self.head.check_last_layer(self.layers[-1])
         self.infer_shapes(given)
@@ -156,7 +158,9 @@ class Sequential:
         Parameters
         ----------
         X : array_like, (N, D)
-            Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified.
+            Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified. Bytes
+            (uint8) are divided by 255 where the first layer takes images: convolutions, pools, `Flatten`,
+            `RandomFlip` and `RandomShift`. For other first layers they are numbers as they are.
         y : array_like
             Targets as the head takes them.
         optimizer : SGD, Adam, AdamW
@@ -188,6 +192,11 @@ class Sequential:
         ------
         TypeError, ValueError
             Anything above is not as described; the message says what was got and what is expected.
+
+        Warns
+        -----
+        UserWarning
+            The validation data is of another scale than X, as of `logits`.
         """
         epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
         validate_every, seed = check_count("validate_every", validate_every), check_count("seed", seed, least=0)
@@ -197,30 +206,45 @@ class Sequential:
             raise TypeError(f"callbacks: got {callbacks!r}, expected a list of functions of (model, epoch, logs)")
         if verbose not in ("auto", 0, 1):
             raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
-        fresh = self.input_shape is None
+        fresh, scale = self.input_shape is None, self.input_scale
         try:
             rows = validate(X, self.input_shape)
             if fresh:
                 self.head.prepare(y)
                 self.build(rows.shape[1:], seed)
             data = self._examples(rows, y, sample_weight, sparse, single_pass=epochs == 1)
+            self.input_scale = measure(rows, self._divisor(rows)).merged(scale)
             validation = self._validation(validation_data, sparse)
         except Exception:
-            self.input_shape = None if fresh else self.input_shape
+            self.input_shape, self.input_scale = None if fresh else self.input_shape, scale
             raise
         self.seed(seed)
         return training.fit(self, data, optimizer, epochs, batch_size, validation, validate_every, shuffle, seed,
                             callbacks, verbose)
 
     def evaluate(self, X, y, sample_weight=None, sparse="auto"):
-        """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
+        """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, both weighted, without dropout.
+
+        The loss of a row may depend on the rows beside it in its last digits, and warnings are given, as of `logits`.
+        """
         self._check_built()
         rows = validate(X, self.input_shape)
         data = self._examples(rows, y, sample_weight, sparse, training=False, single_pass=True)
         return training.evaluate(self, data.batches(evaluation_rows(self)), self.tapes())
 
     def logits(self, X, sparse="auto"):
-        """Return the last layer's output (N, K), before the head."""
+        """Return the last layer's output (N, K), before the head.
+
+        A row's last digits (differences of about 1e-6 in float32, 1e-15 in float64) may depend on how many rows stand
+        beside it: BLAS adds up the products of dense layers in an order that follows from the number of rows. With
+        "auto", the number of zeros in all the rows also decides how the first layer is computed. Where the network
+        is one `Dense` layer, with ``sparse=True``, a row's logits depend on the row only.
+
+        Warns
+        -----
+        UserWarning
+            X is of another scale than what was trained on: one of the two goes up to 1, the other above 50.
+        """
         self._check_built()
         x = self._rows(validate(X, self.input_shape), sparse, training=False, single_pass=True)
         if len(x) <= FEW_ROWS:    # too few for BLAS to start its threads
@@ -251,11 +275,14 @@ class Sequential:
         return outputs
 
     def predict(self, X, sparse="auto"):
-        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64."""
+        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64.
+
+        It follows from the `logits`, whose notes and warnings apply.
+        """
         return self.head.decide(self.logits(X, sparse))
 
     def predict_proba(self, X, sparse="auto"):
-        """Return the head's probabilities, (N, K)."""
+        """Return the head's probabilities, (N, K). They follow from the `logits`, whose notes and warnings apply."""
         z = self.logits(X, sparse)
         with turns:
             return self.head.probabilities(z)
@@ -313,11 +340,17 @@ class Sequential:
 
     def _rows(self, rows, sparse, training=True, single_pass=False):
         """Return validated rows as the first layer takes them."""
-        first = self.layers[0]
+        first, divisor = self.layers[0], self._divisor(rows)
         sparse = check_sparse(sparse, first.takes_sparse)
-        if are_images(rows):
-            return rows if first.takes_bytes else intensities(rows, self.dtype)
+        if not training:
+            warn_of_another(rows, self.input_scale, divisor)
+        if divisor > 1:
+            return intensities(rows, self.dtype, first.takes_bytes)
         return store(rows, self.dtype, sparse, training, single_pass)
+
+    def _divisor(self, rows):
+        """Return by what the first layer has validated rows divided: 255 where bytes are images."""
+        return 255 if rows.dtype == np.uint8 and self.layers[0].input_kind == "images" else 1
 
     def _examples(self, rows, y, sample_weight=None, sparse="auto", training=True, single_pass=False):
         x = self._rows(rows, sparse, training, single_pass)

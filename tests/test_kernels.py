@@ -8,6 +8,7 @@ from scipy import sparse, stats
 from nnjit import _simd
 from nnjit._jit import get_threads
 from nnjit.inputs import sparse_rows
+from nnjit.inputs.matrices import as_csr
 from nnjit.inputs.sparse_rows import LazySparseRows, SparseRows
 from nnjit.kernels import affine, dropout, likelihoods, updates
 from nnjit.kernels import sparse as zeros
@@ -267,7 +268,7 @@ def unpacked(panel):
 def test_sparse_rows_hold_the_matrix(rng, form):
     """Of any SciPy format; entries given twice are added, zeros are no harm."""
     x = rows_with_zeros(rng, 11, 13, np.float64)
-    rows = SparseRows(sparse.coo_array(x).asformat(form), np.dtype(float))
+    rows = SparseRows(as_csr(sparse.coo_array(x).asformat(form)), np.dtype(float))
     assert len(rows) == 11 and rows.shape == (11, 13)
     for i, row in enumerate(x):
         entries = slice(rows.indptr[i, 0], rows.indptr[i, -1])
@@ -355,10 +356,10 @@ def test_sparse_rows_add_up_repeated_entries():
     matrix = sparse.csr_array((np.array([1.0, 2.0, 0.0, 4.0]), ([0, 0, 1, 1], [2, 2, 0, 1])), shape=(2, 3))
     twice = sparse.csr_array((np.array([1.0, 2.0]), np.array([2, 2]), np.array([0, 2])), shape=(1, 3))
     z = np.empty((2, 3))
-    rows = SparseRows(matrix, np.dtype(float))
+    rows = SparseRows(as_csr(matrix), np.dtype(float))
     zeros.product(*rows[:].arrays, 0, np.eye(3), 3, np.empty(0), z)
     assert np.array_equal(z, [[0, 0, 3], [0, 4, 0]])
-    assert SparseRows(twice, np.dtype(float)).data[:1].tolist() == [3.0]
+    assert SparseRows(as_csr(twice), np.dtype(float)).data[:1].tolist() == [3.0]
     assert twice.data.tolist() == [1.0, 2.0]
 
 

@@ -79,8 +79,8 @@ def refuse_masked(name: str, values):
     """Raise TypeError for a masked array, or a list of some: plain arrays show what is masked."""
     parts = values if isinstance(values, (list, tuple)) else (values,)
     if any(isinstance(part, np.ma.MaskedArray) for part in parts):
-        raise TypeError(f"{name}: got a masked array, expected plain numbers; fill it, as in {name}.filled(0), "
-                        "and drop the masked rows or give them the sample_weight 0")
+        raise TypeError(f"{name}: got a masked array, expected plain numbers; fill it, {name}.filled(0), "
+                        "and drop the masked rows or give them the weight 0")
 
 
 def cast(values: np.ndarray, dtype) -> np.ndarray:

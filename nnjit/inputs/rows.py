@@ -8,6 +8,7 @@ import scipy.sparse
 from ..kernels import affine
 from ..kernels import sparse as kernel
 from .checks import as_numbers, cast, check_finite, raise_nonfinite
+from .matrices import as_csr
 from .sparse_rows import LazySparseRows, SparseRows, sample
 
 SPARSE_BELOW = 0.55          # density below which the product without the zeros is faster than the dense one
@@ -18,7 +19,7 @@ _UNSUPPORTED_DTYPES = "?eg"  # bool, half and long double, by their characters: 
 # ---- what was given ----------------------------------------------------------------------------------------
 
 def validate(X, input_shape: tuple | None):
-    """Return X as a scipy.sparse matrix, or a C-contiguous array, of real numbers and of the right shape.
+    """Return X as a CSR matrix (`as_csr`), or a C-contiguous array, of real numbers and of the right shape.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def validate(X, input_shape: tuple | None):
     TypeError
         X does not consist of real numbers.
     ValueError
-        Wrong rank or width, or no rows.
+        Wrong rank or width, no rows, or a matrix with indices that do not exist.
     """
     if isinstance(X, np.ndarray) or not scipy.sparse.issparse(X):
         X = as_numbers("X", X)
@@ -45,17 +46,14 @@ def validate(X, input_shape: tuple | None):
         raise ValueError(f"X: got shape {X.shape}, expected {expected}{hint}")
     if 0 in X.shape:
         raise ValueError(f"X: got shape {X.shape}, expected at least one row and one column")
+    X = as_csr(X) if scipy.sparse.issparse(X) else X
     return X if X.dtype.isnative and X.dtype.char not in _UNSUPPORTED_DTYPES else X.astype(np.float64)
 
 
-def are_images(rows) -> bool:
-    """Return whether validated rows are images of bytes: uint8, and of three dimensions or more."""
-    return rows.ndim > 2 and rows.dtype == np.uint8
-
-
-def intensities(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return images of bytes as numbers from 0 to 1: divided by 255."""
-    return cast(rows, dtype) / dtype.type(255)
+def intensities(rows, dtype: np.dtype, takes_bytes: bool) -> np.ndarray:
+    """Return validated rows of bytes divided by 255, or as they are where the first layer ``takes_bytes``."""
+    rows = rows.toarray() if scipy.sparse.issparse(rows) else rows
+    return rows if takes_bytes else cast(rows, dtype) / dtype.type(255)
 
 
 def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pass: bool = False):

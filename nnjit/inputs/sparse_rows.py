@@ -13,15 +13,14 @@ from ..memory import aligned, padded_shape
 from .checks import cast
 from .threads import chunks, map_in_threads
 
-_SAMPLE_ROWS = 250         # rows looked at to find where the zeros are
 _LARGEST_HALF = 0.6        # of the nonzeros: with more in one half of the columns, these are not halved
 _SCATTER_BYTES = 832       # bytes of a row of delta, up to which a weight gradient is added up row by row
 _COUNTED_NUMBERS = 2**31   # numbers from which on the nonzeros are counted before memory is taken for them
 
 
-def sample(rows):
-    """Return some of the rows, from everywhere."""
-    return rows[::max(1, len(rows) // _SAMPLE_ROWS)]
+def sample(rows, most=250):
+    """Return some of the rows, from everywhere, fewer than twice ``most``."""
+    return rows[::max(1, len(rows) // most)]
 
 
 def _split(nonzeros):
@@ -159,7 +158,7 @@ class SparseRows:
 
     Parameters
     ----------
-    matrix : scipy.sparse matrix, or C-contiguous array of real numbers, (N, D)
+    matrix : CSR matrix of `as_csr`, or C-contiguous array of real numbers, (N, D)
     dtype : np.dtype
         Of the values.
     training : bool
@@ -212,14 +211,11 @@ class SparseRows:
         self.data = np.empty(capacity, self.dtype)
 
     def _take(self, matrix):
-        matrix = scipy.sparse.csr_array(matrix)
-        if not matrix.has_canonical_format:
-            matrix = matrix.copy()
-            matrix.sum_duplicates()
-        count = matrix.nnz
+        count = int(matrix.indptr[-1])
         self._allocate(count + kernel.SLACK)
-        self.indices[:count], self.data[:count] = matrix.indices, cast(matrix.data, self.dtype)
-        self.finite = bool(np.isfinite(self.data[:count]).all())
+        self.indices[:count] = matrix.indices[:count]
+        self.data[:count] = cast(matrix.data[:count], self.dtype)
+        self.finite = not kernel.unsound(self.data, 0, count, self.data)
         kernel.cut(matrix.indptr, self.indices, self.shape[1], self.indptr)
 
     @property
