@@ -1,7 +1,7 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
 from . import datasets, heads, losses, schedules
 from ._numba.threads import get_threads, set_threads
-from .arrays import DataError
+from .inputs.checks import DataError
 from .experiments import book
 from .heads import (
     Bernoulli,
@@ -14,6 +14,7 @@ from .heads import (
     Poisson,
     SquaredError,
 )
+from .inputs.checks import DataError
 from .layers import (
     AveragePool2D,
     Conv2D,

@@ -1,48 +1,375 @@
-"""The file of a saved model: an ``.npz`` archive of arrays and of one JSON text. Reading it can run no code."""
+"""The file of a saved model: an ``.npz`` archive of arrays and of one JSON text. Reading it can run no code.
+
+Members of format 2:
+
+``description``
+    The JSON text as uint8: format, dtype, input shape, every layer and head as its class and configuration.
+``parameters/0.W``, ``parameters/head.b``, ...
+    The arrays, under the keys of `Sequential.parameters`.
+
+A file is written beside the old one, synced and then renamed. A reader compares the sizes that the archive
+declares with those that the description implies, before it reads an array, allocates a parameter or draws a
+weight. Nothing in the archive is compressed, so that it can't take more memory than the file has bytes.
+"""
+import contextlib
+import errno
+import inspect
+import io
 import json
+import math
 import os
-import tempfile
+import stat
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from .arrays import DataError
+from . import heads, layers
+from .inputs.checks import DataError, check_real
+from .inputs.scale import Scale
 
-_TEXT = "description"    # the archive's member that holds the JSON text
+try:
+    import fcntl
+except ImportError:    # not on Windows
+    fcntl = None
+
+FORMAT = 2
+_TEXT = "description"       # the member that holds the JSON text
+_MOST_TEXT = 2**20          # bytes of it
+_MOST_HEADER = 2**12        # bytes before the numbers of a member
 
 
-def write(path, description, arrays):
-    """Write ``description`` (plain values) and ``arrays`` (a dict) to ``path``.
+# ---- models ------------------------------------------------------------------------------------------------
 
-    A file that was there is replaced only when the new one is complete. OSError where it cannot be written.
+def save(path, model):
+    """Write a built model; see `Sequential.save`."""
+    description = {
+        "format": FORMAT, "dtype": model.dtype.name, "input_shape": model.input_shape,
+        "input_scale": model.input_scale, "layers": [describe(layer) for layer in model.layers],
+        "head": describe(model.head)}
+    write(path, description, {f"parameters/{name}": array for name, array in model.parameters().items()})
+
+
+def load(path, make, custom=None):
+    """Return the model that `save` wrote: ``make(layers, head, dtype)``, built, with its parameters.
+
+    ``custom`` has the user's own classes by name. Errors as of `model.load`.
+    """
+    custom = _check_custom({} if custom is None else custom)
+    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
+        members = _members(archive, os.fstat(file.fileno()).st_size)
+        description = _read_description(archive, members)
+        missing = sorted(set(_own_kinds(description)) - set(custom))
+        if not missing:
+            parts = [remake(layer, custom) for layer in description["layers"]]
+            model = make(parts, remake(description["head"], custom), description["dtype"])
+            input_shape, scale = tuple(description["input_shape"]), description.get("input_scale")
+            scale = None if scale is None else Scale(*(check_real("input_scale", number) for number in scale))
+            shapes = {f"parameters/{name}": shape for name, shape in model.infer_shapes(input_shape).items()}
+            expected = {name: (shape, model.dtype) for name, shape in shapes.items()}
+            arrays = _read_arrays(archive, members, expected)
+    if missing:
+        raise ValueError(f"custom: got no class for {missing[0]!r}, expected the one saved in {path}; "
+                         f"give custom={{{missing[0]!r}: {missing[0]}}}")
+    model.build(input_shape)
+    model.input_scale = scale
+    for name, parameter in model.parameters().items():
+        parameter[:] = arrays[f"parameters/{name}"]
+    return model
+
+
+# ---- layers and heads as plain values ----------------------------------------------------------------------
+
+def config_names(part):
+    """Return the names of the attributes that a layer or a head is made from; None for what is neither."""
+    return getattr(part, "settings", None)
+
+
+def _kinds():
+    """Return the package's classes of layers and heads by name."""
+    return {name: kind for module in (layers, heads) for name, kind in vars(module).items()
+            if isinstance(kind, type) and f"{kind.__module__}.".startswith(f"{module.__name__}.")
+            and config_names(kind) is not None and not name.startswith("_")}
+
+
+def describe(part) -> dict:
+    """Return a layer or a head as plain values: its class and what it is made from.
+
+    An initialiser that is a function is left out. ValueError where something else is no plain value: a
+    number, a string, None, a list or dict of these, or another layer or head.
+    """
+    kind, names = type(part), config_names(part)
+    if names is None:
+        raise ValueError(f"save: got {part!r}, expected a layer or a head with a configuration")
+    given = {name: getattr(part, name) for name in names}
+    config = {name: _as_plain(f"{kind.__name__} {name}", value) for name, value in given.items()
+              if not (name == "init" and callable(value))}
+    if _kinds().get(kind.__name__) is kind:
+        return {"kind": kind.__name__, "config": config}
+    try:
+        inspect.signature(kind).bind(**config)
+    except TypeError as error:
+        raise ValueError(f"save: got {part!r}, expected a class that is made from its configuration "
+                         f"{tuple(config)}; its arguments: {error}") from None
+    return {"kind": kind.__name__, "config": config, "custom": True}
+
+
+def _as_plain(name, value):
+    if config_names(value) is not None:
+        return describe(value)
+    if isinstance(value, dict) and not _is_part(value):
+        return {key: _as_plain(name, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_plain(name, item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    got = " ".join(repr(value).split())[:100]
+    raise ValueError(f"save: got {name}={got}, expected a number, a string, a list, a dict, or a layer")
+
+
+def _is_part(value):
+    return isinstance(value, dict) and {"kind", "config"} <= value.keys()
+
+
+def remake(description: dict, custom: dict):
+    """Return the layer or head that `describe` described; ``custom`` has the user's own classes."""
+    kinds = custom if description.get("custom") else _kinds()
+
+    def value_of(value):
+        if _is_part(value):
+            return remake(value, custom)
+        if isinstance(value, dict):
+            return {name: value_of(item) for name, item in value.items()}
+        return [value_of(item) for item in value] if isinstance(value, list) else value
+
+    config = {name: value_of(value) for name, value in description["config"].items()}
+    return kinds[description["kind"]](**config)
+
+
+def _own_kinds(description):
+    """Yield the names of the user's own classes in a description."""
+    if isinstance(description, dict):
+        if _is_part(description) and description.get("custom"):
+            yield str(description["kind"])
+        for value in description.values():
+            yield from _own_kinds(value)
+    elif isinstance(description, list):
+        for value in description:
+            yield from _own_kinds(value)
+
+
+def _check_custom(custom):
+    if not isinstance(custom, dict) or not all(isinstance(kind, type) for kind in custom.values()):
+        raise TypeError(f"custom: got {custom!r}, expected classes by name, such as {{'Swish': Swish}}")
+    return custom
+
+
+# ---- writing -----------------------------------------------------------------------------------------------
+
+def write(path, description: dict, arrays: dict):
+    """Write ``description`` (plain values) and ``arrays`` to ``path``; OSError where that is impossible."""
+    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    if text.size > _MOST_TEXT:
+        raise ValueError(f"save: got a description of {text.size:,} bytes, expected at most {_MOST_TEXT:,}")
+    with replacing(path) as file:
+        np.savez(file, **{_TEXT: text}, **arrays)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a binary file to write to, which takes the place of ``path`` when all is written and on the disk.
+
+    It is ``.name.partial`` in the same folder. An exception removes it. One that a killed process has left is
+    overwritten. While another process or thread is writing to it, this one waits. A file that was there hands
+    its permissions on.
     """
     path = Path(path)
-    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.with_name(f".{path.name}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_TEXT: text}, **arrays)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        there = os.stat(path)
+    except FileNotFoundError:
+        there = None
+    if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    mode = 0o666 if there is None else stat.S_IMODE(there.st_mode)    # the system applies the umask
+    with os.fdopen(_create(partial, mode), "wb") as file:
+        try:
+            if there is not None and hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), mode)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if fcntl is None:    # Windows renames no open file; elsewhere it stays locked until it is renamed
+                file.close()
+            os.replace(partial, path)
+        except BaseException:
+            if fcntl is None:
+                file.close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)
+            raise
+    _sync_folder(path.parent)
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _create(path, mode):
+    """Return the descriptor of a new file, locked. One that was there is removed once nobody locks it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)    # O_EXCL follows no link
+    while True:
+        try:
+            handle = os.open(path, flags, mode)
+        except FileExistsError:
+            _remove_abandoned(path)
+            continue
+        if _lock(handle, path):
+            return handle
+        os.close(handle)
 
 
-def read(path):
-    """Return the ``(description, arrays)`` of a file. DataError where there is none, or not one that `write` wrote."""
+def _lock(handle, path):
+    """Wait for the lock of an open file; return whether it is still the one at ``path``."""
+    if fcntl is None:
+        return True
+    with contextlib.suppress(OSError):    # some file systems have no locks
+        fcntl.flock(handle, fcntl.LOCK_EX)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return json.loads(arrays.pop(_TEXT).tobytes()), arrays
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_abandoned(path):
+    with contextlib.suppress(FileNotFoundError):
+        if fcntl is None or not stat.S_ISREG(os.lstat(path).st_mode):
+            os.unlink(path)
+            return
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if _lock(handle, path):
+                os.unlink(path)
+        finally:
+            os.close(handle)
+
+
+def _sync_folder(folder):
+    """Have the new name written to the disk, too, where the system can."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ---- reading -----------------------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def _refusing(path):
+    """Turn whatever goes wrong while a file is read into a DataError: a damaged one can fail anywhere."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError, EOFError, RecursionError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a saved model, or damaged: {error}") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(f"{path}: not a saved model, or damaged: {reason}") from error
+
+
+def _open_file(path, flags):
+    """Open a regular file. Others are refused: before they are opened, and never waiting for a writer."""
+    def check(status):
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "Is a folder, a device or a pipe, expected a file")
+
+    check(os.stat(path))
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        check(os.fstat(handle))
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _members(archive, size):
+    """Return the members of an archive by name, without their suffix; ``size`` is the file's in bytes."""
+    members = {}
+    for info in archive.infolist():
+        name = info.filename.removesuffix(".npy")
+        if name in members or name == info.filename:
+            raise ValueError(f"got the member {info.filename!r}, expected different names that end in .npy")
+        stored = info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
+        if not stored or info.flag_bits & 1:
+            raise ValueError(f"{name}: got a compressed or encrypted member, expected one stored as it is")
+        members[name] = info
+    if sum(info.file_size for info in members.values()) > size:
+        raise ValueError("got members that are larger than the file")
+    return members
+
+
+def _read_description(archive, members):
+    """Return the description, of whichever format, as one of format 2."""
+    size = members[_TEXT].file_size
+    if size > _MOST_TEXT + _MOST_HEADER:
+        raise ValueError(f"{_TEXT}: got {size:,} bytes, expected at most {_MOST_TEXT:,}")
+    text = archive.read(members[_TEXT])
+    shape, dtype, _, begin = _header(text[:_MOST_HEADER], size)
+    if (dtype, len(shape)) != (np.uint8, 1):
+        raise ValueError(f"{_TEXT}: got {dtype} {shape}, expected a text as uint8")
+    description = json.loads(text[begin:])
+    if description["format"] == 1:
+        for name in [name for name in members if name != _TEXT]:
+            members[f"parameters/{name}"] = members.pop(name)
+        parts = {"layers": list(map(_upgrade, description["layers"])), "head": _upgrade(description["head"])}
+        return {**description, **parts, "format": FORMAT}
+    if description["format"] != FORMAT:
+        raise ValueError(f"got format {description['format']!r}, expected 1 or {FORMAT}")
+    return description
+
+
+def _upgrade(part):
+    """Return the description of a layer or a head of format 1 as in format 2."""
+    config = dict(part)
+    kind = config.pop("kind")
+    if "heads" in config:
+        config["heads"] = {name: _upgrade(head) for name, head in config["heads"].items()}
+    return {"kind": kind, "config": config}
+
+
+def _read_arrays(archive, members, expected):
+    """Return the arrays of an archive; ``expected`` has the (shape, dtype) of each.
+
+    All are compared before the first is read.
+    """
+    found = members.keys() - {_TEXT}
+    if found != expected.keys():
+        raise ValueError(f"got the arrays {sorted(found)}, expected {sorted(expected)}")
+    places = {}
+    for name, (shape, dtype) in expected.items():
+        with archive.open(members[name]) as member:
+            got_shape, got_dtype, order, begin = _header(member.read(_MOST_HEADER), members[name].file_size)
+        if (got_shape, got_dtype) != (shape, dtype):
+            raise ValueError(f"{name}: got {got_dtype} {got_shape}, expected {dtype} {shape}")
+        places[name] = order, begin
+    return {name: np.frombuffer(archive.read(members[name]), dtype, offset=places[name][1])
+            .reshape(shape, order=places[name][0]) for name, (shape, dtype) in expected.items()}
+
+
+def _header(content, size):
+    """Return an array's shape, dtype and order, and where its numbers begin.
+
+    ``content`` is the beginning of its member, which has ``size`` bytes in all.
+    """
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    if dtype.hasobject:
+        raise ValueError("got Python objects, expected numbers")
+    if math.prod(shape) * dtype.itemsize != size - stream.tell():
+        raise ValueError(f"got {size:,} bytes for {dtype} {shape}")
+    return shape, dtype, "F" if fortran else "C", stream.tell()

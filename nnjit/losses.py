@@ -28,8 +28,8 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import check_real
 from .inputs import predictions, targets
+from .inputs.checks import check_real
 from .kernels import softmax
 from .kernels import losses as loss_kernels
 

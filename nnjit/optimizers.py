@@ -1,19 +1,33 @@
 """The optimisers: hyperparameters, and the slots that a step carries over to the next.
 
-``step(parameters, gradient)`` changes a model's parameters, one flat vector, in place. An optimiser belongs to one model;
-given to `Sequential.fit` again, it goes on where it was. A learning rate is a number, or a function of the number of steps
-that have been taken, such as those of `schedules`.
+``step(parameters, gradient)`` changes a model's parameters, one flat vector, in place. An optimiser belongs to the model that
+it first stepped; given to that model's `Sequential.fit` again, it goes on where it was. A learning rate is a number, or a
+function of the number of steps that have been taken, such as those of `schedules`.
 """
+import weakref
+from collections.abc import Callable
+
 import numpy as np
 
-from .arrays import check_real
+from .inputs.checks import check_real
 from .kernels import updates
+from .objects import Strict
 
 
-class _Optimizer:
-    """Counts the steps, and keeps the slots: vectors like the parameters, 0 before the first step."""
+class Optimizer(Strict):
+    """What the optimisers share: it counts the steps, and keeps the slots, vectors like the parameters, 0 at first.
+
+    Attributes
+    ----------
+    learning_rate : float or callable
+    iterations : int
+        The number of steps that have been taken.
+    slots : dict of {name: (P,) array}
+    """
 
     slot_names = ()
+    _owner = None    # a weak reference to the model's graph
+    _attached = ("_owner",)
 
     def __init__(self, learning_rate, weight_decay, clip_norm):
         self.learning_rate = learning_rate if callable(learning_rate) else _check_rate(learning_rate)
@@ -22,21 +36,56 @@ class _Optimizer:
         self.iterations = 0
         self.slots = {}
 
-    def step(self, parameters, gradient):
+    def claim(self, graph):
+        """Belong to this graph from now on; ValueError where the steps were another's.
+
+        A copy belongs to nobody: with a copy of the model, it goes on as the original would.
+        """
+        if self._owner is not None and self._owner() is not graph:
+            raise ValueError(f"optimizer: got one that has taken {self.iterations} steps with another model, whose moments and step "
+                             f"count it would carry over, expected a new one, such as {type(self).__name__}"
+                             f"({self._rate_text()}); a copy of a model goes on with copy.deepcopy(optimizer)")
+        self._owner = weakref.ref(graph)
+
+    def step(self, parameters: np.ndarray, gradient: np.ndarray):
         """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping shortens in place."""
         if not self.slots:
             self.slots = {name: np.zeros_like(parameters) for name in self.slot_names}
         self._check_model(parameters)
-        rate = self.learning_rate
-        if callable(rate):
-            rate = _check_rate(rate(self.iterations))
+        rate = self.rate()
         if self.clip_norm is not None:
             updates.clip(gradient, self.clip_norm)
         self.iterations += 1
         self._update(parameters, gradient, rate)
 
+    def rate(self) -> float:
+        """Return the learning rate of the next step."""
+        rate = self.learning_rate
+        return _check_rate(rate(self.iterations)) if callable(rate) else rate
+
+    def state(self, layout) -> dict:
+        """Return ``{"m/0.W": array, ...}``, copies of the slots by the names and in the shapes of the parameters.
+
+        ``layout`` is the `memory.Layout` of the parameters.
+        """
+        return {f"{slot}/{name}": array.copy() for slot, vector in self.slots.items()
+                for name, array in layout.views(vector).items() if array.size}
+
+    def load_state(self, arrays: dict, iterations: int, layout):
+        """Go on from what `state` returned after so many steps, also where the arrays are laid out otherwise."""
+        self.slots, self.iterations = {}, iterations
+        for slot in self.slot_names:
+            self.slots[slot] = vector = layout.zeros()
+            for name, array in layout.views(vector).items():
+                if array.size:
+                    array[:] = arrays[f"{slot}/{name}"]
+
+    def _update(self, W, g, rate):
+        raise NotImplementedError
+
     def _rate_text(self):
-        return "a function" if callable(self.learning_rate) else f"{self.learning_rate:g}"
+        rate = self.learning_rate
+        return f"{rate:g}" if not callable(rate) else repr(rate) if hasattr(rate, "__dataclass_fields__") else "a function"
 
     def _clip_text(self):
         return "" if self.clip_norm is None else f", clip_norm={self.clip_norm:g}"
@@ -52,7 +101,7 @@ def _check_rate(rate):
     return check_real("learning_rate", rate, 0.0, closed="()")
 
 
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """Stochastic gradient descent, with momentum or Nesterov's, and decoupled weight decay (all as in Keras).
 
     Parameters
@@ -75,7 +124,8 @@ class SGD(_Optimizer):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0, clip_norm=None):
+    def __init__(self, learning_rate: float | Callable = 0.01, momentum: float = 0.0, nesterov: bool = False,
+                 weight_decay: float = 0.0, clip_norm: float | None = None):
         super().__init__(learning_rate, weight_decay, clip_norm)
         self.momentum = check_real("momentum", momentum, 0.0, 1.0)
         self.nesterov = bool(nesterov)
@@ -95,7 +145,7 @@ class SGD(_Optimizer):
                 f"weight_decay={self.weight_decay:g}{self._clip_text()})")
 
 
-class _AdamStep(_Optimizer):
+class _AdamStep(Optimizer):
     """What Adam and AdamW share."""
 
     slot_names = ("m", "v")
@@ -136,7 +186,8 @@ class Adam(_AdamStep):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, clip_norm=None):
+    def __init__(self, learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-7, clip_norm: float | None = None):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, 0.0, clip_norm)
 
 
@@ -156,6 +207,6 @@ class AdamW(_AdamStep):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7,
-                 clip_norm=None):
+    def __init__(self, learning_rate: float | Callable = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
+                 beta_2: float = 0.999, epsilon: float = 1e-7, clip_norm: float | None = None):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm)

@@ -1,39 +1,92 @@
-"""Learning rates that change: plain functions of the step, 0, 1, 2, ..., that an optimizer takes as its ``learning_rate``.
+"""Learning rates that change: values that are called with the step, 0, 1, 2, ..., and return the rate.
 
-Each function here returns such a function. Any other one that returns a number above 0 will do as well.
+They can be compared, stored and shown. Any other function of the step that returns a number above 0 will do as well.
 """
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from .arrays import check_count, check_real
-
-
-def constant(rate):
-    """Return ``rate`` at every step."""
-    rate = check_real("rate", rate, 0.0, closed="()")
-    return lambda step: rate
+from .inputs.checks import check_count, check_real
 
 
-def step(rate, every, factor=0.1):
-    """Return ``rate``, multiplied by ``factor`` after every ``every`` steps."""
-    rate, every = check_real("rate", rate, 0.0, closed="()"), check_count("every", every)
-    factor = check_real("factor", factor, 0.0, closed="()")
-    return lambda step: rate * factor ** (step // every)
+def _check(schedule, **checked):
+    """Give a frozen schedule its checked values."""
+    for name, value in checked.items():
+        object.__setattr__(schedule, name, value)
 
 
-def cosine(rate, steps, last=0.01):
-    """Go down from ``rate`` to its share ``last`` within ``steps`` steps along half a cosine, and stay there.
+@dataclass(frozen=True)
+class Constant:
+    """``rate`` at every step."""
+
+    rate: float
+
+    def __post_init__(self):
+        _check(self, rate=_rate(self.rate))
+
+    def __call__(self, step: int) -> float:
+        return self.rate
+
+
+@dataclass(frozen=True)
+class Step:
+    """``rate``, multiplied by ``factor`` after every ``every`` steps."""
+
+    rate: float
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self):
+        _check(self, rate=_rate(self.rate), every=check_count("every", self.every),
+               factor=check_real("factor", self.factor, 0.0, closed="()"))
+
+    def __call__(self, step: int) -> float:
+        return self.rate * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """From ``rate`` down to ``last`` times it within ``steps`` steps along half a cosine; it stays there.
 
     (Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without the restarts.)
     """
-    rate, steps = check_real("rate", rate, 0.0, closed="()"), check_count("steps", steps)
-    last = check_real("last", last, 0.0, 1.0, closed="(]")
-    return lambda step: rate * (last + (1 - last) * (1 + math.cos(math.pi * min(step, steps) / steps)) / 2)
+
+    rate: float
+    steps: int
+    last: float = 0.01
+
+    def __post_init__(self):
+        _check(self, rate=_rate(self.rate), steps=check_count("steps", self.steps),
+               last=check_real("last", self.last, 0.0, 1.0, closed="(]"))
+
+    def __call__(self, step: int) -> float:
+        falling = (1 + math.cos(math.pi * min(step, self.steps) / self.steps)) / 2
+        return self.rate * (self.last + (1 - self.last) * falling)
 
 
-def warm_up(schedule, steps):
-    """Rise in a straight line for ``steps`` steps, and go on with ``schedule``, a function of the step or a number, from its 0.
+@dataclass(frozen=True)
+class WarmUp:
+    """A straight rise for ``steps`` steps, and then ``schedule``, a function of the step or a number, from its step 0.
 
-    Step 0 has the first of the ``steps`` shares of the schedule's first rate.
+    Step 0 has 1 / ``steps`` of the schedule's first rate.
     """
-    then, steps = schedule if callable(schedule) else constant(schedule), check_count("steps", steps)
-    return lambda step: then(0) * (step + 1) / steps if step < steps else then(step - steps)
+
+    schedule: Callable | float
+    steps: int
+
+    def __post_init__(self):
+        _check(self, schedule=self.schedule if callable(self.schedule) else Constant(self.schedule),
+               steps=check_count("steps", self.steps))
+
+    def __call__(self, step: int) -> float:
+        if step < self.steps:
+            return self.schedule(0) * (step + 1) / self.steps
+        return self.schedule(step - self.steps)
+
+
+def _rate(rate):
+    return check_real("rate", rate, 0.0, closed="()")
+
+
+# As functions: ``schedules.cosine(0.01, 1000)``.
+constant, step, cosine, warm_up = Constant, Step, Cosine, WarmUp

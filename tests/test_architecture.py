@@ -14,7 +14,7 @@ from nnjit._numba.cache import KernelCache
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_numba", "kernels", "arrays", "inputs", "layers", "heads", "losses", "schedules", "optimizers",
+ORDER = ["_numba", "kernels", "memory", "inputs", "layers", "heads", "losses", "schedules", "optimizers",
          "training", "checkpoint", "model", "datasets", "experiments", "report", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
@@ -57,7 +57,7 @@ def test_a_file_imports_only_from_above(path):
 
 def test_the_imports_are_seen():
     assert imported_parts("kernels/losses.py") == {"_numba", "kernels"}
-    assert {"arrays", "training"} <= imported_parts("model.py")
+    assert {"inputs", "training"} <= imported_parts("model.py")
     assert "cli" in imported_parts("__main__.py") and "datasets" in imported_parts("__init__.py")
 
 

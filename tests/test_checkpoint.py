@@ -13,8 +13,8 @@ from nnjit import checkpoint
 
 def new_model(dtype="float64"):
     """Return a built network with every kind of layer, its parameters unlike those of a new one."""
-    layers = [nn.Dense(5), nn.Tanh(), nn.Dropout(0.25), nn.Dense(4, bias=False), nn.Sigmoid(), nn.Dense(6), nn.ReLU(),
-              nn.Dense(3)]
+    layers = [nn.Dense(5), nn.Tanh(), nn.Dropout(0.25), nn.Dense(4, bias=False), nn.Sigmoid(), nn.Dense(6),
+              nn.ReLU(), nn.Dense(3)]
     model = nn.Sequential(layers, head=nn.Categorical(), dtype=dtype).build(7, seed=1)
     for array in model.parameters().values():
         array += np.linspace(-0.3, 0.3, array.size, dtype=dtype).reshape(array.shape)
@@ -34,7 +34,7 @@ def members(path):
         return {name: archive[name] for name in archive.files}
 
 
-# ---- there and back -------------------------------------------------------------------------------------------------
+# ---- there and back ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_come_back(dtype, tmp_path, rng):
@@ -69,7 +69,8 @@ def test_extreme_numbers_come_back(tmp_path):
     model = new_model("float32")
     model.parameters()["0.b"][:] = [np.nan, np.inf, -np.inf, -0.0, 1e-45]
     model.save(tmp_path / "model.npz")
-    assert nn.load(tmp_path / "model.npz").parameters()["0.b"].tobytes() == model.parameters()["0.b"].tobytes()
+    loaded = nn.load(tmp_path / "model.npz")
+    assert loaded.parameters()["0.b"].tobytes() == model.parameters()["0.b"].tobytes()
 
 
 @pytest.mark.parametrize("name", ["model", "model.weights", "a model.npz", ".hidden"])
@@ -93,11 +94,35 @@ def test_the_file_holds_plain_arrays_and_text(path):
     description = json.loads(arrays.pop("description").tobytes())
     assert [layer["kind"] for layer in description["layers"]] == [
         "Dense", "Tanh", "Dropout", "Dense", "Sigmoid", "Dense", "ReLU", "Dense"]
+    assert description["layers"][3]["config"] == {"units": 4, "bias": False, "init": "glorot_uniform"}
+    shapes = {"0.W": (7, 5), "0.b": (5,), "3.W": (5, 4), "5.W": (4, 6), "5.b": (6,), "7.W": (6, 3),
+              "7.b": (3,)}
     assert {name: array.shape for name, array in arrays.items()} == {
-        "0.W": (7, 5), "0.b": (5,), "3.W": (5, 4), "5.W": (4, 6), "5.b": (6,), "7.W": (6, 3), "7.b": (3,)}
+        f"parameters/{name}": shape for name, shape in shapes.items()}
 
 
-# ---- saving that fails ----------------------------------------------------------------------------------------------
+def test_a_file_of_format_1_is_read():
+    """As version 0.1 wrote it, with images, several heads and a head's own parameters."""
+    folder = Path(__file__).parent / "data"
+    expected = json.loads((folder / "format1.json").read_text(encoding="utf-8"))
+    assert json.loads(members(folder / "format1.npz")["description"].tobytes())["format"] == 1
+    model = nn.load(folder / "format1.npz")
+    np.testing.assert_allclose(model.logits(expected["X"]), expected["logits"], rtol=1e-12)
+    assert model.evaluate(expected["X"], expected["y"])["loss"] == pytest.approx(expected["loss"], rel=1e-12)
+    assert repr(model.head).startswith("Heads(kind=Categorical(class_weight={0: 2.0}), grade=Ordinal(")
+
+
+@pytest.mark.parametrize("init, kept", [
+    ("he_normal", "he_normal"), (lambda rng, shape: np.ones(shape), "glorot_uniform")])
+def test_an_initialiser_is_kept_where_it_has_a_name(tmp_path, init, kept):
+    layers = [nn.Conv2D(2, 3, init=init), nn.Conv2DTranspose(2, 3, init=init), nn.Flatten(),
+              nn.Dense(3, init=init)]
+    nn.Sequential(layers, head=nn.Categorical()).build((4, 4, 1)).save(tmp_path / "model.npz")
+    loaded = nn.load(tmp_path / "model.npz").layers
+    assert [loaded[i].init for i in (0, 1, 3)] == 3 * [kept]
+
+
+# ---- saving that fails -------------------------------------------------------------------------------------
 
 def test_a_failed_write_keeps_the_old_file(path, monkeypatch):
     before = path.read_bytes()
@@ -138,31 +163,93 @@ def test_a_model_that_is_not_built(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+# ---- parts of the user's own -------------------------------------------------------------------------------
+
 class Swish(nn.Tanh):
     """A layer of the user's own."""
 
 
-class Sure(nn.Categorical):
-    """A head of the user's own."""
+class Scaled(nn.Dense):
+    """One that is made from more than its base, of any plain values."""
+
+    settings = ("units", "scales", "inner")
+
+    def __init__(self, units, scales=(1.0,), inner=None):
+        super().__init__(units)
+        self.scales, self.inner = scales, inner
 
 
 class Dense(nn.Dense):
     """One that bears the name of a layer of the package."""
 
 
-@pytest.mark.parametrize("layers, head, named", [
-    ([nn.Dense(4), Swish(), nn.Dense(3)], nn.Categorical(), r"got Swish\(\), expected one of nnjit.layers"),
-    ([Dense(3)], nn.Categorical(), r"got Dense\(3\), expected one of nnjit.layers"),
-    ([nn.Dense(3)], Sure(), "got .*, expected one of nnjit.heads"),
-])
-def test_parts_of_the_users_own_are_refused(layers, head, named, tmp_path):
-    model = nn.Sequential(layers, head=head).build(2)
-    with pytest.raises(ValueError, match=f"save: {named}"):
+class Sure(nn.Categorical):
+    """A head of the user's own."""
+
+
+OWN = {kind.__name__: kind for kind in (Swish, Scaled, Dense, Sure)}
+
+
+def test_parts_of_the_users_own_come_back(tmp_path, rng):
+    scales = {"low": [np.float32(0.5), None], "high": (2, True, "x")}
+    layers = [Scaled(4, scales, nn.Dropout(0.25)), Swish(), nn.Dense(5), Dense(3)]
+    model = nn.Sequential(layers, Sure(temperature=2.0)).build(2)
+    model.save(tmp_path / "model.npz")
+    loaded = nn.load(tmp_path / "model.npz", custom=OWN)
+    assert [type(layer) for layer in loaded.layers] == [Scaled, Swish, nn.Dense, Dense]
+    assert type(loaded.head) is Sure and loaded.head.temperature == 2
+    assert loaded.layers[0].scales == {"low": [0.5, None], "high": [2, True, "x"]}
+    assert isinstance(loaded.layers[0].inner, nn.Dropout) and loaded.layers[0].inner.rate == 0.25
+    X = rng.normal(size=(3, 2))
+    assert loaded.logits(X).tobytes() == model.logits(X).tobytes()
+    for name in OWN:
+        some = {other: kind for other, kind in OWN.items() if other != name}
+        reason = f"^custom: got no class for '{name}', .*custom={{'{name}': {name}}}$"
+        with pytest.raises(ValueError, match=reason) as caught:
+            nn.load(tmp_path / "model.npz", custom=some)
+        assert type(caught.value) is ValueError and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("custom", [[Swish], {"Swish": Swish()}, {"Swish": "Swish"}, Swish])
+def test_custom_that_is_no_dict_of_classes(custom, path):
+    with pytest.raises(TypeError, match="custom: got .*, expected classes by name"):
+        nn.load(path, custom=custom)
+
+
+def test_custom_replaces_no_class_of_the_package(path):
+    assert all(type(layer) is not Dense for layer in nn.load(path, custom=OWN).layers)
+
+
+class Bare:
+    """What has a forward pass and no configuration."""
+
+    def forward(self, x, out, step=None):
+        return x
+
+
+class Drawn(nn.Dropout):
+    """A layer that is made from more than its configuration says."""
+
+    def __init__(self, rate, random_state):
+        super().__init__(rate)
+
+
+@pytest.mark.parametrize("part, reason", [
+    (Bare(), "expected a layer or a head with a configuration"),
+    (Drawn(0.5, 3), r"made from its configuration \('rate',\); its arguments: missing .*random_state"),
+    (Scaled(3, np.ones(2)), r"got Scaled scales=array\(.*, expected a number, a string"),
+    (Scaled(3, print), r"got Scaled scales=<built-in function print>, expected"),
+    (Scaled(3, {"kind": 1, "config": 2}), "got Scaled scales={'kind': 1, 'config': 2}, expected"),
+], ids=["no configuration", "more arguments", "array", "function", "ambiguous"])
+def test_parts_that_are_not_made_from_plain_values_are_refused(part, reason, tmp_path):
+    model = nn.Sequential([nn.Dense(3)], head=nn.Categorical()).build(2)
+    model.layers.insert(0, part)
+    with pytest.raises(ValueError, match=f"^save: .*{reason}") as caught:
         model.save(tmp_path / "model.npz")
-    assert os.listdir(tmp_path) == []
+    assert "\n" not in str(caught.value) and os.listdir(tmp_path) == []
 
 
-# ---- files that are no saved models ---------------------------------------------------------------------------------
+# ---- files that are no saved models ------------------------------------------------------------------------
 
 def check_refused(path, reason="not a saved model, or damaged"):
     with pytest.raises(nn.DataError, match=reason) as caught:
@@ -218,11 +305,11 @@ def test_an_archive_of_other_arrays(tmp_path):
 
 
 @pytest.mark.parametrize("change, reason", [
-    ({"0.W": np.ones((7, 4))}, r"0.W: got float64 \(7, 4\), expected float64 \(7, 5\)"),
-    ({"0.W": np.ones((7, 5), np.float32)}, r"0.W: got float32 \(7, 5\), expected float64 \(7, 5\)"),
-    ({"0.W": np.ones((7, 5), np.int64)}, r"0.W: got int64"),
-    ({"9.W": np.ones(3)}, "got the parameters .*9.W"),
-    ({"0.b": None}, "got the parameters"),
+    ({"parameters/0.W": np.ones((7, 4))}, r"0.W: got float64 \(7, 4\), expected float64 \(7, 5\)"),
+    ({"parameters/0.W": np.ones((7, 5), np.float32)}, r"0.W: got float32 \(7, 5\), expected float64"),
+    ({"parameters/0.W": np.ones((7, 5), np.int64)}, r"0.W: got int64"),
+    ({"parameters/9.W": np.ones(3)}, "got the arrays .*9.W"),
+    ({"parameters/0.b": None}, "got the arrays"),
 ])
 def test_wrong_parameters(change, reason, path):
     arrays = {**members(path), **change}
@@ -231,14 +318,16 @@ def test_wrong_parameters(change, reason, path):
 
 
 @pytest.mark.parametrize("change", [
-    {"format": 0}, {"format": 99}, {"dtype": "float16"}, {"dtype": "object"}, {"dtype": None}, {"input_shape": [0]},
-    {"input_shape": ["7"]}, {"input_shape": None}, {"input_shape": []}, {"input_shape": [2, 3]}, {"layers": []},
-    {"layers": None}, {"layers": [{"kind": "Tanh"}]}, {"layers": [{}]}, {"layers": ["Dense"]},
-    {"layers": [{"kind": "Dense", "units": -1}]}, {"layers": [{"kind": "Dense", "units": 3, "speed": 1}]},
-    {"layers": [{"kind": "Dense", "units": 3, "init": "print"}]}, {"layers": [{"kind": "dropout"}]},
-    {"layers": [{"kind": "__builtins__"}]}, {"layers": [{"kind": "check_count", "name": "x", "value": 1}]},
-    {"layers": [{"kind": 7}]}, {"head": {}}, {"head": None}, {"head": {"kind": "check_length"}},
-    {"head": {"kind": "np"}},
+    {"format": 0}, {"format": 99}, {"dtype": "float16"}, {"dtype": "object"}, {"dtype": None},
+    *[{"input_shape": shape} for shape in ([0], ["7"], None, [], [2, 3], [1e400], [2**70])], {"layers": []},
+    {"layers": None}, {"layers": [{"kind": "Tanh", "config": {}}]}, {"layers": [{}]}, {"layers": ["Dense"]},
+    *[{"layers": [{"kind": kind, "config": config}]} for kind, config in [
+        ("Dense", {"units": -1}), ("Dense", {"units": 3, "speed": 1}), ("Dense", {"units": 3, "init": "x"}),
+        ("dropout", {}), ("__builtins__", {}), ("check_count", {"name": "x", "value": 1}), (7, {}), ([], {}),
+        ("Dense", []), ("Dense", None), ("_Elementwise", {}), ("Categorical", {})]],
+    {"layers": [{"kind": "Dense"}]}, {"head": {}}, {"head": None}, {"head": {"kind": "np", "config": {}}},
+    {"head": {"kind": "check_length", "config": {}}}, {"head": {"kind": "Tanh", "config": {}}},
+    {"layers": 30 * [{"kind": "Dense", "config": {"units": 2**62}}]},
 ], ids=str)
 def test_a_description_that_makes_no_sense(change, path):
     arrays = members(path)
@@ -254,7 +343,7 @@ def test_a_description_that_is_no_description(text, path):
     check_refused(path, "not a saved model")
 
 
-# ---- no code --------------------------------------------------------------------------------------------------------
+# ---- no code -----------------------------------------------------------------------------------------------
 
 class Trap:
     """Unpickling it makes a file."""
@@ -267,15 +356,15 @@ class Trap:
 
 
 def test_nothing_pickled_is_run(path, tmp_path):
-    """As an object array in place of a parameter or of the description, as the whole file: the trap stays shut."""
+    """As an object array in place of a parameter or of the description, or as the whole file."""
     trapped, sprung = np.array([Trap(tmp_path / "sprung")], object), tmp_path / "sprung"
     pickle.loads(pickle.dumps(Trap(sprung)))
     assert sprung.exists()    # it works
     sprung.rmdir()
     good = members(path)
-    for name in ("0.W", "description"):
+    for name in ("parameters/0.W", "description"):
         np.savez(path, **{**good, name: trapped})
-        check_refused(path, "damaged: Object arrays cannot be loaded")
+        check_refused(path, "damaged: got Python objects, expected numbers")
     np.save(tmp_path / "trap.npy", trapped)
     check_refused(tmp_path / "trap.npy")
     (tmp_path / "trap").write_bytes(pickle.dumps(Trap(sprung)))

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnjit import datasets
-from nnjit.arrays import DataError
 from nnjit.datasets import cifar10, embedded, files, mnist
+from nnjit.inputs.checks import DataError
 
 RNG = np.random.default_rng(3)
 ARRAYS = {

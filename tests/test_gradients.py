@@ -5,7 +5,7 @@ import pytest
 
 import nnjit as nn
 from nnjit._numba.threads import parallel_region
-from nnjit.arrays import SparseRows
+from nnjit.inputs.sparse_rows import SparseRows
 
 N, D, K = 7, 4, 3
 STEP = 3         # a training step, which fixes the dropout masks
@@ -31,7 +31,7 @@ def examples(rng, density=1.0, soft=False):
 
 def differences(model, X, y, w, step):
     """Return d(mean loss)/d(parameter) by differences of fourth order, under the keys of `parameters`."""
-    (x, targets, weights), = model._examples(X, y, w).batches(len(X))
+    (x, targets, weights, _), = model._examples(X, y, w).batches(len(X))
     tape = model.tapes()[len(x)]
 
     def mean_loss():

@@ -201,7 +201,7 @@ def test_gradients_at_extreme_logits(rng, name, size):
 def test_gradients_through_a_network(rng, hidden):
     model = nn.Sequential([*hidden, nn.Dense(5)], head=many_heads(), dtype="float64").build(3, seed=2)
     X, y, w = rng.normal(size=(N, 3)), several(rng, N, 5), rng.uniform(0.5, 2, N)
-    (x, targets, weights), = model._examples(X, y, w).batches(len(X))
+    (x, targets, weights, _), = model._examples(X, y, w).batches(len(X))
     tape = model.tapes()[N]
 
     def mean_loss():

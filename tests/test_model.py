@@ -7,7 +7,8 @@ import pytest
 from scipy import sparse
 
 import nnjit as nn
-from nnjit import arrays, training
+from nnjit.inputs import batches as input_batches
+from nnjit.inputs import checks, rows, sparse_rows, threads
 
 D, K = 4, 3
 
@@ -34,7 +35,7 @@ def bits(model):
     return b"".join(array.tobytes() for array in model.parameters().values())
 
 
-# ---- training -------------------------------------------------------------------------------------------------------
+# ---- training ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("optimizer, options", [
     (nn.SGD, {"learning_rate": 0.5}), (nn.SGD, {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}),
@@ -127,7 +128,7 @@ def test_verbose(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-# ---- batches --------------------------------------------------------------------------------------------------------
+# ---- batches -----------------------------------------------------------------------------------------------
 
 class Noting(nn.Sequential):
     """A network that notes the step and the labels of each batch."""
@@ -195,7 +196,7 @@ def test_a_batch_of_no_weight_changes_nothing():
     assert np.isfinite(history.history["loss"]).all()
 
 
-# ---- reproducibility ------------------------------------------------------------------------------------------------
+# ---- reproducibility ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_seed_decides_every_bit(dtype):
@@ -238,8 +239,8 @@ def test_one_epoch_at_a_time(rng, convert, units, shuffle):
     X = np.hstack([X] * 60)    # more than two blocks
     X = convert(X * (rng.random(X.shape) < 0.3))
     models = [network(nn.Dense(units), nn.Tanh(), dtype="float32").build(X.shape[1]) for _ in range(2)]
-    kind = arrays.SparseRows if sparse.issparse(X) else arrays.PickedRows
-    assert isinstance(models[0]._rows(X, "auto", once=True), kind)
+    kind = sparse_rows.SparseRows if sparse.issparse(X) else sparse_rows.LazySparseRows
+    assert isinstance(models[0]._rows(X, "auto", single_pass=True), kind)
     optimizer, options = nn.Adam(), {"batch_size": 40, "shuffle": shuffle, "validation_data": (X[:20], y[:20])}
     history = fit(models[0], X, y, nn.Adam(), epochs=3, **options).history
     parts = [fit(models[1], X, y, optimizer, epochs=1, **options).history for _ in range(3)]
@@ -277,7 +278,7 @@ def test_the_same_bits_at_any_number_of_threads(run_python):
     assert len(set(one)) == 4
 
 
-# ---- what may be given ----------------------------------------------------------------------------------------------
+# ---- what may be given -------------------------------------------------------------------------------------
 
 def read_only(a):
     a = a.astype(np.float32)
@@ -331,13 +332,13 @@ def test_zeros_may_be_left_out_or_not(rng, N, matrix):
 
 
 @pytest.mark.parametrize("matrix", [False, True])
-def test_large_batches_in_order_are_gathered_anew(rng, matrix, monkeypatch):
-    """In every epoch, with the same result as those that are laid out once; so are the blocks that are evaluated."""
+def test_large_fixed_batches_are_gathered_anew(rng, matrix, monkeypatch):
+    """In every epoch, with the same result as those that are packed once; so are the blocks that are evaluated."""
     X, y = problem(45)
     X *= rng.random(X.shape) < 0.5
     given, results = sparse.csr_array(X) if matrix else X, []
-    for most in (training.SETTLED_BYTES, 0):
-        monkeypatch.setattr(training, "SETTLED_BYTES", most)
+    for most in (input_batches.CACHED_BATCH_BYTES, 0):
+        monkeypatch.setattr(input_batches, "CACHED_BATCH_BYTES", most)
         model = network()
         history = fit(model, given, y, epochs=3, shuffle=False, sparse=True, validation_data=(given[:20], y[:20])).history
         results.append((bits(model), history["loss"], history["val_loss"]))
@@ -376,7 +377,7 @@ def test_large_finite_numbers_are_accepted():
     assert np.array_equal(model.logits(x), np.zeros((2, K)))
 
 
-# ---- use ------------------------------------------------------------------------------------------------------------
+# ---- use ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("N", [1, 30, 2100])
 def test_what_a_model_returns_agrees(N):
@@ -476,7 +477,7 @@ def test_a_refused_call_leaves_no_trace():
         assert bits(model) == bits(reference)
 
 
-# ---- optimizers -----------------------------------------------------------------------------------------------------
+# ---- optimizers --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("optimizer, twin, options", [
     (nn.SGD, naive.sgd, {}),
@@ -507,7 +508,7 @@ def test_defaults_are_those_of_keras(optimizer, expected):
     assert repr(optimizer) == expected
 
 
-# ---- what is refused ------------------------------------------------------------------------------------------------
+# ---- what is refused ---------------------------------------------------------------------------------------
 
 def check_refused(exception, call, *args, **kwargs):
     """The exception itself, and one line that says what was got and what is expected."""
@@ -538,7 +539,8 @@ BAD_X = {
     "sparse too large": (ValueError, sparse.csr_array(changed(np.zeros_like(X), 1e300))),
     "strings": (TypeError, X.astype(str)), "objects": (TypeError, X.astype(object)), "complex": (TypeError, X + 0j),
     "sparse complex": (TypeError, sparse.csr_array(X + 0j)), "None": (TypeError, None), "dict": (TypeError, {0: 1}),
-    "dates": (TypeError, np.zeros(X.shape, "M8[s]")),
+    "dates": (TypeError, np.zeros(X.shape, "M8[s]")), "masked": (TypeError, np.ma.masked_less(X, -1)),
+    "nothing masked": (TypeError, np.ma.array(X)), "masked rows": (TypeError, list(np.ma.masked_less(X, -1))),
 }
 
 
@@ -563,12 +565,12 @@ def test_bad_inputs(bad, built, epochs, leave_out):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_many_numbers_are_looked_at_in_threads(rng, given, dtype, monkeypatch):
     """Each of them; one that is too large for float32 alone is refused there alone."""
-    monkeypatch.setattr(arrays, "_MANY", 1)
+    monkeypatch.setattr(checks, "_PARALLEL_NUMBERS", 1)
     for shape in [(7, 3), (1, 2), (1, 1)]:
         X = rng.normal(size=shape).astype(given)
-        for threads in (1, 2):
-            monkeypatch.setattr(arrays, "get_threads", lambda threads=threads: threads)
-            assert arrays.check_inputs(X, shape[1:], np.dtype(dtype), sparse=False).dtype == dtype
+        for count in (1, 2):
+            monkeypatch.setattr(threads, "get_threads", lambda count=count: count)
+            assert rows.store(X, np.dtype(dtype), sparse=False).dtype == dtype
             for place in np.ndindex(shape):
                 for number in (np.nan, np.inf, -np.inf, 1e300):
                     bad = X.copy()
@@ -576,9 +578,9 @@ def test_many_numbers_are_looked_at_in_threads(rng, given, dtype, monkeypatch):
                         bad[place] = number
                         refused = not np.isfinite(dtype(bad[place]))
                     if refused:
-                        check_refused(ValueError, arrays.check_inputs, bad, shape[1:], np.dtype(dtype), False)
+                        check_refused(ValueError, rows.store, bad, np.dtype(dtype), False)
                     else:
-                        arrays.check_inputs(bad, shape[1:], np.dtype(dtype), False)
+                        rows.store(bad, np.dtype(dtype), False)
 
 
 @pytest.mark.parametrize("rows", [X[:, :3], np.hstack([X, X]), sparse.csr_array(X[:, :3])],
@@ -599,6 +601,7 @@ BAD_Y = {
     "NaN in rows": (ValueError, changed(SOFT, np.nan)), "ragged": (ValueError, [*SOFT[1:].tolist(), [1.0]]),
     "None": (TypeError, None), "strings": (TypeError, Y.astype(str)), "rows of strings": (TypeError, SOFT.astype(str)),
     "objects": (TypeError, Y.astype(object)), "complex": (TypeError, Y + 0j),
+    "masked": (TypeError, np.ma.masked_equal(Y, 2)), "masked distributions": (TypeError, np.ma.array(SOFT)),
 }
 
 
@@ -618,7 +621,7 @@ BAD_WEIGHTS = {
     "infinity": (ValueError, changed(ONES, np.inf, 3)), "zeros": (ValueError, 0 * ONES),
     "too large for float32": (ValueError, 1e300 * ONES), "ragged": (ValueError, [[1.0], *ONES[1:]]),
     "strings": (TypeError, ONES.astype(str)), "objects": (TypeError, ONES.astype(object)),
-    "complex": (TypeError, ONES + 0j),
+    "complex": (TypeError, ONES + 0j), "masked": (TypeError, np.ma.array(ONES, mask=Y == 2)),
 }
 
 

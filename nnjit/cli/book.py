@@ -3,7 +3,7 @@ import time
 
 from .. import datasets, report
 from .._numba import jit, threads
-from ..arrays import DataError
+from ..inputs.checks import DataError
 from ..experiments import book
 from . import options
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 from .. import bench, report
-from ..arrays import DataError
+from ..inputs.checks import DataError
 from . import book, doctor, train
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import datasets, report
 from .._numba import threads
-from ..arrays import DataError
+from ..inputs.checks import DataError
 from ..experiments import book, presets, questions
 from ..layers import Dropout
 from ..optimizers import SGD, Adam

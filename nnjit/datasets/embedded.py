@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import DataError
+from ..inputs.checks import DataError
 from .dataset import Dataset, Table
 
 _FOLDER = Path(__file__).parent

@@ -13,7 +13,7 @@ from pathlib import Path
 import pooch
 from tqdm import tqdm
 
-from ..arrays import DataError
+from ..inputs.checks import DataError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -1,7 +1,7 @@
 """Data made of other data: images in pairs, of several labels; numbers with outliers."""
 import numpy as np
 
-from ..arrays import as_numbers, check_count, check_real
+from ..inputs.checks import as_numbers, check_count, check_real
 from ..targets import count_classes
 
 

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from ..arrays import DataError
+from ..inputs.checks import DataError
 from . import files
 from .dataset import Dataset
 from .files import NotFoundError, Published

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import datasets
-from ..arrays import check_count
+from ..inputs.checks import check_count
 from ..heads import Categorical
 from ..kernels import dropout
 from ..layers import Dense, Dropout, ReLU, Sigmoid, Tanh

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import check_count, check_real
+from ..inputs.checks import check_count, check_real
 from ..inputs import targets
 from ..kernels import activations, softmax
 from ..kernels import losses as loss_kernels

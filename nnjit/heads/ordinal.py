@@ -1,7 +1,7 @@
 """The head of classes with an order: `Ordinal`."""
 import numpy as np
 
-from ..arrays import check_count
+from ..inputs.checks import check_count
 from ..inputs import targets
 from ..kernels import activations
 from ..kernels import losses as loss_kernels

@@ -1,7 +1,7 @@
 """Heads of numbers: `Gaussian`, `Laplace`, `Huber`, `Poisson`."""
 import numpy as np
 
-from ..arrays import check_real
+from ..inputs.checks import check_real
 from ..inputs import targets
 from ..kernels import losses as loss_kernels
 from .base import IndependentUnits

@@ -3,7 +3,7 @@ import copy
 
 import numpy as np
 
-from ..arrays import check_count, check_real
+from ..inputs.checks import check_count, check_real
 from .base import Head, check_logits
 
 

@@ -1,1 +1,1 @@
-"""What a user gives, checked and cast once, on the way in."""
+"""What a user gives: checked and cast once, then kept as the first layer takes its batches."""

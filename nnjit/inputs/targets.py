@@ -5,7 +5,7 @@ numbers and ValueError where their shape or their values are not as they should 
 """
 import numpy as np
 
-from ..arrays import as_numbers, cast, check_length
+from .checks import as_numbers, cast, check_length
 
 
 def as_numeric(name, y, N=None):

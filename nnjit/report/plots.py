@@ -1,7 +1,7 @@
 """Pictures of a training run, drawn without pyplot: they need no display, and any thread may draw them."""
 import numpy as np
 
-from ..arrays import check_count
+from ..inputs.checks import check_count
 
 try:
     from matplotlib.colors import LinearSegmentedColormap

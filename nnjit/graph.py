@@ -1,0 +1,198 @@
+"""The graph: a row of layers and a head, the arrays that it attaches to them, and the two passes of a batch."""
+import functools
+import math
+
+import numpy as np
+
+from .inputs.batches import Batch
+from .layers.base import INFERENCE, Context, layer_key
+from .memory import Layout, aligned
+
+
+class Graph:
+    """Layers, each fed by the one before, and a head. All parameters lie in one flat vector, all gradients in another.
+
+    Attributes
+    ----------
+    vector, gradient_vector, state_vector : (P,), (P,), (S,) arrays
+        After `build`; those of the layers and the head are views of them.
+    shapes : list of tuple
+        Of a row of every layer's output.
+    """
+
+    def __init__(self, layers: list, head, dtype: np.dtype):
+        self.layers, self.head, self.dtype = layers, head, dtype
+        self.input_shape, self.seed = None, 0
+        for _, part in self.parts():
+            part.check_free(self)
+
+    def parts(self) -> list:
+        """Return the layers and the head, each after its name in the keys of `parameters`."""
+        return [*((str(i), layer) for i, layer in enumerate(self.layers)), ("head", self.head)]
+
+    # ---- the arrays -------------------------------------------------------------------------------------------------
+
+    def infer_shapes(self, input_shape: tuple) -> dict:
+        """Return the shapes that `parameters` will have for rows of ``input_shape``; nothing is allocated."""
+        shape = input_shape
+        self.shapes = [shape := layer.build(shape) for layer in self.layers]
+        if len(shape) != 1:
+            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() after the last")
+        self.outputs = _outputs(self.layers, self.shapes)
+        self.head.check_last_layer(self.layers[-1])
+        self.head.build(shape)
+        return {f"{key}.{name}": shape for key, part in self.parts() for name, shape in part.shapes.items() if math.prod(shape)}
+
+    def build(self, input_shape: tuple, seed: int):
+        """Make the arrays for rows of ``input_shape`` and initialise them."""
+        self.input_shape = None    # until all has gone well
+        self.seed = seed
+        for _, part in self.parts():
+            part.claim(self)
+        self.infer_shapes(input_shape)
+        self._attach()
+        for index, (_, part) in enumerate(self.parts()):
+            part.initialise(np.random.default_rng([seed, index]))
+        self.input_shape = input_shape
+
+    def _attach(self):
+        """Make the vectors, and give the layers and the head their views. The padding between them stays 0."""
+        layouts = [Layout({f"{key}.{name}": shape for key, part in self.parts() for name, shape in getattr(part, kind).items()},
+                          self.dtype) for kind in ("shapes", "state_shapes")]
+        self.layout, self.state_layout = layouts
+        self.vector, self.gradient_vector, self.state_vector = (layout.zeros() for layout in (layouts[0], *layouts))
+        stored = [self.layout.stored(self.vector), self.layout.stored(self.gradient_vector),
+                  self.state_layout.views(self.state_vector)]
+        for key, part in self.parts():
+            part.attach(*({name: arrays[f"{key}.{name}"] for name in names}
+                          for names, arrays in zip((part.shapes, part.shapes, part.state_shapes), stored)))
+
+    def named(self, kind: str) -> dict:
+        """Return ``{"0.W": array, ...}`` of the "parameters", the "gradients" or the "state", the arrays themselves."""
+        return {f"{key}.{name}": array for key, part in self.parts() for name, array in getattr(part, kind).items() if array.size}
+
+    def __getstate__(self):
+        """Return what a copy is made from: the arrays are copied, and the parts come without theirs."""
+        left_out = ("gradient_vector", "layout", "state_layout")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.input_shape is None:
+            return
+        for _, part in self.parts():
+            part.claim(self)
+        self._attach()
+        self.vector[:], self.state_vector[:] = state["vector"], state["state_vector"]
+
+    # ---- the passes -------------------------------------------------------------------------------------------------
+
+    def workspaces(self) -> dict:
+        """Return the arrays that batches pass through: ``workspaces[N]`` is made when N rows come for the first time."""
+        return _Workspaces(self)
+
+    def forward(self, x, workspace, step: int | None = None, batch: Batch | None = None):
+        """Return the logits of the checked rows ``x``, an array of the ``workspace``."""
+        workspace.begin(step, batch)
+        workspace.arrays[0] = a = x
+        for i, layer in enumerate(self.layers):
+            out = workspace.outputs[i]
+            workspace.arrays[i + 1] = a = layer.forward(a, a if out is None else out, workspace.contexts[i])
+        return a
+
+    def backward(self, delta, workspace):
+        """Write the gradients that follow from ``delta`` = dL/dz, which is overwritten, after `forward` in this workspace."""
+        for i in reversed(range(workspace.lowest, len(self.layers))):
+            layer = self.layers[i]
+            dx = delta if layer.elementwise else workspace.deltas[i]
+            delta = layer.backward(workspace.arrays[i], workspace.arrays[i + 1], delta, dx, workspace.contexts[i])
+
+    def loss(self, batch: Batch, workspace, step: int | None = None):
+        """Return the head's sums (w l, w metric, w) over a batch."""
+        z = self.forward(batch.x, workspace, step, batch)
+        return self.head.loss(z, batch.y, batch.w, workspace.delta)
+
+    def loss_and_gradient(self, batch: Batch, total, workspace, step: int | None = None):
+        """Return the head's sums, and leave the gradient of sum w l / ``total`` in ``gradient_vector``."""
+        z = self.forward(batch.x, workspace, step, batch)
+        sums = self.head.loss_and_delta(z, batch.y, batch.w, total, workspace.delta)
+        self.backward(workspace.delta, workspace)
+        return sums
+
+    def commit(self, workspace):
+        """Let the layers change their state, after a training step of this workspace's batch."""
+        for layer, context in zip(self.layers, workspace.contexts):
+            layer.commit(context)
+
+    def forward_once(self, a):
+        """Return the logits of the checked rows ``a``, without a workspace: for a few rows."""
+        N = len(a)
+        for layer, shape in zip(self.layers, self.outputs):
+            a = layer.forward(a, a if shape is None else np.empty((N, *shape), self.dtype), INFERENCE)
+        return a
+
+    def activations(self, a) -> list:
+        """Return every layer's output for the checked rows ``a``, each an array of its own."""
+        found = []
+        for layer, shape in zip(self.layers, self.shapes):
+            found.append(a := layer.forward(a, np.empty((len(a), *shape), self.dtype), INFERENCE))
+        return found
+
+
+def _outputs(layers, shapes):
+    """Return the shapes of the layers' outputs, None where a layer writes over its input, which no other needs."""
+    outputs, free = [], False
+    for layer, shape in zip(layers, shapes):
+        outputs.append(None if layer.in_place and free else shape)
+        free = not layer.elementwise or (free and not layer.in_place)
+    return outputs
+
+
+class _Workspaces(dict):
+    """A `_Workspace` for each number of rows."""
+
+    def __init__(self, graph):
+        super().__init__()
+        self.graph = graph
+
+    def __missing__(self, N):
+        self[N] = workspace = _Workspace(self.graph, N)
+        return workspace
+
+
+class _Workspace:
+    """The arrays that N rows pass through: what every layer gets and gives, its context, and the deltas on their way back.
+
+    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over dL/da, or not needed:
+    no layer below ``lowest`` has parameters.
+    """
+
+    def __init__(self, graph, N):
+        self.graph, self.N = graph, N
+        self.arrays = [None] * (len(graph.layers) + 1)
+        self.outputs = [None if shape is None else aligned((N, *shape), graph.dtype) for shape in graph.outputs]
+        self.contexts = [Context(layer_key(graph.seed, i), self._scratch(layer)) for i, layer in enumerate(graph.layers)]
+
+    def _scratch(self, layer):
+        return {name: np.empty((self.N, *shape), dtype or self.graph.dtype) for name, (shape, dtype) in layer.scratch.items()}
+
+    def begin(self, step, batch):
+        """Give every layer's context what belongs to this pass."""
+        w, mask = (None, None) if batch is None else (batch.w, batch.mask)
+        for context in self.contexts:
+            context.step, context.w, context.mask = step, w, mask
+
+    @functools.cached_property
+    def delta(self):
+        """dL/dz, which the head writes."""
+        return aligned((self.N, *self.graph.shapes[-1]), self.graph.dtype)
+
+    @functools.cached_property
+    def lowest(self):
+        return next((i for i, layer in enumerate(self.graph.layers) if layer.shapes), len(self.graph.layers))
+
+    @functools.cached_property
+    def deltas(self):
+        """dL/dx of every layer above the lowest with parameters, where it has an array of its own."""
+        return [None if i <= self.lowest or layer.elementwise else aligned((self.N, *self.graph.shapes[i - 1]), self.graph.dtype)
+                for i, layer in enumerate(self.graph.layers)]

@@ -1,0 +1,137 @@
+"""The checks of single values, arrays and weights. Each message says what was got and what is expected."""
+import numbers
+
+import numpy as np
+import scipy.sparse
+
+from ..kernels.sparse import format as kernel
+from .threads import chunks, map_in_threads
+
+_PARALLEL_NUMBERS = 2**22    # numbers of an array from which on threads pay
+
+
+class DataError(ValueError):
+    """A file that is missing, damaged, or not what its name says."""
+
+
+# ---- single values -----------------------------------------------------------------------------------------
+
+def check_count(name: str, value, least: int = 1) -> int:
+    """Return ``value`` as an int from ``least`` to 2^63 - 1; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: got {value!r}, expected a whole number")
+    if not least <= value < 2**63:
+        expected = f"at least {least}" if value < least else "less than 2**63"
+        raise ValueError(f"{name}: got {value}, expected {expected}")
+    return int(value)
+
+
+def check_real(name: str, value, low: float = 0.0, high: float = np.inf, closed: str = "[)") -> float:
+    """Return ``value`` as a finite float between ``low`` and ``high``; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: got {value!r}, expected a number")
+    above = value >= low if closed[0] == "[" else value > low
+    below = value <= high if closed[1] == "]" else value < high
+    if not (above and below and np.isfinite(value)):
+        raise ValueError(f"{name}: got {value}, expected a number in {closed[0]}{low:g}, {high:g}{closed[1]}")
+    return float(value)
+
+
+def check_sparse(sparse, possible: bool = True):
+    """Return ``sparse``: "auto", True or False; ValueError for others, and for True unless ``possible``."""
+    if sparse is not True and sparse is not False and sparse != "auto":
+        raise ValueError(f"sparse: got {sparse!r}, expected 'auto', True or False")
+    if sparse is True and not possible:
+        raise ValueError("sparse: got True, expected 'auto' or False, because the first layer is not Dense")
+    return sparse if possible else False
+
+
+def check_dtype(dtype) -> np.dtype:
+    """Return ``dtype`` as np.float32 or np.float64's dtype; ValueError otherwise."""
+    try:
+        found = np.dtype(dtype) if dtype is not None else None
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype: got {dtype!r}, expected 'float32' or 'float64'")
+    return found
+
+
+# ---- arrays ------------------------------------------------------------------------------------------------
+
+def as_numbers(name: str, values) -> np.ndarray:
+    """Return ``values`` as a C-contiguous array of real numbers.
+
+    TypeError for other kinds and for masked arrays, ValueError for rows of different lengths.
+    """
+    refuse_masked(name, values)
+    try:
+        values = np.asarray(values, order="C")
+    except ValueError:
+        raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"{name}: got {values.dtype}, expected an array of real numbers")
+    # a read-only array is copied: kernels would be compiled anew for it
+    return values if values.flags.writeable else values.copy()
+
+
+def refuse_masked(name: str, values):
+    """Raise TypeError for a masked array, or a list of some: plain arrays show what is masked."""
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise TypeError(f"{name}: got a masked array, expected plain numbers; fill it, {name}.filled(0), "
+                        "and drop the masked rows or give them the weight 0")
+
+
+def cast(values: np.ndarray, dtype) -> np.ndarray:
+    """Return ``values`` C-contiguous and in ``dtype``; what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, dtype)
+
+
+def check_finite(X: np.ndarray, dtype: np.dtype):
+    """Raise ValueError where a number of an array is not finite in ``dtype``."""
+    if X.dtype.kind != "f":
+        return
+    values, like = X.reshape(-1), np.empty(0, dtype)
+    parts = chunks(values.size) if values.size > _PARALLEL_NUMBERS else [slice(0, values.size)]
+    if any(map_in_threads(lambda part: kernel.has_nonfinite(values, part.start, part.stop, like), parts)):
+        raise_nonfinite(X, dtype)
+
+
+def raise_nonfinite(given, dtype: np.dtype):
+    """Raise the ValueError for rows, an array or a scipy.sparse matrix, that are not finite in ``dtype``."""
+    values = given.data if scipy.sparse.issparse(given) else given
+    if np.isfinite(values).all():
+        raise ValueError(f"X: got a number too large for {dtype}, expected at most "
+                         f"{np.finfo(dtype).max:.3g}; scale the inputs")
+    raise ValueError("X: got NaN or infinity, expected finite numbers; fill in or drop what is missing")
+
+
+# ---- lengths and weights -----------------------------------------------------------------------------------
+
+def check_length(name: str, values, N: int):
+    """Raise ValueError unless ``values`` has a row for each of the N rows of X."""
+    shape = np.shape(values)
+    if not shape or shape[0] != N:
+        raise ValueError(f"{name}: got shape {shape}, expected {N} rows, as many as X has")
+
+
+def check_weights(sample_weight, N: int, dtype: np.dtype) -> np.ndarray:
+    """Return ``sample_weight`` as (N,) of ``dtype``, ones for None.
+
+    ValueError unless all are non-negative and some positive.
+    """
+    if sample_weight is None:
+        return np.ones(N, dtype)
+    w = as_numbers("sample_weight", sample_weight)
+    check_length("sample_weight", w, N)
+    if w.ndim != 1:
+        raise ValueError(f"sample_weight: got shape {w.shape}, expected ({N},)")
+    w = cast(w, dtype)
+    if not np.isfinite(w).all() or w.min() < 0:
+        bad = w[~((w >= 0) & np.isfinite(w))][0]
+        raise ValueError(f"sample_weight: got {bad}, expected finite non-negative numbers")
+    if w.max() == 0:
+        raise ValueError("sample_weight: got only zeros, expected at least one positive weight")
+    return w

@@ -1,0 +1,149 @@
+"""The rows of X: `validate` checks what a user gives, `store` keeps it as the first layer takes its batches.
+
+A batch is a plain array, a `DenseStream` or a `SparseBatch`; `product` and `weight_gradient` take any.
+"""
+import numpy as np
+import scipy.sparse
+
+from ..kernels import affine
+from ..kernels.sparse import product as sparse
+from .checks import as_numbers, cast, check_finite, raise_nonfinite
+from .matrices import as_csr
+from .sparse_rows import LazySparseRows, SparseRows, sample
+
+SPARSE_BELOW = 0.55          # density below which the product without the zeros is faster than the dense one
+FEW_ROWS = 8                 # rows that are predicted from in one way, whatever their density
+_UNSUPPORTED_DTYPES = "?eg"  # bool, half and long double, by their characters: no kernel takes them
+
+
+# ---- what was given ----------------------------------------------------------------------------------------
+
+def validate(X, input_shape: tuple | None):
+    """Return X as a CSR matrix (`as_csr`), or a C-contiguous array, of real numbers and of the right shape.
+
+    Parameters
+    ----------
+    X : array_like or scipy.sparse matrix, (N, ...)
+        Not modified, and not copied where it can be used as it is.
+    input_shape : tuple of int, or None
+        The shape of one row; None takes any.
+
+    Raises
+    ------
+    TypeError
+        X does not consist of real numbers.
+    ValueError
+        Wrong rank or width, no rows, or a matrix with indices that do not exist.
+    """
+    if isinstance(X, np.ndarray) or not scipy.sparse.issparse(X):
+        X = as_numbers("X", X)
+    elif X.dtype.kind not in "buif":
+        raise TypeError(f"X: got {X.dtype}, expected an array of real numbers")
+    wrong = X.ndim < 2 if input_shape is None else X.shape[1:] != input_shape
+    if wrong or X.ndim == 0:
+        expected = "(N, D)" if input_shape is None else f"(N, {', '.join(map(str, input_shape))})"
+        hint = "; give one row as X[None]" if X.ndim == 1 else ""
+        raise ValueError(f"X: got shape {X.shape}, expected {expected}{hint}")
+    if 0 in X.shape:
+        raise ValueError(f"X: got shape {X.shape}, expected at least one row and one column")
+    X = as_csr(X) if scipy.sparse.issparse(X) else X
+    return X if X.dtype.isnative and X.dtype.char not in _UNSUPPORTED_DTYPES else X.astype(np.float64)
+
+
+def intensities(rows, dtype: np.dtype, takes_bytes: bool) -> np.ndarray:
+    """Return validated rows of bytes divided by 255, or as they are where the first layer ``takes_bytes``."""
+    rows = rows.toarray() if scipy.sparse.issparse(rows) else rows
+    return rows if takes_bytes else cast(rows, dtype) / dtype.type(255)
+
+
+def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pass: bool = False):
+    """Return validated rows as a container of which batches are taken.
+
+    Parameters
+    ----------
+    rows : ndarray or scipy.sparse matrix
+        What `validate` returned.
+    dtype : np.dtype
+        The network's.
+    sparse : "auto", True or False
+        Whether zeros are left out; "auto" does so where most numbers are 0.
+    training : bool
+        Whether the rows are trained on, or only used in forward passes.
+    single_pass : bool
+        Whether each row is used once. The zeros of an array are then left out batch by batch. In forward
+        passes, numbers that are not finite are found there, too (`DenseStream.product`).
+
+    Returns
+    -------
+    ndarray, DenseStream, LazySparseRows or SparseRows
+
+    Raises
+    ------
+    ValueError
+        NaN or infinity, or a number too large for ``dtype``.
+    """
+    stream = single_pass and isinstance(rows, np.ndarray)
+    if stream and not training and sparse == "auto" and rows.ndim == 2 and len(rows) <= FEW_ROWS:
+        return DenseStream(rows)
+    if sparse is False and scipy.sparse.issparse(rows):
+        rows = rows.toarray()
+    if not _leave_out_zeros(rows, sparse):
+        check_finite(rows, dtype)
+        return cast(rows, dtype)
+    if stream and not training:
+        return DenseStream(rows)
+    if stream:
+        check_finite(rows, dtype)
+        return LazySparseRows(rows, dtype)
+    stored = SparseRows(rows, dtype, training, single_pass)
+    if not stored.finite:
+        raise_nonfinite(rows, dtype)
+    return stored
+
+
+def _leave_out_zeros(rows, sparse):
+    if scipy.sparse.issparse(rows) or sparse is True:
+        return True
+    if sparse is False or rows.ndim != 2:
+        return False
+    some = sample(rows)
+    return np.count_nonzero(some) < SPARSE_BELOW * some.size
+
+
+# ---- batches -----------------------------------------------------------------------------------------------
+
+class DenseStream:
+    """Rows as the user gave them, whose zeros are left out as they stream through the first layer."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        return DenseStream(self.X[rows])
+
+    def product(self, W, b, out):
+        """out = x W + b, (N, H); W (D, H) may be padded. ValueError where x is not finite in out's dtype."""
+        if sparse.product_from_dense(self.X, W, b, out):
+            raise_nonfinite(self.X, out.dtype)
+
+
+def product(x, W, b, out):
+    """out = x W + b, (N, H), for a batch x (N, D). W (D, H) may be padded, b is (H,) or, for none, (0,)."""
+    if isinstance(x, np.ndarray):
+        affine.product(x, False, W, False, b, out)
+    else:
+        x.product(W, b, out)
+
+
+def weight_gradient(x, delta, no_bias, dW):
+    """dW = xᵀ delta, (D, H), which may be padded, for a batch x (N, D) and delta (N, H).
+
+    ``no_bias`` is an array of dW's dtype and of size 0.
+    """
+    if isinstance(x, np.ndarray):
+        affine.product(x, True, delta, False, no_bias, dW)
+    else:
+        x.weight_gradient(delta, no_bias, dW)

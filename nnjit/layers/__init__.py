@@ -1,0 +1,9 @@
+"""The layers: parameters, and a kernel call each for the forward and the backward pass."""
+from .activations import Activation, ReLU, Sigmoid, Tanh
+from .augmentation import RandomFlip, RandomShift
+from .base import INFERENCE, Context, Layer
+from .convolution import Conv2D, Conv2DTranspose
+from .dense import Dense
+from .dropout import Dropout
+from .pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from .reshape import Flatten

@@ -1,0 +1,118 @@
+"""The base of the layers: what a layer declares, what it is given, and what each of its methods does.
+
+A layer owns nothing but what it was given. In `build` it declares the shapes of its parameters, of its state that is not
+trained, and of the scratch arrays that its backward pass needs. The graph attaches the arrays. A call gets everything else
+in a `Context`, so nothing of a call stays on the layer.
+"""
+import numpy as np
+
+from ..kernels import random
+from ..objects import Part
+
+
+class Context:
+    """What a layer's methods are given beside the arrays of the batch.
+
+    Attributes
+    ----------
+    step : int or None
+        The number of the training step; None where nothing is trained: dropout is then the identity.
+    key : int
+        A hash of the seed and the layer's place in the network. What is random at a step is a hash of the key, the step, the
+        row and the unit, so that the same step always draws the same.
+    first_row : int
+        The number of the batch's first row within the whole batch, for the same purpose.
+    w : (N,) array or None
+        The weights of the rows; None stands for 1.
+    mask : array or None
+        Which steps of a sequence are valid; None is all.
+    scratch : dict of arrays
+        Those that `Layer.scratch` declares, (N, ...), kept from the forward to the backward pass.
+    """
+
+    __slots__ = "first_row", "key", "mask", "scratch", "step", "w"
+
+    def __init__(self, key=0, scratch=None, step=None, first_row=0, w=None, mask=None):
+        self.key, self.scratch = key, {} if scratch is None else scratch
+        self.step, self.first_row, self.w, self.mask = step, first_row, w, mask
+
+
+INFERENCE = Context()    # of a prediction: there is no step, and nothing goes back
+
+
+class Layer(Part):
+    """What every layer has. A layer of your own derives from it, and must have `forward` and `backward`.
+
+    Sizes: a batch has N rows; x (N, ...) is the layer's input, a (N, ...) its output.
+
+    Attributes
+    ----------
+    config, shapes, state_shapes, parameters, gradients, state
+        As of every `Part`.
+    scratch : dict of {name: (shape of a row, dtype)}
+        Arrays that a training step keeps from `forward` to `backward`, in ``ctx.scratch``. None is the model's dtype.
+    parameters, gradients, state : dict of arrays
+        What the graph has attached.
+    elementwise : bool
+        Whether there is an output for each input. ``dx`` is then ``delta`` itself.
+    in_place : bool
+        Whether an elementwise layer takes its derivative from its output alone. ``out`` is then ``x`` itself.
+    activates : bool
+        Whether it is an activation, or another layer that does not belong between the last Dense and the head.
+    takes_sparse, takes_bytes : bool
+        As a first layer: whether ``x`` may be a batch without its zeros (`inputs.rows`), and images of uint8, which it divides
+        by 255.
+    input_kind : "numbers" or "images"
+        As a first layer: what its input is. Images of bytes stand for 0 ... 1.
+    multiply_adds : int
+        A row's, in the forward pass.
+    receptive_field : (size, stride) or None
+        In pixels, of what an output sees of the layer's input; None is all of it.
+    """
+
+    scratch = {}
+    elementwise = in_place = activates = takes_sparse = takes_bytes = False
+    input_kind = "numbers"
+    multiply_adds, receptive_field = 0, None
+
+    def build(self, input_shape: tuple) -> tuple:
+        """Take the shape of a row, declare `shapes`, `state_shapes` and `scratch`, and return the shape of an output row.
+
+        ValueError where the layer can't work with it. Here: no arrays, and the shape that comes in.
+        """
+        return input_shape
+
+    def forward(self, x, out, ctx: Context):
+        """Write the output for the rows ``x`` into ``out`` and return it, or another array that holds it."""
+        raise NotImplementedError(f"{type(self).__name__}: got no method forward, expected forward(self, x, out, ctx)")
+
+    def backward(self, x, a, delta, dx, ctx: Context):
+        """From ``delta`` = dL/da, write dL/d(parameter) into ``gradients`` and dL/dx into ``dx``, and return ``dx``.
+
+        ``x`` and ``a`` are the input and the output of `forward`, ``dx`` is None where nobody asks for dL/dx. ``delta`` may be
+        overwritten.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: got no method backward, expected backward(self, x, a, delta, dx, ctx)")
+
+    def commit(self, ctx: Context):
+        """Change the state after a training step. Only the training loop calls it, so looking at a gradient moves nothing."""
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+
+class Elementwise(Layer):
+    """A layer without parameters whose output has the shape of its input."""
+
+    elementwise = True
+    receptive_field = (1, 1)
+
+
+def as_rows(x: np.ndarray) -> np.ndarray:
+    """Return an array (N, ...) as rows (N, D), without a copy."""
+    return x if x.ndim == 2 else x.reshape(len(x), -1)
+
+
+def layer_key(seed: int, index: int) -> int:
+    """Return the key of the layer with that number in the network."""
+    return int(random.layer_key(np.uint64(seed), np.uint64(index)))

@@ -1,0 +1,63 @@
+"""The fully connected layer."""
+from collections.abc import Callable
+
+from ..inputs import rows
+from ..inputs.checks import check_count
+from ..kernels import affine
+from .base import Layer
+from .initializers import check_init, initial_weights
+
+
+class Dense(Layer):
+    """A fully connected layer: z = x W + b, from (N, D) to (N, H).
+
+    Parameters
+    ----------
+    units : int
+        Width of the output, H.
+    bias : bool
+        Whether there is a ``b``; it begins at 0.
+    init : str or callable
+        How W (D, H) begins: ``"glorot_uniform"``, uniform in ±sqrt(6 / (D + H)) (Glorot and Bengio, AISTATS 2010);
+        ``"he_uniform"``, uniform in ±sqrt(6 / D), or ``"he_normal"``, normal of variance 2 / D, both for ReLU (He et al., ICCV
+        2015); or a function ``init(rng, shape)`` of a ``numpy.random.Generator`` that returns the array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``units`` is not a whole number of at least 1; ``init`` is unknown.
+    """
+
+    config = ("units", "bias", "init")
+    takes_sparse = True
+
+    def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform"):
+        self.units = check_count("Dense units", units)
+        self.bias = bool(bias)
+        self.init = check_init("Dense", init)
+
+    def build(self, input_shape):
+        if len(input_shape) != 1:
+            raise ValueError(f"Dense: got rows of shape {input_shape}, expected flat rows (D,); put Flatten() before it")
+        self.shapes = {"W": (input_shape[0], self.units), "b": (self.units if self.bias else 0,)}
+        self.multiply_adds = input_shape[0] * self.units
+        return (self.units,)
+
+    def initialise(self, rng):
+        self.parameters["W"][:] = initial_weights("Dense", self.init, rng, self.shapes["W"])
+
+    def forward(self, x, out, ctx):
+        rows.product(x, self.padded["W"], self.parameters["b"], out)
+        return out
+
+    def backward(self, x, a, delta, dx, ctx):
+        no_bias = self.parameters["b"][:0]
+        rows.weight_gradient(x, delta, no_bias, self.padded_gradients["W"])
+        if self.bias:
+            affine.bias_gradient(delta, self.gradients["b"])
+        if dx is not None:
+            affine.product(delta, False, self.padded["W"], True, no_bias, dx)
+        return dx
+
+    def __repr__(self):
+        return f"Dense({self.units}{'' if self.bias else ', bias=False'})"

@@ -1,0 +1,27 @@
+"""The history of a training: what was measured, epoch by epoch."""
+
+
+class History:
+    """What happened in `Sequential.fit`.
+
+    Attributes
+    ----------
+    history : dict of list
+        An entry an epoch: ``"loss"`` and the head's metric over the training rows, counted during the epoch, and
+        ``"seconds"`` since the beginning. An entry for every validated epoch: ``"val_loss"`` and the like.
+    epochs : list of int
+        The numbers of the epochs, from 0.
+    validated : list of int
+        Those after which the validation data was evaluated.
+    """
+
+    def __init__(self):
+        self.history, self.epochs, self.validated = {}, [], []
+
+    def add(self, epoch: int, logs: dict):
+        """Add what was measured in an epoch."""
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+        self.epochs.append(epoch)
+        if any(name.startswith("val_") for name in logs):
+            self.validated.append(epoch)

@@ -1,0 +1,100 @@
+"""The epoch loop: batches, steps, evaluation, callbacks."""
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from .._numba.threads import parallel_region
+from .history import History
+from .progress import Progress
+from .state import TrainingState
+
+EVALUATION_ROWS = 2048          # evaluated at a time, at most
+EVALUATION_BYTES = 4 * 2**20    # of what they leave in a workspace, which so stays in the caches
+
+
+class Plan(NamedTuple):
+    """How `fit` trains."""
+
+    epochs: int
+    batch_size: int
+    validate_every: int
+    shuffle: bool
+    callbacks: tuple
+    verbose: object
+
+
+def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
+    """Train ``model`` on the `Examples` ``data``, from ``state`` on; see `Sequential.fit`, which has checked everything.
+
+    ``state`` is changed as the training goes on. ``validation`` are Examples, or None.
+    """
+    graph, workspaces, begin = model.graph, model.graph.workspaces(), time.perf_counter()
+    with parallel_region, Progress(plan.epochs, plan.verbose) as progress:
+        fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
+        blocks = validation and validation.fixed_batches(evaluation_rows(graph))
+        while state.epoch < plan.epochs and not state.stop:
+            order = None if fixed else _order(len(data), state)
+            batches = fixed() if fixed else data.batches(plan.batch_size, order)
+            logs = _train_epoch(graph, batches, data.divisor, state, workspaces)
+            if blocks and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
+                logs.update({f"val_{name}": value for name, value in evaluate(graph, blocks(), workspaces).items()})
+            logs["seconds"] = time.perf_counter() - begin
+            _end_epoch(model, state, logs, plan, progress)
+    return state.history
+
+
+def _order(N, state):
+    """Return the order of the rows in the epoch that begins at this step."""
+    return np.random.default_rng([state.seed, state.steps]).permutation(N)
+
+
+def _train_epoch(graph, batches, divisor, state, workspaces):
+    """Take a step for every batch; return the means over the epoch."""
+    sums = _Sums(graph.head)
+    for batch in batches:
+        N = len(batch.w)
+        workspace = workspaces[N]
+        sums.add(*graph.loss_and_gradient(batch, divisor(N), workspace, state.steps))
+        state.optimizer.step(graph.vector, graph.gradient_vector)
+        graph.commit(workspace)
+    return sums.means()
+
+
+def _end_epoch(model, state, logs, plan, progress):
+    epoch = state.epoch
+    state.history.add(epoch, logs)
+    progress.show(epoch, logs)
+    state.epoch += 1
+    for callback in plan.callbacks:
+        state.stop |= bool(callback(model, epoch, logs))
+
+
+def evaluation_rows(graph) -> int:
+    """Return how many rows are evaluated at a time."""
+    row = sum(map(math.prod, graph.shapes)) * graph.dtype.itemsize
+    return min(EVALUATION_ROWS, max(32, EVALUATION_BYTES // row // 32 * 32))
+
+
+def evaluate(graph, blocks, workspaces) -> dict:
+    """Return the mean loss and metric over the ``blocks`` of rows, batches of `evaluation_rows`, without dropout."""
+    sums = _Sums(graph.head)
+    with parallel_region:
+        for batch in blocks:
+            sums.add(*graph.loss(batch, workspaces[len(batch.w)]))
+    return sums.means()
+
+
+class _Sums:
+    """The sums that a head returns, added up over batches."""
+
+    def __init__(self, head):
+        self.head = head
+        self.loss, self.metric, self.weight = 0.0, 0.0, 0.0
+
+    def add(self, loss, metric, weight):
+        self.loss, self.metric, self.weight = self.loss + loss, self.metric + metric, self.weight + weight
+
+    def means(self):
+        return self.head.means(self.loss, self.metric, self.weight)

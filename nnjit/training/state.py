@@ -1,0 +1,25 @@
+"""The state of a training: all that decides how it goes on."""
+from dataclasses import dataclass, field
+
+from ..optimizers import Optimizer
+from .history import History
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands, between two batches.
+
+    With the model's parameters and state it is all that the next step depends on: what is random follows from the seed, the
+    epoch and the step.
+    """
+
+    optimizer: Optimizer    # its hyperparameters, slots and number of steps
+    seed: int
+    epoch: int = 0          # the one that is running, or comes next, from 0
+    history: History = field(default_factory=History)
+    stop: bool = False      # whether the training ends after this epoch
+
+    @property
+    def steps(self) -> int:
+        """The number of steps that have been taken."""
+        return self.optimizer.iterations

@@ -1,0 +1,95 @@
+"""The table of layers: every test of `test_layers.py` goes through all of them."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+import nnjit as nn
+from nnjit.layers import Context
+from nnjit.layers.base import layer_key
+from nnjit.memory import Layout
+
+SEED, STEP = 7, 3    # a training step fixes what is random
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer and what it is tested with.
+
+    Attributes
+    ----------
+    make : a function that returns a new one
+    input_shape : of a row
+    random : whether a training step draws something
+    kinks : whether the slope jumps somewhere; the inputs then stay away from 0
+    """
+
+    make: Callable
+    input_shape: tuple = (5,)
+    random: bool = False
+    kinks: bool = False
+
+
+IMAGE = (5, 4, 3)
+
+LAYERS = {
+    "Dense": Case(lambda: nn.Dense(4)),
+    "Dense without bias": Case(lambda: nn.Dense(19, bias=False)),
+    "Tanh": Case(nn.Tanh),
+    "ReLU": Case(nn.ReLU, kinks=True),
+    "Sigmoid": Case(nn.Sigmoid),
+    "Tanh of images": Case(nn.Tanh, IMAGE),
+    "Dropout": Case(lambda: nn.Dropout(0.4), random=True),
+    "Dropout of images": Case(lambda: nn.Dropout(0.5), IMAGE, random=True),
+    "Dropout of nothing": Case(lambda: nn.Dropout(0)),
+    "Conv2D": Case(lambda: nn.Conv2D(4, 3), IMAGE),
+    "Conv2D with strides": Case(lambda: nn.Conv2D(2, 3, strides=2, padding="valid", bias=False), IMAGE),
+    "Conv2DTranspose": Case(lambda: nn.Conv2DTranspose(2, 3, strides=2), IMAGE),
+    "MaxPool2D": Case(lambda: nn.MaxPool2D(2), IMAGE),
+    "AveragePool2D": Case(lambda: nn.AveragePool2D(3, 1), IMAGE),
+    "GlobalAveragePool2D": Case(nn.GlobalAveragePool2D, IMAGE),
+    "Flatten": Case(nn.Flatten, IMAGE),
+    "RandomFlip": Case(nn.RandomFlip, IMAGE, random=True),
+    "RandomShift": Case(lambda: nn.RandomShift(2), IMAGE, random=True),
+}
+
+
+class Alone:
+    """A layer that is built and has its arrays, without a network."""
+
+    def __init__(self, case, dtype="float64", seed=SEED):
+        self.case, self.dtype, self.layer = case, np.dtype(dtype), case.make()
+        self.output_shape = self.layer.build(case.input_shape)
+        shapes, state = Layout(self.layer.shapes, dtype), Layout(self.layer.state_shapes, dtype)
+        self.layer.attach(shapes.stored(shapes.zeros()), shapes.stored(shapes.zeros()), state.views(state.zeros()))
+        self.layer.initialise(np.random.default_rng(seed))
+
+    def context(self, N, step=STEP, first_row=0):
+        scratch = {name: np.empty((N, *shape), dtype or self.dtype) for name, (shape, dtype) in self.layer.scratch.items()}
+        return Context(layer_key(SEED, 1), scratch, step, first_row, np.ones(N, self.dtype))
+
+    def forward(self, x, ctx):
+        """Return the output for a copy of x."""
+        return self.layer.forward(x.copy(), np.zeros((len(x), *self.output_shape), self.dtype), ctx).copy()
+
+    def backward(self, x, a, delta, ctx):
+        """Return dL/dx; the gradients are the layer's."""
+        delta, dx = delta.copy(), np.zeros_like(x)
+        return self.layer.backward(x, a, delta, delta if self.layer.elementwise else dx, ctx).reshape(x.shape).copy()
+
+    def rows(self, N, seed=0):
+        """Return N rows of inputs."""
+        x = np.random.default_rng(seed).normal(size=(N, *self.case.input_shape))
+        if self.case.kinks:
+            x += 0.2 * np.sign(x)
+        return x.astype(self.dtype)
+
+
+def network(case, dtype="float64", seed=SEED):
+    """Return a built network of three classes in which the layer stands between others."""
+    flat = len(case.input_shape) == 1
+    shape = case.input_shape
+    first = [nn.Dense(shape[0]), nn.Tanh()] if flat else [nn.Conv2D(shape[2], 1), nn.Tanh()]
+    last = [nn.Dense(6)] if flat or case.make().build(shape) == (np.prod(shape),) or len(case.make().build(shape)) == 1 else [
+        nn.Flatten(), nn.Dense(6)]
+    return nn.Sequential([*first, case.make(), *last, nn.Tanh(), nn.Dense(3)], nn.Categorical(), dtype).build(shape, seed)
