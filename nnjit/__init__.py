@@ -1,12 +1,12 @@
 """nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
 from . import datasets, heads, losses, schedules
 from ._numba.threads import get_threads, set_threads
-from .inputs.checks import DataError
 from .experiments import book
 from .heads import (
     Bernoulli,
     Categorical,
     Gaussian,
+    Head,
     Heads,
     Huber,
     Laplace,
@@ -15,7 +15,9 @@ from .heads import (
     SquaredError,
 )
 from .inputs.checks import DataError
+from .kernels.activations import elementwise
 from .layers import (
+    Activation,
     AveragePool2D,
     Conv2D,
     Conv2DTranspose,
@@ -23,6 +25,7 @@ from .layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    Layer,
     MaxPool2D,
     RandomFlip,
     RandomShift,

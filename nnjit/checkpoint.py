@@ -82,7 +82,7 @@ def load(path, make, custom=None):
 
 def config_names(part):
     """Return the names of the attributes that a layer or a head is made from; None for what is neither."""
-    return getattr(part, "settings", None)
+    return getattr(part, "config", None)
 
 
 def _kinds():

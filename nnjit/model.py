@@ -167,7 +167,9 @@ class Sequential(Strict):
         Parameters
         ----------
         X : array_like, (N, D)
-            Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified.
+            Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified. Bytes
+            (uint8) are divided by 255 where the first layer takes images: convolutions, pools, `Flatten`,
+            `RandomFlip` and `RandomShift`. For other first layers they are numbers as they are.
         y : array_like
             Targets as the head takes them.
         optimizer : SGD, Adam, AdamW
@@ -233,13 +235,27 @@ class Sequential(Strict):
     # ---- use --------------------------------------------------------------------------------------------------------
 
     def evaluate(self, X, y, sample_weight=None, sparse="auto") -> dict:
-        """Return ``{"loss": mean loss, "accuracy": share of right decisions}``, both weighted, without dropout."""
+        """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, both weighted, without dropout.
+
+        The loss of a row may depend on the rows beside it in its last digits, and warnings are given, as of `logits`.
+        """
         self._check_built()
         data = self._examples(validate(X, self.input_shape), y, sample_weight, sparse, training=False, single_pass=True)
         return training.evaluate(self.graph, data.batches(training.evaluation_rows(self.graph)), self.graph.workspaces())
 
     def logits(self, X, sparse="auto") -> np.ndarray:
-        """Return the last layer's output (N, K), before the head."""
+        """Return the last layer's output (N, K), before the head.
+
+        A row's last digits (differences of about 1e-6 in float32, 1e-15 in float64) may depend on how many rows stand
+        beside it: BLAS adds up the products of dense layers in an order that follows from the number of rows. With
+        "auto", the number of zeros in all the rows also decides how the first layer is computed. Where the network
+        is one `Dense` layer, with ``sparse=True``, a row's logits depend on the row only.
+
+        Warns
+        -----
+        UserWarning
+            X is of another scale than what was trained on: one of the two goes up to 1, the other above 50.
+        """
         self._check_built()
         x = self._rows(validate(X, self.input_shape), sparse, training=False, single_pass=True)
         if len(x) <= FEW_ROWS:    # too few for BLAS to start its threads
@@ -261,11 +277,14 @@ class Sequential(Strict):
             return self.graph.activations(x)
 
     def predict(self, X, sparse="auto"):
-        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64."""
+        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64.
+
+        It follows from the `logits`, whose notes and warnings apply.
+        """
         return self.head.decide(self.logits(X, sparse))
 
     def predict_proba(self, X, sparse="auto"):
-        """Return the head's probabilities, (N, K)."""
+        """Return the head's probabilities, (N, K). They follow from the `logits`, whose notes and warnings apply."""
         z = self.logits(X, sparse)
         with exclusive_layer:
             return self.head.probabilities(z)
@@ -320,7 +339,8 @@ class Sequential(Strict):
     def _examples(self, rows, y, sample_weight=None, sparse="auto", training=True, single_pass=False):
         x = self._rows(rows, sparse, training, single_pass)
         y = self.head.targets(y, len(x), self.graph.shapes[-1][0], self.dtype)
-        return Examples(x, y, check_weights(sample_weight, len(x), self.dtype))
+        w = check_weights(sample_weight, len(x), self.dtype)
+        return Examples(x, y, w, self.head.total_weight(y, w))
 
     def _validation(self, data, sparse):
         if data is None:

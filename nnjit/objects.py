@@ -5,26 +5,38 @@ import weakref
 import numpy as np
 
 
-class _Complete(type):
-    """The metaclass of `Strict`: an object is complete when its ``__init__`` has returned."""
+def _completing(init):
+    """Let an object be complete when its outermost ``__init__`` has returned."""
+    @functools.wraps(init)
+    def completed(self, *args, **kwargs):
+        outermost = "_complete" not in self.__dict__
+        if outermost:
+            self.__dict__["_complete"] = False
+        init(self, *args, **kwargs)
+        if outermost:
+            self.__dict__["_complete"] = True
+    return completed
 
-    def __call__(cls, *args, **kwargs):
-        made = super().__call__(*args, **kwargs)
-        made.__dict__["_complete"] = True
-        return made
 
-
-class Strict(metaclass=_Complete):
+class Strict:
     """An object that refuses an attribute which it does not have: ``layer.trainable = False`` would do nothing, silently.
 
     All attributes are there when ``__init__`` returns. A copy, and a pickled object, is without those that are attached.
     """
 
-    _complete = False
     _attached = ()    # the names of what others attach
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _completing(cls.__init__)
+
+    @_completing
+    def __init__(self):
+        pass
+
     def __setattr__(self, name, value):
-        if self._complete and not hasattr(self, name):
+        if self.__dict__.get("_complete") and not hasattr(self, name):
             known = ", ".join(key for key in vars(self) if not key.startswith("_")) or "no attributes"
             raise AttributeError(f"{type(self).__name__}: got the unknown attribute {name!r}, which would do nothing, expected "
                                  f"one of {known}")
@@ -38,7 +50,7 @@ def _adding(build):
     """Let the method ``build`` add attributes."""
     @functools.wraps(build)
     def opened(self, *args, **kwargs):
-        complete = self.__dict__.pop("_complete", False)
+        complete, self.__dict__["_complete"] = self.__dict__["_complete"], False
         try:
             return build(self, *args, **kwargs)
         finally:

@@ -58,37 +58,52 @@ def published():
 class _DrawnDropout(Dropout):
     """Dropout of one half whose masks are drawn as in the book: ``randint(2)`` of a ``RandomState``, batch by batch."""
 
-    def __init__(self, draws):
+    def __init__(self, random_state):
         super().__init__(DROPOUT)
-        self.draws = draws
+        self.random_state = random_state
 
-    def draw(self, N, units, step):
-        kept = self.draws.randint(2, size=(N, units))
-        words = np.zeros((N, -(-units // dropout.WORD) * 8), np.uint8)
+    def build(self, input_shape):
+        self.units, = input_shape
+        return super().build(input_shape)
+
+    def draw(self, mask, ctx):
+        kept = self.random_state.randint(2, size=(len(mask), self.units))
         packed = np.packbits(kept.astype(np.uint8), axis=1, bitorder="little")
+        words = mask.view(np.uint8)
+        words[:] = 0
         words[:, :packed.shape[1]] = packed
-        return words.view("<u8")
 
 
 class _LiteralDropout(_DrawnDropout):
     """The book's own way: the mask writes over the activation, and the factor 2 is left out on the way back."""
 
-    def forward(self, x, out, step=None):
-        return super().forward(x, x, step)
+    def forward(self, x, out, ctx):
+        return super().forward(x, x, ctx)
 
-    def backward(self, x, a, delta, dx, step=None):
-        dropout.apply_mask(delta, self.mask, 1.0, dx)
+    def backward(self, x, a, delta, dx, ctx):
+        dropout.apply_mask(delta, ctx.scratch["mask"], 1.0, dx)
         return dx
 
 
-def network(experiment, draws, new_dropout, hidden=(100,), dtype="float64"):
+@dataclasses.dataclass
+class _DrawnWeights:
+    """Initial weights that are uniform in ± half of ``width``, drawn from ``random_state`` as in the book."""
+
+    random_state: np.random.RandomState
+    width: float
+
+    def __call__(self, rng, shape):
+        return self.width * self.random_state.random_sample(shape) - self.width / 2
+
+
+def network(experiment, random_state, new_dropout, hidden=(100,), dtype="float64"):
     """Return a model as of the experiment, unbuilt, with hidden layers of these widths.
 
-    ``new_dropout()`` makes a dropout layer. With one hidden layer the weights are drawn from ``draws``, a ``RandomState``, in
-    the book's order and ranges; more begin as `Dense` does by itself.
+    ``new_dropout()`` makes a dropout layer. With one hidden layer the weights are drawn from ``random_state`` in the book's
+    order and ranges; more begin as `Dense` does by itself.
     """
     def init(width):
-        return (lambda rng, shape: width * draws.random_sample(shape) - width / 2) if len(hidden) == 1 else "glorot_uniform"
+        return _DrawnWeights(random_state, width) if len(hidden) == 1 else "glorot_uniform"
 
     layers = []
     for units in hidden:
@@ -97,9 +112,9 @@ def network(experiment, draws, new_dropout, hidden=(100,), dtype="float64"):
     return Sequential(layers, head=Categorical(), dtype=dtype)
 
 
-def literal_dropout(draws):
-    """Return the book's dropout layer with its own way back, which draws its masks from ``draws``, a ``RandomState``."""
-    return _LiteralDropout(draws)
+def literal_dropout(random_state):
+    """Return the book's dropout layer with its own backward pass, which draws its masks from ``random_state``."""
+    return _LiteralDropout(random_state)
 
 
 # ---- a run ----------------------------------------------------------------------------------------------------------
@@ -153,9 +168,9 @@ def run(name, gradient="book", seed=0, dtype="float64", iterations=None, data=No
     (x, y), test = data.rows(dtype, train_size=TRAIN_SIZE)
     if check_count("seed", seed, least=0) >= 2**32:
         raise ValueError(f"seed: got {seed}, expected less than 2**32, as RandomState takes")
-    draws = np.random.RandomState(seed)
+    random_state = np.random.RandomState(seed)
     layer = _LiteralDropout if gradient == "book" else _DrawnDropout
-    model = network(experiment, draws, lambda: layer(draws), dtype=dtype)
+    model = network(experiment, random_state, lambda: layer(random_state), dtype=dtype)
     history = model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test, shuffle=False,
                         seed=seed, verbose=verbose)
     log = history.history

@@ -7,12 +7,11 @@ from numpy.typing import ArrayLike
 
 from ..inputs import targets
 from ..kernels import losses as loss_kernels
-
-_GIVEN = ("parameters", "gradients", "padded", "padded_gradients")    # by the graph
-_SOFTMAX = "keeps the output in 0 .. 1 and saturates"    # a layer of the user's own
+from ..objects import Part
 
 
-class Head:
+
+class Head(Part):
     """What every head has. A head of your own derives from it.
 
     Sizes: N rows, K units of the last layer. z (N, K) are the logits, the last layer's output.
@@ -65,7 +64,6 @@ class Head:
     array([[0.72]], dtype=float32)
     """
 
-    config, shapes = (), {}
     output_activation, classifies = None, False
 
     def infer_from_targets(self, y: ArrayLike) -> None:
@@ -79,7 +77,7 @@ class Head:
     def check_last_layer(self, layer) -> None:
         """Object to a last layer that does something to the logits: a head applies its own activation."""
         name = type(layer).__name__
-        effect = getattr(layer, "effect_on_output", _SOFTMAX if name == "Softmax" else None)
+        effect = layer.effect_on_output
         if effect is None:
             return
         if name == "Dropout":
@@ -98,9 +96,6 @@ class Head:
         if len(output_shape) != 1:
             raise ValueError(f"{self!r}: got an output of shape {output_shape}, expected (units,), as Dense "
                              "gives it")
-
-    def initialise(self, rng: np.random.Generator) -> None:
-        """Fill the head's own parameters, if it has any."""
 
     def row_weights(self, y, w: np.ndarray) -> np.ndarray:
         """Return what the rows count in the loss, (N,): here their weights ``w``."""
@@ -129,10 +124,6 @@ class Head:
         """Return the probabilities of the classes, (N, K); TypeError where there are none."""
         raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "
                         "predict")
-
-    def __getstate__(self):
-        """Return what a copy has: all but the arrays that the graph gave. A copy belongs to no model."""
-        return {name: value for name, value in vars(self).items() if name not in _GIVEN}
 
     def __repr__(self):
         signature = inspect.signature(type(self)).parameters

@@ -109,10 +109,24 @@ class Heads(Head):
             self.shapes.update({f"{name}.{key}": shape for key, shape in head.shapes.items()})
             first += self.units[name]
 
-    def initialise(self, rng):
+    def check_free(self, owner):
+        super().check_free(owner)
+        for head in self.heads.values():
+            head.check_free(owner)
+
+    def claim(self, owner):
+        super().claim(owner)
+        for head in self.heads.values():
+            head.claim(owner)
+
+    def attach(self, padded, padded_gradients, state):
+        super().attach(padded, padded_gradients, state)
         for name, head in self.heads.items():
-            head.parameters = {key: self.parameters[f"{name}.{key}"] for key in head.shapes}
-            head.gradients = {key: self.gradients[f"{name}.{key}"] for key in head.shapes}
+            own = ({key: arrays[f"{name}.{key}"] for key in head.shapes} for arrays in (padded, padded_gradients))
+            head.attach(*own, {})
+
+    def initialise(self, rng):
+        for head in self.heads.values():
             head.initialise(rng)
 
     def targets(self, y, N, units, dtype):

@@ -56,7 +56,7 @@ class SquaredError(Head):
         if activation != "linear":
             warnings.warn(f"SquaredError: the {activation} saturates, and with squared error its gradient "
                           f"vanishes where the network is sure and wrong; {self.base_head!r} has the loss "
-                          "that belongs to it", stacklevel=2)
+                          "that belongs to it", stacklevel=3)
 
     def __getstate__(self):
         return {**super().__getstate__(), "base_head": copy.copy(self.base_head)}

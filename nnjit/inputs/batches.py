@@ -16,13 +16,17 @@ class Batch(NamedTuple):
 
 
 class Examples:
-    """Rows, targets and weights, checked and stored."""
+    """Rows, targets and weights, checked and stored; and the total weight of all, as the head has it."""
 
-    def __init__(self, x, y, w):
-        self.x, self.y, self.w = x, y, w
+    def __init__(self, x, y, w, total_weight):
+        self.x, self.y, self.w, self.total_weight = x, y, w, total_weight
 
     def __len__(self):
         return len(self.w)
+
+    def divisor(self, n: int):
+        """Return what the loss of a batch of n rows is divided by: n times the mean weight of all rows."""
+        return self.total_weight if n == len(self) else self.total_weight * n / len(self)
 
     def fixed_batches(self, batch_size: int, single_pass: bool = False):
         """Return a function that returns the batches in the order of the rows, for one pass or for many.

@@ -14,7 +14,7 @@ class Activation(Elementwise):
         Whether the slope is taken from the output; otherwise it is from the input.
     """
 
-    activates = True
+    effect_on_output = "is no longer a logit"
     kernels = ()
 
     def forward(self, x, out, ctx):
@@ -29,6 +29,7 @@ class Activation(Elementwise):
 class Tanh(Activation):
     """a = tanh(z), da/dz = 1 - a²."""
 
+    effect_on_output = "keeps the output in -1 .. 1 and saturates"
     in_place = True
     kernels = activations.tanh_forward, activations.tanh_backward
 
@@ -36,6 +37,7 @@ class Tanh(Activation):
 class ReLU(Activation):
     """a = max(z, 0), da/dz = 1 where a > 0 and 0 elsewhere."""
 
+    effect_on_output = "lets no output below 0 and passes no gradient to one that is 0"
     in_place = True
     kernels = activations.relu_forward, activations.relu_backward
 
@@ -43,5 +45,6 @@ class ReLU(Activation):
 class Sigmoid(Activation):
     """a = 1 / (1 + exp(-z)), da/dz = a (1 - a)."""
 
+    effect_on_output = "keeps the output in 0 .. 1 and saturates"
     in_place = True
     kernels = activations.sigmoid_forward, activations.sigmoid_backward

@@ -38,7 +38,7 @@ class _RandomMove(Elementwise):
 def _draw(N, choices, many, ctx):
     """Return ``many`` arrays (N,) of whole numbers below ``choices``, a number of each for a row."""
     numbers = np.empty((N, many), np.int64)
-    random.draw(ctx.key, ctx.step, ctx.first_row, choices, numbers)
+    random.draw_integers(ctx.key, ctx.step, ctx.first_row, choices, numbers)
     return numbers.T
 
 

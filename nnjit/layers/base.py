@@ -17,7 +17,7 @@ class Context:
     ----------
     step : int or None
         The number of the training step; None where nothing is trained: dropout is then the identity.
-    key : int
+    key : np.uint64
         A hash of the seed and the layer's place in the network. What is random at a step is a hash of the key, the step, the
         row and the unit, so that the same step always draws the same.
     first_row : int
@@ -32,7 +32,7 @@ class Context:
 
     __slots__ = "first_row", "key", "mask", "scratch", "step", "w"
 
-    def __init__(self, key=0, scratch=None, step=None, first_row=0, w=None, mask=None):
+    def __init__(self, key=np.uint64(0), scratch=None, step=None, first_row=0, w=None, mask=None):
         self.key, self.scratch = key, {} if scratch is None else scratch
         self.step, self.first_row, self.w, self.mask = step, first_row, w, mask
 
@@ -57,8 +57,8 @@ class Layer(Part):
         Whether there is an output for each input. ``dx`` is then ``delta`` itself.
     in_place : bool
         Whether an elementwise layer takes its derivative from its output alone. ``out`` is then ``x`` itself.
-    activates : bool
-        Whether it is an activation, or another layer that does not belong between the last Dense and the head.
+    effect_on_output : str or None
+        What it does to logits that it should leave alone, such as "saturates": heads refuse it as the last layer.
     takes_sparse, takes_bytes : bool
         As a first layer: whether ``x`` may be a batch without its zeros (`inputs.rows`), and images of uint8, which it divides
         by 255.
@@ -71,8 +71,8 @@ class Layer(Part):
     """
 
     scratch = {}
-    elementwise = in_place = activates = takes_sparse = takes_bytes = False
-    input_kind = "numbers"
+    elementwise = in_place = takes_sparse = takes_bytes = False
+    effect_on_output, input_kind = None, "numbers"
     multiply_adds, receptive_field = 0, None
 
     def build(self, input_shape: tuple) -> tuple:
@@ -113,6 +113,6 @@ def as_rows(x: np.ndarray) -> np.ndarray:
     return x if x.ndim == 2 else x.reshape(len(x), -1)
 
 
-def layer_key(seed: int, index: int) -> int:
+def layer_key(seed: int, index: int) -> np.uint64:
     """Return the key of the layer with that number in the network."""
-    return int(random.layer_key(np.uint64(seed), np.uint64(index)))
+    return np.uint64(random.layer_key(seed, index))

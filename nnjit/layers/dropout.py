@@ -24,7 +24,7 @@ class Dropout(Elementwise):
     """
 
     config = ("rate",)
-    activates = True
+    effect_on_output = "drops outputs by chance"
 
     def __init__(self, rate: float):
         self.rate = check_real("Dropout rate", rate, 0.0, 1.0)

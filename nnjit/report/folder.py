@@ -112,7 +112,8 @@ def _write_model(path, model):
     """Save the model with the library's dropout in the place of the book's: trained, the network is the same."""
     layers = [Dropout(layer.rate) if isinstance(layer, Dropout) else copy.copy(layer) for layer in model.layers]
     same = Sequential(layers, copy.copy(model.head), model.dtype).build(model.input_shape)
-    same.vector[:] = model.vector
+    same.copy_weights(model)
+    same.input_scale = model.input_scale
     same.save(path)
 
 
