@@ -452,7 +452,8 @@ def doctor(args):
                      for library in threads.parallel_region.libraries())
     rows = {**report.versions(), "processor": _processor(), "cores": os.cpu_count(), "threads": threads.get_threads(),
             "threading layer": threads.threading_layer(), "BLAS": blas,
-            "compiler": jit.describe_compiler(), "kernel cache": cache.folder() or "none writable", "data folder": datasets.default_folder().parent}
+            "compiler": jit.describe_compiler(), "kernel cache": cache.folder() or "none writable",
+            "data folder": datasets.default_folder().parent}
     if os.environ.get("NNJIT_DATA"):
         rows["NNJIT_DATA"] = os.environ["NNJIT_DATA"]
     for name, value in rows.items():
