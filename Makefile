@@ -7,7 +7,12 @@ LINT := --isolated --target-version py310 --line-length 130 \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
 	--per-file-ignores "__init__.py:F401"
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test bench bench-peers figures lint clean
+# an interpreter of the oldest version that is supported, if there is one, and what `make test-oldest` runs with it
+OLDEST_PYTHON = $(shell for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python $(PYTHON); do \
+	"$$python" -c "" 2> /dev/null && echo "$$python" && break; done)
+OLDEST_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
+
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-oldest bench bench-peers figures lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -25,6 +30,9 @@ test: .venv/test
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
+test-oldest: .venv-oldest/test
+	.venv-oldest/bin/python -m pytest --numprocesses 2 $(OLDEST_TESTS) $(ARGS)
+
 bench: .venv/plots
 	$(BIN)/nnjit bench $(ARGS)
 
@@ -38,7 +46,7 @@ lint: .venv/lint
 	$(BIN)/ruff check $(LINT) nnjit scripts tests
 
 clean:
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-oldest runs build dist *.egg-info .pytest_cache .ruff_cache
 	find nnjit scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -48,4 +56,9 @@ clean:
 # one set of optional packages each; pip is quick where nothing is missing
 .venv/plots .venv/test .venv/bench .venv/lint: .venv/%: setup.cfg | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	touch $@
+
+.venv-oldest/test: setup.cfg tests/oldest.txt
+	$(OLDEST_PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/oldest.txt -e '.[test]'
 	touch $@

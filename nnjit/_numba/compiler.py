@@ -1,7 +1,7 @@
 """A compiler that takes two thirds of the time of Numba's own, and whose loops fill AVX-512's registers.
 
 It leans on Numba's insides, so it is used only in the versions that `jit.TESTED` names. The bits are those of
-Numba's own.
+Numba's own compiler, if that fills them, too.
 """
 import functools
 

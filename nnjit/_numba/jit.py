@@ -1,9 +1,12 @@
 """How kernels are compiled: the three decorators, the floating-point flags, and which compiler does it.
 
 The decorators use public options of Numba. In the versions that `TESTED` names, one of them is the compiler
-of `compiler.py`. In all others, or with ``NNJIT_PLAIN_NUMBA=1``, Numba's own compiles: the bits are the same,
-the first compilation takes about 1.5 times as long. With ``NUMBA_DISABLE_JIT=1`` a kernel stays a Python
-function, which a debugger can step through.
+of `compiler.py`. In all others, or with ``NNJIT_PLAIN_NUMBA=1``, Numba's own compiles: the first compilation
+takes about 1.5 times as long, and the bits are the same. The exception: on Intel's processors LLVM prefers
+half of AVX-512's registers, and adds up some sums in another order, unless ``NUMBA_CPU_FEATURES`` has
+``-prefer-256-bit``.
+
+With ``NUMBA_DISABLE_JIT=1`` a kernel stays a Python function, which a debugger can step through.
 """
 import functools
 import os
