@@ -1,4 +1,4 @@
-"""Images that are moved: mirrored and shifted."""
+"""Random flips and shifts of images (N, H, W, C): how an image is moved; what is drawn is in `random`."""
 from numba import prange
 
 from .._jit import kernel, parallel_kernel
