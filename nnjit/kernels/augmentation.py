@@ -21,7 +21,8 @@ def _move_image(image, mirrored, down, right, out):
 
 @parallel_kernel
 def move(x, mirrored, down, right, out):
-    """out[n] = x[n], mirrored left to right or not, and shifted by so many pixels; 0 comes in. Bytes are divided by 255.
+    """out[n] = x[n], mirrored left to right or not, and shifted by so many pixels; 0 comes in. Bytes are
+    divided by 255.
 
     mirrored, down, right: (N,) int64.
     """

@@ -1,15 +1,18 @@
 """Convolution of images and its gradients.
 
-Images are (N, H, W, C), weights (kh, kw, C, K). In an image that lies in memory as a flat array, the kw pixels below a row of
-weights are kw C numbers side by side. So the convolution of a row of pixels is kh matrix products, whose left factors need not
-be written down: their rows overlap, each beginning C numbers after the one before. A tile of such a product, a few pixels by a
-vector of output channels, stays in registers while all weights are summed up.
+Images are (N, H, W, C), weights (kh, kw, C, K). In an image that lies in memory as a flat array, the kw
+pixels below a row of weights are kw C numbers side by side. So the convolution of a row of pixels is kh
+matrix products, whose left factors need not be written down: their rows overlap, each beginning C numbers
+after the one before. A tile of such a product, a few pixels by a vector of output channels, stays in
+registers while all weights are summed up.
 
-Every image is first copied into a *padded image* with zeros around it, so that no weight lies outside; it fits into L2. A sample
-belongs to one chunk of samples, which is one task. Sums over samples are taken chunk by chunk, and the chunks' sums in order.
+Every image is first copied into a *padded image* with zeros around it, so that no weight lies outside; it
+fits into L2. A sample belongs to one chunk of samples, which is one task. Sums over samples are taken chunk
+by chunk, and the chunks' sums in order.
 
-*Geometry* is what a loop over a flat padded image needs: ``(line, pixel_step, row_step, kh, run)``, the numbers in one of its rows,
-between the windows of two neighbouring outputs and of two rows of outputs, the rows of a window, and the numbers in one of these.
+*Geometry* is what a loop over a flat padded image needs: ``(line, pixel_step, row_step, kh, run)``, the
+numbers in one of its rows, between the windows of two neighbouring outputs and of two rows of outputs, the
+rows of a window, and the numbers in one of these.
 """
 import numpy as np
 from numba import prange
@@ -25,7 +28,7 @@ _TILE_ROWS_FULL = 4         # rows of a tile of whole vectors: half of AVX's six
 _TILE_ROWS_HALF = 8         # rows of a tile of half vectors
 _TILE_ROWS_3X3 = 9          # rows of a tile that suit the 3 x 3 pixels of a first layer
 _L1_BYTES = 16384           # of an image's rows that are worked on at a time
-_SUM_BLOCK = 1024           # numbers that are summed up side by side, rounded down to a multiple of the channels
+_SUM_BLOCK = 1024           # numbers summed up side by side, rounded down to a multiple of the channels
 
 
 @kernel
@@ -39,11 +42,13 @@ def _samples(k, N):
     return _fraction(k, _count_sample_chunks(N), N)
 
 
-# ---- padded images --------------------------------------------------------------------------------------------------
+# ---- padded images -----------------------------------------------------------------------------------------
 
 @kernel
 def _fill_padded(image, top, left, spread, padded):
-    """Copy image (H, W, C) into the zeros of padded (PH, PW, C), its pixels ``spread`` apart, as far as it reaches."""
+    """Copy image (H, W, C) into the zeros of padded (PH, PW, C), its pixels ``spread`` apart, as far as it
+    reaches.
+    """
     H, W, C = image.shape
     height = min(H, _count_chunks(padded.shape[0] - top, spread))
     width = min(W, _count_chunks(padded.shape[1] - left, spread))
@@ -61,7 +66,9 @@ def _fill_padded(image, top, left, spread, padded):
 
 @kernel
 def _new_padded(height, width, C, slack, like):
-    """Return zeros of shape (height, width, C), and the same flat with ``slack`` more: a tile may read past the end."""
+    """Return zeros of shape (height, width, C), and the same flat with ``slack`` more: a tile may read past
+    the end.
+    """
     size = height * width * C
     memory = np.zeros(size + slack, like.dtype)
     return memory[:size].reshape(height, width, C), memory
@@ -73,7 +80,7 @@ def _geometry(columns, C, kh, kw, stride):
     return columns * C, stride * C, stride * columns * C, kh, kw * C
 
 
-# ---- convolution ----------------------------------------------------------------------------------------------------
+# ---- convolution -------------------------------------------------------------------------------------------
 
 @kernel
 def _lanes(channels, like):
@@ -84,9 +91,11 @@ def _lanes(channels, like):
 
 @kernel
 def _pack_weights(W, flipped, b, out):
-    """Return the weights as (strips, kh, kw, C, lanes), and the biases (strips lanes,), both with zeros to fill the last strip.
+    """Return the weights as (strips, kh, kw, C, lanes), and the biases (strips lanes,), both with zeros to
+    fill the last strip.
 
-    Lane l of strip s belongs to the output channel o = s lanes + l: W[ky, kx, c, o], or W[kh-1-ky, kw-1-kx, o, c] if flipped.
+    Lane l of strip s belongs to the output channel o = s lanes + l: W[ky, kx, c, o], or W[kh-1-ky, kw-1-kx,
+    o, c] if flipped.
     """
     kh, kw, C, K = W.shape
     if flipped:
@@ -117,8 +126,8 @@ def _copy_corner(source, lanes, rows, columns, out, offset, step):
 def _correlate_strip(biases, pixels, lanes, padded, geometry, W, first_weight, scratch, out, K, o):
     """Output channels o to o + lanes of one image: ``biases`` is the tile to begin with, of ``pixels`` rows.
 
-    The strip's weights are kh runs of rows in the flat W, from ``first_weight`` on. What lies outside of out, (height, width, K),
-    goes by way of ``scratch``.
+    The strip's weights are kh runs of rows in the flat W, from ``first_weight`` on. What lies outside of out,
+    (height, width, K), goes by way of ``scratch``.
     """
     line, pixel_step, row_step, kh, run = geometry
     height, width = out.shape[0], out.shape[1]
@@ -149,23 +158,27 @@ def _correlate_samples(x, first, last, packed, biases, stride, spread, top, left
     geometry = _geometry(columns, C, kh, kw, stride)
     for n in range(first, last):
         _fill_padded(x[n], top, left, spread, padded)
+        image = out[n]
         for s in range(strips):
             o, begin = s * lanes, s * kh * kw * C * lanes
             if lanes * out.itemsize == BYTES:
                 tile = take(biases, o, 0, _TILE_ROWS_FULL, BYTES)
-                _correlate_strip(tile, _TILE_ROWS_FULL, lanes, flat, geometry, W, begin, scratch, out[n], K, o)
+                _correlate_strip(tile, _TILE_ROWS_FULL, lanes, flat, geometry, W, begin, scratch, image, K, o)
             else:
                 half_tile = take(biases, o, 0, _TILE_ROWS_HALF, _HALF_VECTOR)
-                _correlate_strip(half_tile, _TILE_ROWS_HALF, lanes, flat, geometry, W, begin, scratch, out[n], K, o)
+                half = _TILE_ROWS_HALF
+                _correlate_strip(half_tile, half, lanes, flat, geometry, W, begin, scratch, image, K, o)
 
 
 @parallel_kernel
 def correlate(x, W, flipped, b, stride, spread, top, left, out):
-    """out[n, i, j, o] = b[o] + the sum over ky, kx, c of W[ky, kx, c, o] f[n, i stride + ky, j stride + kx, c].
+    """out[n, i, j, o] = b[o] + sum over ky, kx, c of W[ky, kx, c, o] f[n, i stride + ky, j stride + kx, c].
 
-    The padded image f is x with its pixels ``spread`` apart and 0 elsewhere: f[n, top + spread i, left + spread j] = x[n, i, j].
-    Overwrites ``out``. Bytes are divided by 255. If ``flipped``, the weight is W[kh - 1 - ky, kw - 1 - kx, o, c]: delta, spread by a convolution's
-    stride and with top = kh - 1 - its top, so gives that convolution's dx. ``b`` has the size 0 without biases.
+    Overwrites ``out``. The padded image f is x with its pixels ``spread`` apart and 0 elsewhere:
+    f[n, top + spread i, left + spread j] = x[n, i, j]. Bytes are divided by 255. b: (K,) or (0,).
+
+    If ``flipped``, the weight is W[kh - 1 - ky, kw - 1 - kx, o, c]. So a convolution's dx is the flipped
+    correlation of its delta, with its stride as the spread and kh - 1 less its top as the top.
     """
     packed, biases = _pack_weights(W, flipped, b, out)
     for k in prange(_count_sample_chunks(len(x))):
@@ -173,15 +186,15 @@ def correlate(x, W, flipped, b, stride, spread, top, left, out):
         _correlate_samples(x, first, last, packed, biases, stride, spread, top, left, out)
 
 
-# ---- the gradient of the weights ------------------------------------------------------------------------------------
+# ---- the gradient of the weights ---------------------------------------------------------------------------
 
 @kernel
 def _add_gradient(kind, tile_rows, lanes, padded, geometry, delta, rows, shape, o, part, begin):
     """Add to a strip of dW what the rows of one image's delta give, from rows[0] to before rows[1].
 
-    A tile, of which ``kind`` is an example, has ``tile_rows`` rows of dW, whose inputs lie side by side in the flat padded image;
-    the last tile of a run may hold rows that mean nothing. ``delta`` is flat, shape = (width, channels). The strip is written to
-    the flat ``part``, from ``begin`` on.
+    A tile, of which ``kind`` is an example, has ``tile_rows`` rows of dW, whose inputs lie side by side in
+    the flat padded image; the last tile of a run may hold rows that mean nothing. ``delta`` is flat, shape =
+    (width, channels). The strip is written to the flat ``part``, from ``begin`` on.
     """
     line, pixel_step, row_step, kh, run = geometry
     width, K = shape
@@ -199,7 +212,9 @@ def _add_gradient(kind, tile_rows, lanes, padded, geometry, delta, rows, shape, 
 
 @kernel
 def _gradient_of_samples(x, delta, first, last, kh, kw, stride, top, left, part):
-    """part = the strips of dW, (strips, kh, rows, lanes), summed up over the samples ``first`` to before ``last``."""
+    """part = the strips of dW, (strips, kh, rows, lanes), summed up over the samples ``first`` to before
+    ``last``.
+    """
     strips, _, strip_rows, lanes = part.shape
     _, height, width, K = delta.shape
     C, channels = x.shape[3], strips * lanes
@@ -222,13 +237,16 @@ def _gradient_of_samples(x, delta, first, last, kh, kw, stride, top, left, part)
                 o, begin = s * lanes, s * kh * strip_rows * lanes
                 if lanes * part.itemsize == BYTES:
                     kind = take(sums, 0, 0, _TILE_ROWS_FULL, BYTES)
-                    _add_gradient(kind, _TILE_ROWS_FULL, lanes, flat, geometry, errors, some, shape, o, sums, begin)
+                    _add_gradient(kind, _TILE_ROWS_FULL, lanes, flat, geometry, errors, some, shape, o,
+                                  sums, begin)
                 elif kw * C % _TILE_ROWS_3X3 == 0:
                     kind_3x3 = take(sums, 0, 0, _TILE_ROWS_3X3, _HALF_VECTOR)
-                    _add_gradient(kind_3x3, _TILE_ROWS_3X3, lanes, flat, geometry, errors, some, shape, o, sums, begin)
+                    _add_gradient(kind_3x3, _TILE_ROWS_3X3, lanes, flat, geometry, errors, some, shape, o,
+                                  sums, begin)
                 else:
                     kind_half = take(sums, 0, 0, _TILE_ROWS_HALF, _HALF_VECTOR)
-                    _add_gradient(kind_half, _TILE_ROWS_HALF, lanes, flat, geometry, errors, some, shape, o, sums, begin)
+                    _add_gradient(kind_half, _TILE_ROWS_HALF, lanes, flat, geometry, errors, some, shape, o,
+                                  sums, begin)
 
 
 @kernel
@@ -241,9 +259,11 @@ def _tile_rows(run, lanes, like):
 
 @parallel_kernel
 def weight_gradient(x, delta, stride, top, left, dW):
-    """dW[ky, kx, c, o] = the sum over n, i, j of delta[n, i, j, o] f[n, i stride + ky, j stride + kx, c]. Overwrites ``dW``.
+    """dW[ky, kx, c, o] = the sum over n, i, j of delta[n, i, j, o] f[n, i stride + ky, j stride + kx, c].
+    Overwrites ``dW``.
 
-    The padded image f is as in `correlate`, its pixels side by side. Samples are summed up in chunks, and these in order.
+    The padded image f is as in `correlate`, its pixels side by side. Samples are summed up in chunks, and
+    these in order.
     """
     parts = _new_parts(len(x), dW)
     for k in prange(len(parts)):
@@ -254,12 +274,14 @@ def weight_gradient(x, delta, stride, top, left, dW):
 
 @kernel
 def _new_parts(N, dW):
-    """Return an array for the sums of every chunk of samples: (chunks, strips, kh, rows of whole tiles, lanes)."""
+    """Return an array for the sums of every chunk of samples: (chunks, strips, kh, rows of whole tiles,
+    lanes).
+    """
     kh, kw, C, K = dW.shape
     lanes = _lanes(K, dW)
     tile_rows = _tile_rows(kw * C, lanes, dW)
-    return np.empty((_count_sample_chunks(N), _count_chunks(K, lanes), kh, _count_chunks(kw * C, tile_rows) * tile_rows, lanes),
-                    dW.dtype)
+    strip_rows = _count_chunks(kw * C, tile_rows) * tile_rows
+    return np.empty((_count_sample_chunks(N), _count_chunks(K, lanes), kh, strip_rows, lanes), dW.dtype)
 
 
 @kernel
@@ -279,7 +301,7 @@ def _add_parts(parts, dW):
 
 @kernel
 def _sums_of_samples(a, first, last, sums):
-    """sums[o] = the sum of a[first:last, ..., o]: first side by side, many pixels at once, then over these."""
+    """sums[o] = the sum of a[first:last, ..., o]: many pixels side by side first, then over these."""
     K = sums.size
     block = max(1, _SUM_BLOCK // K) * K
     flat, side_by_side = a[first:last].reshape(-1), np.zeros(block, a.dtype)
@@ -295,7 +317,9 @@ def _sums_of_samples(a, first, last, sums):
 
 @parallel_kernel
 def bias_gradient(delta, db):
-    """db[o] = the sum of delta (N, H, W, K) over samples and pixels, in chunks as in `weight_gradient`. Overwrites ``db``."""
+    """db[o] = the sum of delta (N, H, W, K) over samples and pixels, in chunks as in `weight_gradient`.
+    Overwrites ``db``.
+    """
     parts = np.empty((_count_sample_chunks(len(delta)), db.size), db.dtype)
     for k in prange(len(parts)):
         first, last = _samples(k, len(delta))

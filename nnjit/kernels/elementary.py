@@ -1,12 +1,12 @@
-"""Activations: exp, tanh and sigmoid as formulas that vectorise, and the kernels of tanh, ReLU, sigmoid and softmax.
+"""Elementary functions of one number, as formulas that vectorise: exp, tanh, sigmoid, log1p.
 
-The C library's functions are called one element at a time. The formulas here have no branch that survives compilation,
-no table and no call, so that LLVM evaluates one in every lane of a vector register: float64 and float32 alike, within
-3 ulp of the true value, NaN and infinities included.
+The C library's functions are called one element at a time. The formulas here have no branch that survives
+compilation, no table and no call, so that LLVM evaluates one in every lane of a vector register: float64 and
+float32 alike, within 3 ulp of the true value, NaN and infinities included.
 
-Everything follows from one reduction [1]_: x = n ln 2 + r with n whole and |r| <= ln 2 / 2, whence e^x = 2^n e^r, where
-a short Taylor series gives e^r and 2^n is written as the bits of its exponent. tanh, whose formula divides anyway, has e^r
-from a quotient whose series is shorter.
+Everything follows from one reduction [1]_: x = n ln 2 + r with n whole and |r| <= ln 2 / 2, whence e^x = 2^n
+e^r, where a short Taylor series gives e^r and 2^n is written as the bits of its exponent. tanh, whose formula
+divides anyway, has e^r from a quotient whose series is shorter.
 
 .. [1] W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", Prentice-Hall, 1980, chapter 6.
 """
@@ -26,10 +26,10 @@ _EXP_BOUNDS_64 = (-746.0, 709.782712893384)
 # tanh is 1 to the last bit long before x reaches this.
 _TANH_SATURATION = 20.0
 
-# ---- formulas -------------------------------------------------------------------------------------------------------
+# ---- formulas ----------------------------------------------------------------------------------------------
 #
-# `T(c)` is the constant c in the precision of the argument. `isinstance` is settled at compile time. `min` and `max`
-# return their first argument where it is NaN, which so passes through.
+# `T(c)` is the constant c in the precision of the argument. `isinstance` is settled at compile time. `min`
+# and `max` return their first argument where it is NaN, which so passes through.
 
 @formula
 def exp(x):
@@ -45,7 +45,7 @@ def exp(x):
 
 @formula
 def tanh(x):
-    """tanh x = (E - 1) / (E + 1) with E = e^2x = 2^n e^2t and e^2t = (C + t) / (C - t), where C = t coth t."""
+    """tanh x = (E - 1) / (E + 1), E = e^2x = 2^n e^2t and e^2t = (C + t) / (C - t), where C = t coth t."""
     T = type(x)
     n, t = _split(min(max(x, T(-_TANH_SATURATION)), T(_TANH_SATURATION)), T(2))
     power, c = _two_to(n), _coth_series(t)
@@ -64,7 +64,9 @@ def sigmoid(x):
 
 @formula
 def log1p(e):
-    """log(1 + e) = 2 artanh(s) with s = e / (2 + e), for 0 <= e <= 1; as s^2 <= 1/9, a short Taylor series gives it."""
+    """log(1 + e) = 2 artanh(s) with s = e / (2 + e), for 0 <= e <= 1; as s^2 <= 1/9, a short Taylor series
+    gives it.
+    """
     T = type(e)
     s = e / (T(2) + e)
     series, s2 = T(0), s * s
@@ -83,7 +85,9 @@ def _split(x, parts):
 
 @formula
 def _expm1_series(r):
-    """e^r - 1 for |r| <= ln 2 / 2: the even and odd parts of its Taylor series, which a processor sums side by side."""
+    """e^r - 1 for |r| <= ln 2 / 2: the even and odd parts of its Taylor series, which a processor sums side
+    by side.
+    """
     T = type(r)
     s = r * r
     even, odd = T(1 / 720), T(1 / 5040)    # of s^3/6! and r s^3/7!
@@ -97,7 +101,9 @@ def _expm1_series(r):
 
 @formula
 def _coth_series(t):
-    """t coth t - 1 for |t| <= ln 2 / 4: the sum of B_2k (2t)^2k / (2k)! with Bernoulli's numbers, in parts side by side."""
+    """t coth t - 1 for |t| <= ln 2 / 4: the sum of B_2k (2t)^2k / (2k)! with Bernoulli's numbers, in parts
+    side by side.
+    """
     T = type(t)
     s = t * t
     s2 = s * s
@@ -111,8 +117,8 @@ def _coth_series(t):
 def _two_to(n):
     """2^n for whole n within the exponents of normal numbers.
 
-    Added to 1.5 times 2^(bits of the mantissa), n and the exponent's offset stand in the lowest bits; shifted, they are
-    the exponent.
+    Added to 1.5 times 2^(bits of the mantissa), n and the exponent's offset stand in the lowest bits;
+    shifted, they are the exponent.
     """
     if isinstance(n, np.float32):
         bits = np.float32(n + np.float32(1.5 * 2**23 + 127)).view(np.int32)

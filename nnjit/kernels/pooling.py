@@ -1,6 +1,7 @@
-"""Pooling of images (N, H, W, C): the maximum or the mean over windows of every channel, and the way of delta back.
+"""Pooling of images (N, H, W, C): the maximum or the mean over windows of every channel, and the gradients.
 
-Tiles of a few windows by half a vector of channels are worked on in registers; channels left over go a number at a time.
+Tiles of a few windows by half a vector of channels are worked on in registers; channels left over go a number
+at a time.
 """
 from numba import prange
 
@@ -27,7 +28,9 @@ def _max_pool_channels(x, out, size, stride, first):
 
 @kernel
 def _tile_max(tile, x, offset, window, step):
-    """Return the maximum of the tile and the rest of its windows in the flat x; window = (size, numbers in a line, C)."""
+    """Return the maximum of the tile and the rest of its windows in the flat x; window = (size, numbers in a
+    line, C).
+    """
     size, line, C = window
     for cell in range(1, size * size):
         tile = larger(tile, x, offset + cell // size * line + cell % size * C, step)
@@ -57,7 +60,9 @@ def _max_pool_image(x, out, size, stride):
 
 @parallel_kernel
 def max_pool(x, size, stride, out):
-    """out[n, i, j, c] = the largest x[n, i stride + ky, j stride + kx, c] with ky, kx < size; NaN where one is NaN."""
+    """out[n, i, j, c] = the largest x[n, i stride + ky, j stride + kx, c] with ky, kx < size; NaN where one
+    is NaN.
+    """
     for n in prange(x.shape[0]):
         _max_pool_image(x[n], out[n], size, stride)
 
@@ -79,7 +84,9 @@ def _max_pool_backward_channels(x, delta, size, stride, first, dx):
 
 @kernel
 def _route_to_max(delta, tile, x, dx, offset, window, step):
-    """Add the tile delta to dx at the first maximum of each window, where ``tile`` has the first number of each."""
+    """Add the tile delta to dx at the first maximum of each window, where ``tile`` has the first number of
+    each.
+    """
     size, line, C = window
     largest = _tile_max(tile, x, offset, window, step)
     for cell in range(size * size):
@@ -93,19 +100,22 @@ def _max_pool_backward_image(x, delta, size, stride, dx):
     lanes = _HALF_VECTOR // delta.itemsize
     line, pixel_step = x.shape[1] * C, stride * C
     window, flat, flat_delta, out = (size, line, C), x.reshape(-1), delta.reshape(-1), dx.reshape(-1)
-    in_tiles = width // _TILE_ROWS * _TILE_ROWS if stride >= size else 0    # a tile's windows must not overlap
+    # A tile's windows must not overlap.
+    in_tiles = width // _TILE_ROWS * _TILE_ROWS if stride >= size else 0
     for k in range(out.size):
         out[k] = 0
     for c in range(0, C - lanes + 1, lanes):
         for i in range(height):
             for j in range(0, in_tiles, _TILE_ROWS):
                 offset, source = i * stride * line + j * pixel_step + c, (i * width + j) * C + c
-                _route_to_max(take(flat_delta, source, C, _TILE_ROWS, _HALF_VECTOR),
-                              take(flat, offset, pixel_step, _TILE_ROWS, _HALF_VECTOR), flat, out, offset, window, pixel_step)
+                given = take(flat_delta, source, C, _TILE_ROWS, _HALF_VECTOR)
+                tile = take(flat, offset, pixel_step, _TILE_ROWS, _HALF_VECTOR)
+                _route_to_max(given, tile, flat, out, offset, window, pixel_step)
             for j in range(in_tiles, width):
                 offset, source = i * stride * line + j * pixel_step + c, (i * width + j) * C + c
-                _route_to_max(take(flat_delta, source, 0, 1, _HALF_VECTOR),
-                              take(flat, offset, 0, 1, _HALF_VECTOR), flat, out, offset, window, 0)
+                single_delta = take(flat_delta, source, 0, 1, _HALF_VECTOR)
+                single = take(flat, offset, 0, 1, _HALF_VECTOR)
+                _route_to_max(single_delta, single, flat, out, offset, window, 0)
     if C % lanes:
         _max_pool_backward_channels(x, delta, size, stride, C // lanes * lanes, dx)
 
