@@ -15,7 +15,9 @@ def _count_chunks(n, size):
 
 @kernel
 def _chunk(k, n, size):
-    """Return where the k-th chunk begins and ends, (first, last); only the last chunk may be shorter than ``size``."""
+    """Return where the k-th chunk begins and ends, (first, last); only the last chunk may be shorter than
+    ``size``.
+    """
     first = np.int64(k) * size
     return first, min(n, first + size)
 

@@ -19,14 +19,16 @@ from ._chunks import _chunk, _count_chunks
 from .elementary import sigmoid, tanh
 
 _CHUNK = 1024    # numbers of one task: few, so that threads get about as many
-# Sizes from which threads share a loop, where waking them costs less than they save: of formulas such as tanh, and of cheap ones.
+# Sizes of arrays from which a loop is split over threads, of formulas such as tanh and of cheap ones: waking
+# the threads costs less than they save.
 DEAR, CHEAP = 2**13, 2**18
 
 
-# ---- the factory ----------------------------------------------------------------------------------------------------
+# ---- the factory -------------------------------------------------------------------------------------------
 #
-# The functions of this part are templates: `elementwise` gives them names, and a meaning to the global names that are missing
-# here. A closure would not do: Numba's disk cache does not find a kernel again whose closure holds another function.
+# The functions of this part are templates: `elementwise` gives them names, and a meaning to the global names
+# that are missing here. A closure would not do: Numba's disk cache does not find a kernel again whose closure
+# holds another function.
 #
 # A loop works in one array: with two that may be the same, LLVM would fall back to one element at a time.
 
@@ -74,7 +76,8 @@ def _bind(template, name, module, **names):
 
 
 def _by_size(loop, chunks, name, module, parallel_from, **formula):
-    """Return a function that calls one of two kernels: the loop, or from this size on the loop in chunks, split over threads.
+    """Return a function that calls one of two kernels: the loop, or from this size on the loop in chunks,
+    split over threads.
 
     Neither is compiled before it is needed.
     """
@@ -93,32 +96,37 @@ def _by_size(loop, chunks, name, module, parallel_from, **formula):
 def elementwise(name, value, slope, parallel_from=(DEAR, CHEAP)):
     """Return ``forward(x, out)`` and ``backward(saved, delta, dx)`` of an elementwise activation.
 
-    ``forward`` writes out = value(x), and ``out`` may be ``x``; ``backward`` writes dx = delta slope(saved), and ``dx`` may be
-    ``delta``. All arrays of a call are C-contiguous, of one shape and dtype.
+    ``forward`` writes out = value(x), and ``out`` may be ``x``; ``backward`` writes dx = delta slope(saved),
+    and ``dx`` may be ``delta``. All arrays of a call are C-contiguous, of one shape and dtype.
 
     Parameters
     ----------
     name : str
         Of the activation. The compiled kernels are kept under it: no other pair of the module may have it.
     value : function of a number
-        a = value(x), of x's type: constants are written ``type(x)(2)``. A `formula`, or a Python function that Numba compiles.
+        a = value(x), of x's type: constants are written ``type(x)(2)``. A `formula`, or a Python function
+        that Numba compiles.
     slope : function of a number
         The derivative, from the output a or from the input x: ``saved`` is the array of whichever it takes.
     parallel_from : (int, int)
-        Sizes of an array from which forward and backward are split over threads: `DEAR` suits functions like tanh, `CHEAP` a
-        few multiplications. The results do not depend on it.
+        Sizes of an array from which forward and backward are split over threads: `DEAR` suits functions like
+        tanh, `CHEAP` a few multiplications. The results do not depend on it.
 
     Notes
     -----
-    What is made from formulas outside of this package is compiled anew in every process: the disk cache would not see an edit.
+    What is made from formulas outside of this package is compiled anew in every process: the disk cache would
+    not see an edit.
     """
-    value, slope = (function if hasattr(function, "py_func") else formula(function) for function in (value, slope))
     module = value.__module__
-    return (_by_size(_forward, _forward_in_chunks, f"{name}_forward", module, parallel_from[0], _value=value),
-            _by_size(_backward, _backward_in_chunks, f"{name}_backward", module, parallel_from[1], _slope=slope))
+    value, slope = (f if hasattr(f, "py_func") else formula(f) for f in (value, slope))
+    forward = _by_size(_forward, _forward_in_chunks, f"{name}_forward", module, parallel_from[0],
+                       _value=value)
+    backward = _by_size(_backward, _backward_in_chunks, f"{name}_backward", module, parallel_from[1],
+                        _slope=slope)
+    return forward, backward
 
 
-# ---- the activations ------------------------------------------------------------------------------------------------
+# ---- the activations ---------------------------------------------------------------------------------------
 
 @formula
 def relu(x):

@@ -1,7 +1,9 @@
-"""The affine map z = x W + b and its gradients. The products go to BLAS in fixed blocks, one BLAS thread each.
+"""The affine map z = x W + b and its gradients, for dense rows.
 
-Shapes: x (N, D), W and dW (D, H), b (H,), z and delta (N, H). Without biases, ``b`` has the size 0. The rows of W and dW may
-be padded; the padding is left as it is.
+The products go to BLAS in fixed blocks, each of which is computed by one thread.
+
+Shapes: x (N, D), W and dW (D, H), b (H,), z and delta (N, H). Without biases, ``b`` has the size 0. The rows
+of W and dW may be padded; the padding is left as it is.
 """
 from numba import prange
 
@@ -11,7 +13,7 @@ from .._numba.simd import BYTES, load_within, store_within
 from ._chunks import _count_chunks, _fraction
 
 _BLOCK_SIDE = 256           # rows and columns of a block, at most: of a product that is one call of BLAS
-_MIN_LARGE_BLOCKS = 4       # blocks of twice that from which these are preferred: BLAS copies the matrices for every block
+_MIN_LARGE_BLOCKS = 4       # blocks of twice that, from which they are preferred: BLAS copies for every block
 _SERIAL_MACS = 2**19        # multiplications up to which one thread is faster
 _UNPACKED_MACS = 2**20      # multiplications up to which BLAS does not copy the matrices first
 _VECTOR = (0, 0)            # the width of a strip of one vector, in half vectors
@@ -55,7 +57,9 @@ def product(A, transpose_A, B, transpose_B, b, C):
 
 @kernel
 def _count_blocks(N, H, depth):
-    """Return into how many blocks, down and across, a product (N, depth) times (depth, H) is cut: 1, or an even number."""
+    """Return into how many blocks, down and across, a product (N, depth) times (depth, H) is cut: 1, or an
+    even number.
+    """
     work = N * H * depth
     if work <= _SERIAL_MACS:
         return 1, 1

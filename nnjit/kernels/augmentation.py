@@ -1,4 +1,4 @@
-"""Images that are moved: mirrored and shifted."""
+"""Random flips and shifts of images (N, H, W, C): how an image is moved; what is drawn is in `random`."""
 from numba import prange
 
 from .._numba.jit import kernel, parallel_kernel
@@ -21,7 +21,8 @@ def _move_image(image, mirrored, down, right, out):
 
 @parallel_kernel
 def move(x, mirrored, down, right, out):
-    """out[n] = x[n], mirrored left to right or not, and shifted by so many pixels; 0 comes in. Bytes are divided by 255.
+    """out[n] = x[n], mirrored left to right or not, and shifted by so many pixels; 0 comes in. Bytes are
+    divided by 255.
 
     mirrored, down, right: (N,) int64.
     """

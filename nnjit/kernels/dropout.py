@@ -1,7 +1,7 @@
 """Dropout masks, a bit a unit, and their application.
 
-A keep probability that is not 1/2 is written in binary, q = 0.b1 b2 b3 ..., for `random.bernoulli_word`: 1/2 takes one hash for
-64 units, 3/4 two, any other rate at most 32.
+A keep probability that is not 1/2 is written in binary, q = 0.b1 b2 b3 ..., for `random.bernoulli_word`: 1/2
+takes one hash for 64 units, 3/4 two, any other rate at most 32.
 """
 import numpy as np
 
@@ -14,7 +14,8 @@ WORD = 64     # units of a word
 
 
 def keep_digits(rate):
-    """Return the keep probability ``1 - rate`` as ``(threshold, digits)``: threshold / 2**digits, digits at most 32.
+    """Return the keep probability ``1 - rate`` as ``(threshold, digits)``: threshold / 2**digits, digits at
+    most 32.
 
     A rate below 2**-33 keeps everything: ``(1, 0)``.
     """
@@ -27,9 +28,11 @@ def keep_digits(rate):
 
 @kernel
 def draw_mask(key, step, first_row, threshold, digits, words):
-    """Write the mask of a batch into ``words`` (N, ceil(units / 64)), uint64: bit u % 64 of word u // 64 keeps unit u.
+    """Write the mask of a batch into ``words`` (N, ceil(units / 64)), uint64: bit u % 64 of word u // 64
+    keeps unit u.
 
-    ``key`` is a uint64, see `random.layer_key`. Row i is row first_row + i of what the key and the step decide.
+    ``key`` is a uint64, see `random.layer_key`. Row i is row first_row + i of what the key and the step
+    decide.
     """
     key = absorb(key, step)
     N, M = words.shape
@@ -38,7 +41,8 @@ def draw_mask(key, step, first_row, threshold, digits, words):
             if digits == 0:
                 words[i, m] = _ALL
             else:
-                words[i, m] = bernoulli_word(key, np.uint64((first_row + i) * M + m), np.uint64(threshold), digits)
+                counter = np.uint64((first_row + i) * M + m)
+                words[i, m] = bernoulli_word(key, counter, np.uint64(threshold), digits)
 
 
 @kernel

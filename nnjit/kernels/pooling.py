@@ -1,16 +1,20 @@
-"""Pooling of images (N, H, W, C): the largest or the mean of windows of each channel."""
+"""Pooling of images (N, H, W, C): the maximum or the mean over windows of every channel, and the gradients.
+
+Tiles of a few windows by half a vector of channels are worked on in registers; channels left over go a number
+at a time.
+"""
 from numba import prange
 
 from .._numba.jit import kernel, parallel_kernel
 from .._numba.simd import BYTES
 from .._numba.tiles import load_tile, route_to_max, store_tile, tile_max
 
-_HALF = BYTES // 2     # a vector for few channels: half of one
-_FEW = 4               # rows of a tile
+_HALF_VECTOR = BYTES // 2
+_TILE_ROWS = 4    # windows of a tile
 
 
 @kernel
-def _largest_of_channels(x, out, size, stride, first):
+def _max_pool_channels(x, out, size, stride, first):
     """As `max_pool` for one image and the channels from ``first`` on, one number at a time."""
     height, width, C = out.shape
     for i in range(height):
@@ -24,41 +28,49 @@ def _largest_of_channels(x, out, size, stride, first):
 
 
 @kernel
-def _largest_of_tile(tile, x, place, size, row, C, step):
+def _tile_max(tile, x, offset, window, step):
+    """Return the maximum of the tile and the rest of its windows in the flat x; window = (size, numbers in a
+    line, C).
+    """
+    size, line, C = window
     for cell in range(1, size * size):
-        tile = tile_max(tile, x, place + cell // size * row + cell % size * C, step)
+        tile = tile_max(tile, x, offset + cell // size * line + cell % size * C, step)
     return tile
 
 
 @kernel
 def _max_pool_image(x, out, size, stride):
+    """As `max_pool` for one image."""
     height, width, C = out.shape
-    lanes = _HALF // out.itemsize
-    row, across, flat, pooled = x.shape[1] * C, stride * C, x.reshape(-1), out.reshape(-1)
-    even = width // _FEW * _FEW
+    lanes = _HALF_VECTOR // out.itemsize
+    line, pixel_step, flat, pooled = x.shape[1] * C, stride * C, x.reshape(-1), out.reshape(-1)
+    window, in_tiles = (size, line, C), width // _TILE_ROWS * _TILE_ROWS
     for c in range(0, C - lanes + 1, lanes):
         for i in range(height):
-            for j in range(0, even, _FEW):
-                place = i * stride * row + j * across + c
-                tile = _largest_of_tile(load_tile(flat, place, across, _FEW, _HALF), flat, place, size, row, C, across)
-                store_tile(tile, pooled, (i * width + j) * C + c, C)
-            for j in range(even, width):
-                place = i * stride * row + j * across + c
-                tile = _largest_of_tile(load_tile(flat, place, 0, 1, _HALF), flat, place, size, row, C, 0)
-                store_tile(tile, pooled, (i * width + j) * C + c, 0)
+            for j in range(0, in_tiles, _TILE_ROWS):
+                offset = i * stride * line + j * pixel_step + c
+                tile = load_tile(flat, offset, pixel_step, _TILE_ROWS, _HALF_VECTOR)
+                store_tile(_tile_max(tile, flat, offset, window, pixel_step), pooled, (i * width + j) * C + c, C)
+            for j in range(in_tiles, width):
+                offset = i * stride * line + j * pixel_step + c
+                single = load_tile(flat, offset, 0, 1, _HALF_VECTOR)
+                store_tile(_tile_max(single, flat, offset, window, 0), pooled, (i * width + j) * C + c, 0)
     if C % lanes:
-        _largest_of_channels(x, out, size, stride, C // lanes * lanes)
+        _max_pool_channels(x, out, size, stride, C // lanes * lanes)
 
 
 @parallel_kernel
 def max_pool(x, size, stride, out):
-    """out[n, i, j, c] = the largest x[n, i stride + ky, j stride + kx, c] with ky, kx < size; NaN where one is NaN."""
+    """out[n, i, j, c] = the largest x[n, i stride + ky, j stride + kx, c] with ky, kx < size; NaN where one
+    is NaN.
+    """
     for n in prange(x.shape[0]):
         _max_pool_image(x[n], out[n], size, stride)
 
 
 @kernel
-def _max_unpool_channels(x, delta, size, stride, first, dx):
+def _max_pool_backward_channels(x, delta, size, stride, first, dx):
+    """As `max_pool_backward` for one image and the channels from ``first`` on, one number at a time."""
     height, width, C = delta.shape
     for i in range(height):
         for j in range(width):
@@ -72,39 +84,48 @@ def _max_unpool_channels(x, delta, size, stride, first, dx):
 
 
 @kernel
-def _hand_over_tile(rest, largest, x, dx, place, size, row, C, step):
-    largest = _largest_of_tile(largest, x, place, size, row, C, step)
+def _route_to_max(delta, tile, x, dx, offset, window, step):
+    """Add the tile delta to dx at the first maximum of each window, where ``tile`` has the first number of
+    each.
+    """
+    size, line, C = window
+    largest = _tile_max(tile, x, offset, window, step)
     for cell in range(size * size):
-        rest = route_to_max(rest, largest, x, dx, place + cell // size * row + cell % size * C, step)
+        delta = route_to_max(delta, largest, x, dx, offset + cell // size * line + cell % size * C, step)
 
 
 @kernel
-def _max_unpool_image(x, delta, size, stride, dx):
+def _max_pool_backward_image(x, delta, size, stride, dx):
+    """As `max_pool_backward` for one image."""
     height, width, C = delta.shape
-    lanes = _HALF // delta.itemsize
-    row, across, inputs, given, out = x.shape[1] * C, stride * C, x.reshape(-1), delta.reshape(-1), dx.reshape(-1)
-    apart = width // _FEW * _FEW if stride >= size else 0    # a tile's windows must not share numbers
+    lanes = _HALF_VECTOR // delta.itemsize
+    line, pixel_step = x.shape[1] * C, stride * C
+    window, flat, flat_delta, out = (size, line, C), x.reshape(-1), delta.reshape(-1), dx.reshape(-1)
+    # A tile's windows must not overlap.
+    in_tiles = width // _TILE_ROWS * _TILE_ROWS if stride >= size else 0
     for k in range(out.size):
         out[k] = 0
     for c in range(0, C - lanes + 1, lanes):
         for i in range(height):
-            for j in range(0, apart, _FEW):
-                place, here = i * stride * row + j * across + c, (i * width + j) * C + c
-                _hand_over_tile(load_tile(given, here, C, _FEW, _HALF), load_tile(inputs, place, across, _FEW, _HALF), inputs, out, place,
-                                size, row, C, across)
-            for j in range(apart, width):
-                place, here = i * stride * row + j * across + c, (i * width + j) * C + c
-                _hand_over_tile(load_tile(given, here, 0, 1, _HALF), load_tile(inputs, place, 0, 1, _HALF), inputs, out, place, size, row,
-                                C, 0)
+            for j in range(0, in_tiles, _TILE_ROWS):
+                offset, source = i * stride * line + j * pixel_step + c, (i * width + j) * C + c
+                given = load_tile(flat_delta, source, C, _TILE_ROWS, _HALF_VECTOR)
+                tile = load_tile(flat, offset, pixel_step, _TILE_ROWS, _HALF_VECTOR)
+                _route_to_max(given, tile, flat, out, offset, window, pixel_step)
+            for j in range(in_tiles, width):
+                offset, source = i * stride * line + j * pixel_step + c, (i * width + j) * C + c
+                single_delta = load_tile(flat_delta, source, 0, 1, _HALF_VECTOR)
+                single = load_tile(flat, offset, 0, 1, _HALF_VECTOR)
+                _route_to_max(single_delta, single, flat, out, offset, window, 0)
     if C % lanes:
-        _max_unpool_channels(x, delta, size, stride, C // lanes * lanes, dx)
+        _max_pool_backward_channels(x, delta, size, stride, C // lanes * lanes, dx)
 
 
 @parallel_kernel
 def max_pool_backward(x, delta, size, stride, dx):
-    """dx = delta at the first of the largest numbers of each window, and the sum where windows share it."""
+    """dx = delta at the first of the largest numbers of each window, and the sum where windows overlap."""
     for n in prange(x.shape[0]):
-        _max_unpool_image(x[n], delta[n], size, stride, dx[n])
+        _max_pool_backward_image(x[n], delta[n], size, stride, dx[n])
 
 
 @parallel_kernel
@@ -117,7 +138,7 @@ def average_pool(x, height, width, stride, out):
 @kernel
 def _average_image(x, height, width, stride, out):
     rows, columns, C = out.shape
-    share = out.dtype.type(1 / (height * width))
+    fraction = out.dtype.type(1 / (height * width))
     for i in range(rows):
         for j in range(columns):
             for c in range(C):
@@ -127,24 +148,24 @@ def _average_image(x, height, width, stride, out):
                     for c in range(C):
                         out[i, j, c] += x[y, k, c]
             for c in range(C):
-                out[i, j, c] *= share
+                out[i, j, c] *= fraction
 
 
 @kernel
-def _spread_image(delta, height, width, stride, dx):
+def _average_image_backward(delta, height, width, stride, dx):
     rows, columns, C = delta.shape
-    share = dx.dtype.type(1 / (height * width))
+    fraction = dx.dtype.type(1 / (height * width))
     dx[:] = 0
     for i in range(rows):
         for j in range(columns):
             for y in range(i * stride, i * stride + height):
                 for k in range(j * stride, j * stride + width):
                     for c in range(C):
-                        dx[y, k, c] += delta[i, j, c] * share
+                        dx[y, k, c] += delta[i, j, c] * fraction
 
 
 @parallel_kernel
 def average_pool_backward(delta, height, width, stride, dx):
     """dx = each delta in equal shares to its window."""
     for n in prange(delta.shape[0]):
-        _spread_image(delta[n], height, width, stride, dx[n])
+        _average_image_backward(delta[n], height, width, stride, dx[n])

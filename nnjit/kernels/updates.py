@@ -1,8 +1,9 @@
-"""Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of one dtype.
+"""Optimiser steps: a vector of parameters W is changed in place by its gradient g. All arrays are flat, of
+one dtype.
 
-A running mean decays by a factor a step where the gradient is 0, as for an input that is 0 in most batches. Below the smallest
-normal number a processor may take a hundred times as long for it, and some multiples of the smallest number of all never get
-smaller. So a mean that is nearly there becomes 0 (`_flush_tiny`).
+A running mean decays by a factor a step where the gradient is 0, as for an input that is 0 in most batches.
+Below the smallest normal number a processor may take a hundred times as long for it, and some multiples of
+the smallest number of all never get smaller. So a mean that is nearly there becomes 0 (`_flush_tiny`).
 """
 import math
 
@@ -33,7 +34,7 @@ def clip(g, most):
             g[i] *= g.dtype.type(factor)
 
 
-_LEAST_32, _LEAST_64 = (float(np.finfo(dtype).tiny / np.finfo(dtype).eps) for dtype in (np.float32, np.float64))
+_LEAST_32, _LEAST_64 = (float(np.finfo(T).tiny / np.finfo(T).eps) for T in (np.float32, np.float64))
 
 
 @formula
@@ -85,7 +86,8 @@ def _adam_chunk(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_de
     for i in range(W.size):
         m[i] = _flush_tiny(b1 * m[i] + new_1 * g[i])
         v[i] = b2 * v[i] + new_2 * (g[i] * g[i])
-        v[i] = v[i] if m[i] != 0 else _flush_tiny(v[i])    # beside an m that is not 0, a v of 0 would make a leap of the step
+        # Beside an m that is not 0, a v of 0 would make a leap of the step.
+        v[i] = v[i] if m[i] != 0 else _flush_tiny(v[i])
         W[i] -= rate * m[i] / (math.sqrt(v[i] * unbias) + eps) + shrink * W[i]
 
 
@@ -93,9 +95,11 @@ def _adam_chunk(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_de
 def adam(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
     """m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g², W -= lr m' / (sqrt(v') + epsilon) + lr decay W.
 
-    At step t = 1, 2, ... with the bias-corrected m' = m / (1 - b1^t) and v' = v / (1 - b2^t) (Kingma and Ba, ICLR 2015,
-    algorithm 1; the decoupled decay: Loshchilov and Hutter, ICLR 2019). ``m`` and ``v`` are overwritten.
+    At step t = 1, 2, ... with the bias-corrected m' = m / (1 - b1^t) and v' = v / (1 - b2^t) (Kingma and Ba,
+    ICLR 2015, algorithm 1; the decoupled decay: Loshchilov and Hutter, ICLR 2019). ``m`` and ``v`` are
+    overwritten.
     """
     for k in prange(_count_chunks(W.size, _CHUNK)):
         first, last = _chunk(k, W.size, _CHUNK)
-        _adam_chunk(W[first:last], g[first:last], m[first:last], v[first:last], t, learning_rate, beta_1, beta_2, epsilon, weight_decay)
+        _adam_chunk(W[first:last], g[first:last], m[first:last], v[first:last], t, learning_rate, beta_1,
+                    beta_2, epsilon, weight_decay)

@@ -1,14 +1,15 @@
 """The format of sparse batches: compressed rows in blocks of columns, how they are made, and their transpose.
 
-A *batch* is (extents, indices, data), as `nnjit.kernels.sparse` describes it. A *matrix*, from which batches of any rows are
-made, is plain CSR with the ends of the blocks marked: row i has in block c the places ``indptr[i, c] <= p < indptr[i, c + 1]``.
+A *batch* is (extents, indices, data), as `nnjit.kernels.sparse` describes it. A *matrix*, from which batches
+of any rows are made, is plain CSR with the ends of the blocks marked: row i has in block c the places
+``indptr[i, c] <= p < indptr[i, c + 1]``.
 
 A batch is made in one of three ways:
 
 - `gather_rows` copies the rows of a matrix one after the other, for a shuffled batch that is used once;
 - `compress_rows` leaves out the zeros of dense rows, where every row is used once in all;
-- `pack_blocks` puts together what a block has of all rows, so that memory is read in one direction, for a batch that is
-  used in every epoch.
+- `pack_blocks` puts together what a block has of all rows, so that memory is read in one direction, for a
+  batch that is used in every epoch.
 
 Arrays of indices and data are longer than their nonzeros by `SLACK`, because whole vectors are written.
 """
@@ -21,23 +22,25 @@ from ..._numba.tiles import load_tile, store_tile
 from .._chunks import _count_chunks, _fraction
 from .partition import _blocks_for_task, _blocks_of_half, _halves
 
-SLACK = 64                  # numbers of room behind a block's nonzeros, and behind those of a part of a matrix
-_PREFETCH_ROWS = 4          # sparse rows between a prefetch and its use: the processor cannot foresee where a row lies
+SLACK = 64                  # numbers of room behind a block's nonzeros, and those of a part of a matrix
+_PREFETCH_ROWS = 4          # sparse rows between a prefetch and its use: nothing else tells where a row lies
 _PREFETCH_DENSE_ROWS = 2    # the same for dense rows, which are longer
-_BLOCK_COLUMNS = 112        # columns of a block, unless there would be too many blocks: as many rows of W stay in L1
+_BLOCK_COLUMNS = 112        # columns of a block, unless there are too many: as many rows of W stay in L1
 _MAX_BLOCKS = 16
 _MASK_BITS = 64             # numbers that are compared with 0 at once, a bit each
 
 
 @kernel
 def block_width(D):
-    """Return how many of D columns a block has. The number of blocks is 1 or even, so that both halves can have as many."""
+    """Return how many of D columns a block has. The number of blocks is 1 or even, so that both halves can
+    have as many.
+    """
     if D <= _BLOCK_COLUMNS:
         return D
     return _count_chunks(D, min(_MAX_BLOCKS, 2 * _count_chunks(D, 2 * _BLOCK_COLUMNS)))
 
 
-# ---- from dense rows ------------------------------------------------------------------------------------------------
+# ---- from dense rows ---------------------------------------------------------------------------------------
 #
 # Counters of places are unsigned where they index: a signed index would be tested for being negative.
 
@@ -53,7 +56,9 @@ def _compress_short(X, i, first, last, indices, data, offset):
 
 @kernel
 def _compress_bits(X, i, first, bits, indices, data, offset):
-    """Write column first + j and its number for every bit j of ``bits`` that is 1; return the place behind them."""
+    """Write column first + j and its number for every bit j of ``bits`` that is 1; return the place behind
+    them.
+    """
     while bits:
         column = np.uint64(first) + lowest_bit(bits)
         indices[offset], data[offset] = column, X[i, column]
@@ -64,7 +69,8 @@ def _compress_bits(X, i, first, bits, indices, data, offset):
 
 @kernel
 def _compress_row(X, i, next_row, first, last, indices, data, offset):
-    """Write the columns and the numbers of X[i, first:last] that are not 0 from ``offset`` on; return where they end.
+    """Write the columns and the numbers of X[i, first:last] that are not 0 from ``offset`` on; return where
+    they end.
 
     Overwrites up to `SLACK` places behind the end, too. X[next_row] is prefetched.
     """
@@ -105,7 +111,8 @@ def has_nonfinite(data, first, last, like):
 def compress(X, offset, indptr, indices, data):
     """Write the rows of X, without their zeros, as the rows of a matrix from the place ``offset`` on.
 
-    X: (N, D) of any dtype; indptr: (N, blocks + 1) int64, overwritten. Returns whether a number is not finite in data's dtype.
+    X: (N, D) of any dtype; indptr: (N, blocks + 1) int64, overwritten. Returns whether a number is not finite
+    in data's dtype.
     """
     N, D = X.shape
     width, found = block_width(D), False
@@ -121,8 +128,8 @@ def compress(X, offset, indptr, indices, data):
 
 @kernel
 def block_indptr(row_indptr, columns, D, indptr):
-    """Find where the blocks begin in the rows of a CSR matrix with D columns: from row_indptr (N + 1,) and the columns,
-    ascending within a row, to indptr (N, blocks + 1), which is overwritten.
+    """Find where the blocks begin in the rows of a CSR matrix with D columns: from row_indptr (N + 1,) and
+    the columns, ascending within a row, to indptr (N, blocks + 1), which is overwritten.
     """
     width = block_width(D)
     for i in range(indptr.shape[0]):
@@ -134,11 +141,12 @@ def block_indptr(row_indptr, columns, D, indptr):
         indptr[i, -1] = p
 
 
-# ---- batches --------------------------------------------------------------------------------------------------------
+# ---- batches -----------------------------------------------------------------------------------------------
 
 @kernel
 def _copy(source, first, last, target, offset):
-    """target[offset:offset + last - first] = source[first:last]. Overwrites up to a vector behind that, too."""
+    """target[offset:offset + last - first] = source[first:last]. Overwrites up to a vector behind that, too.
+    """
     for p in range(first, last, BYTES // source.itemsize):
         store_tile(load_tile(source, p, 0, 1, BYTES), target, offset + p - first, 0)
 
@@ -183,17 +191,21 @@ def _gather_task(matrix, rows, first, last, blocks, offset, batch):
 def gather_rows(indptr, indices, data, rows, split, extents, batch_indices, batch_data):
     """Make the batch of the rows with the numbers ``rows`` of a matrix. Overwrites the last three arrays.
 
-    Each half of the columns has the same part of batch_indices and batch_data, with room for the longest rows of the matrix.
+    Each half of the columns has the same part of batch_indices and batch_data, with room for the longest rows
+    of the matrix.
     """
     halves, tasks = _halves(split)
     for t in prange(halves * tasks):
         first, last, blocks, offset = _task(np.int64(t), halves, tasks, split, extents, batch_data)
-        _gather_task((indptr, indices, data), rows, first, last, blocks, offset, (extents, batch_indices, batch_data))
+        matrix, batch = (indptr, indices, data), (extents, batch_indices, batch_data)
+        _gather_task(matrix, rows, first, last, blocks, offset, batch)
 
 
 @kernel
 def _task(t, halves, tasks, split, extents, data):
-    """Return the rows of task t, first and last, its blocks, (first, last), and the place where its nonzeros begin."""
+    """Return the rows of task t, first and last, its blocks, (first, last), and the place where its nonzeros
+    begin.
+    """
     blocks, N, _ = extents.shape
     half = t // tasks
     first, last = _fraction(t % tasks, tasks, N)
@@ -210,13 +222,16 @@ def _compress_task(X, rows, first, last, blocks, offset, extents, indices, data)
         row, next_row = rows[i], rows[min(i + _PREFETCH_DENSE_ROWS, last - 1)]
         for c in range(blocks[0], blocks[1]):
             extents[c, i, 0] = offset
-            offset = _compress_row(X, row, next_row, c * width, min(D, (c + 1) * width), indices, data, offset)
+            end = min(D, (c + 1) * width)
+            offset = _compress_row(X, row, next_row, c * width, end, indices, data, offset)
             extents[c, i, 1] = offset
 
 
 @parallel_kernel
 def compress_rows(X, rows, split, extents, indices, data):
-    """Make the batch of the rows with the numbers ``rows`` of X (N, D), of any dtype, as `gather_rows` does of a matrix."""
+    """Make the batch of the rows with the numbers ``rows`` of X (N, D), of any dtype, as `gather_rows` does
+    of a matrix.
+    """
     halves, tasks = _halves(split)
     for t in prange(halves * tasks):
         first, last, blocks, offset = _task(np.int64(t), halves, tasks, split, extents, data)
@@ -225,7 +240,9 @@ def compress_rows(X, rows, split, extents, indices, data):
 
 @kernel
 def pack_blocks(indptr, indices, data, first, extents, batch_indices, batch_data):
-    """Make the batch of a matrix's rows from ``first`` on, block after block. Overwrites the last three arrays."""
+    """Make the batch of a matrix's rows from ``first`` on, block after block. Overwrites the last three
+    arrays.
+    """
     blocks, N, _ = extents.shape
     offset = 0
     for c in range(blocks):
@@ -238,7 +255,7 @@ def pack_blocks(indptr, indices, data, first, extents, batch_indices, batch_data
         offset += SLACK
 
 
-# ---- the transpose --------------------------------------------------------------------------------------------------
+# ---- the transpose -----------------------------------------------------------------------------------------
 
 @kernel
 def _count_nonzeros(extents):
@@ -264,7 +281,8 @@ def _count_by_column(extents, indices, columns, first, last, counts):
 
 @kernel
 def _transpose_block(extents, indices, data, columns, first, last, offset, extents_t, indices_t, data_t):
-    """Sort by column what the rows ``first`` to before ``last`` have in one block, from ``offset`` on; return the end.
+    """Sort by column what the rows ``first`` to before ``last`` have in one block, from ``offset`` on; return
+    the end.
 
     A counting sort: extents_t[k, 1] first counts column k, and is then the place of its next number.
     """
@@ -285,7 +303,9 @@ def _transpose_block(extents, indices, data, columns, first, last, offset, exten
 
 @parallel_kernel
 def transpose(extents, indices, data, split, extents_t, indices_t, data_t):
-    """Make the batch xᵀ of the batch x (N, D). Overwrites the last three arrays; extents_t is (row blocks, D, 2)."""
+    """Make the batch xᵀ of the batch x (N, D). Overwrites the last three arrays; extents_t is (row blocks, D,
+    2).
+    """
     blocks, N, _ = extents.shape
     D, width, height = extents_t.shape[1], block_width(extents_t.shape[1]), block_width(N)
     halves, tasks = _halves(split)
@@ -293,7 +313,8 @@ def transpose(extents, indices, data, split, extents_t, indices_t, data_t):
         for c in _blocks_for_task(np.int64(t), halves, tasks, split, blocks):
             offset, columns = _count_nonzeros(extents[:c]), range(c * width, min(D, (c + 1) * width))
             for r in range(extents_t.shape[0]):
-                offset = _transpose_block(extents[c], indices, data, columns, r * height, min(N, (r + 1) * height), offset,
+                first, last = r * height, min(N, (r + 1) * height)
+                offset = _transpose_block(extents[c], indices, data, columns, first, last, offset,
                                           extents_t[r], indices_t, data_t)
 
 

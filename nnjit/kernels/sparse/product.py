@@ -1,19 +1,27 @@
 """The products of sparse batches: z = x W + b, and the weight gradient dW = xᵀ delta.
 
-Forward, a row of z gathers rows of W: its sums stay in registers while the row's nonzeros of one block are read. The weight
-gradient scatters rows of delta to rows of dW, block by block; or it is the product of the transposed batch and delta, which
-pays where a transpose is used again and again, or delta is wide. Both add the same numbers in the same order.
+Forward, a row of z gathers rows of W: its sums stay in registers while the row's nonzeros of one block are
+read. The weight gradient scatters rows of delta to rows of dW, block by block; or it is the product of the
+transposed batch and delta, which pays where a transpose is used again and again, or delta is wide. Both add
+the same numbers in the same order.
 
-A row of W is worked on in *strips* of up to six and a half vectors, which is what fits into registers. Widths of strips are in
-half vectors, and known at compile time: there is a loop for each of them.
+A row of W is worked on in *strips* of up to six and a half vectors, which is what fits into registers. Widths
+of strips are in half vectors, and known at compile time: there is a loop for each of them.
 """
 import numpy as np
 from numba import prange
 
 from ..._numba.jit import kernel, parallel_kernel
 from ..._numba.simd import BYTES, add_scaled, load, load_within, no_unroll, prefetch, store, store_within
-from .._chunks import _fraction
-from .format import SLACK, _compress_row, _has_nonfinite, block_width
+from .._chunks import _count_chunks, _fraction
+from .format import (
+    _PREFETCH_DENSE_ROWS,
+    _PREFETCH_ROWS,
+    SLACK,
+    _compress_row,
+    _has_nonfinite,
+    block_width,
+)
 from .partition import (
     _blocks_for_task,
     _blocks_of_half,
@@ -23,14 +31,12 @@ from .partition import (
     _rows_in_phase,
 )
 
-_PREFETCH_ROWS = 4          # rows between a prefetch and its use: the processor cannot foresee where their nonzeros lie
-_PREFETCH_DENSE_ROWS = 2
 _L2_BYTES = 2**18           # of the sums of one chunk of rows, which stay in L2
 _CHUNK_ROWS = 128           # rows of a chunk, however wide they are
 _SERIAL_BELOW_ROWS = 17     # dense rows that one thread is faster for
 
 
-# ---- strips ---------------------------------------------------------------------------------------------------------
+# ---- strips ------------------------------------------------------------------------------------------------
 
 _HALF_VECTOR = BYTES // 2
 _STRIP_VECTORS = 6    # of a strip, at most; the last strip of a row may have half a vector more
@@ -41,21 +47,22 @@ _2, _4, _6, _8, _10, _12, _13 = ((0,) * half_vectors for half_vectors in (2, 4, 
 
 @kernel
 def _count_half_vectors(W, H):
-    """Return how many half vectors H numbers of a row of W take, or 0 where the rows of W are shorter than a vector.
+    """Return how many half vectors H numbers of a row of W take, or 0 where the rows of W are shorter than a
+    vector.
 
     The number is made even, unless every strip has 12 half vectors and the last one has the odd one, too.
     """
     lanes = _HALF_VECTOR // W.itemsize
     if W.shape[1] < 2 * lanes:
         return 0
-    half_vectors = (H + lanes - 1) // lanes
+    half_vectors = _count_chunks(H, lanes)
     return half_vectors if half_vectors > 12 and half_vectors % 12 == 1 else half_vectors + half_vectors % 2
 
 
 @kernel
 def _count_strips(half_vectors):
     """Return in how many strips a row is worked on. Their widths differ by a vector at most."""
-    return max(1, (half_vectors // 2 + _STRIP_VECTORS - 1) // _STRIP_VECTORS)
+    return max(1, _count_chunks(half_vectors // 2, _STRIP_VECTORS))
 
 
 @kernel
@@ -67,7 +74,8 @@ def _strip(half_vectors, strips, s):
 
 @kernel
 def _with_width(strip, short, arguments, width):
-    """Call ``strip(*arguments, width)`` with the width as a constant, or ``short(*arguments)`` where it is 0."""
+    """Call ``strip(*arguments, width)`` with the width as a constant, or ``short(*arguments)`` where it is 0.
+    """
     if width == 13:
         strip(*(arguments + (_13,)))
     elif width == 12:
@@ -86,17 +94,19 @@ def _with_width(strip, short, arguments, width):
         short(*arguments)
 
 
-# ---- gather: z = x W + b --------------------------------------------------------------------------------------------
+# ---- gather: z = x W + b -----------------------------------------------------------------------------------
 
 @kernel
 def _gather_add_strip(extents, indices, data, W, k, initial, step, sums, width):
-    """sums[i, strip] = initial[i step, strip] + sum of data[p] W[indices[p], strip], where the strip begins at column k.
+    """sums[i, strip] = initial[i step, strip] + sum of data[p] W[indices[p], strip], where the strip begins
+    at column k.
 
-    ``extents`` is of one block. A row's sums stay in registers.
+    ``extents`` is of one block. A row's sums stay in registers. Places are unsigned: a signed index would be
+    tested for being negative.
     """
     for i in range(extents.shape[0]):
         strip = load_within(initial, i * step, k, width)
-        for p in range(np.uint64(extents[i, 0]), np.uint64(extents[i, 1])):    # unsigned: no test for negative indices
+        for p in range(np.uint64(extents[i, 0]), np.uint64(extents[i, 1])):
             no_unroll()
             strip = add_scaled(strip, data[p], load(W, indices[p], k, width))
         store_within(sums, i, k, strip)
@@ -115,7 +125,8 @@ def _gather_add_short(extents, indices, data, W, k, initial, step, sums):
 
 @kernel
 def _product(extents, indices, data, W, H, initial, step, z):
-    """z[i] = initial[i step] + x[i] W, block by block and strip by strip; ``step`` 0 begins every row with initial[0].
+    """z[i] = initial[i step] + x[i] W, block by block and strip by strip; ``step`` 0 begins every row with
+    initial[0].
 
     Where the rows of z end within a half vector, the sums are kept in longer rows until the last block.
     """
@@ -128,7 +139,9 @@ def _product(extents, indices, data, W, H, initial, step, z):
         sums = z if c == blocks - 1 else between
         for s in range(strips):
             vector, width = _strip(half_vectors, strips, s)
-            _with_width(_gather_add_strip, _gather_add_short, (extents[c], indices, data, W, vector * BYTES // W.itemsize, initial, step, sums), width)
+            k = vector * BYTES // W.itemsize
+            arguments = extents[c], indices, data, W, k, initial, step, sums
+            _with_width(_gather_add_strip, _gather_add_short, arguments, width)
         initial, step = sums, 1
 
 
@@ -136,11 +149,13 @@ def _product(extents, indices, data, W, H, initial, step, z):
 def product(extents, indices, data, split, W, H, b, z):
     """z = x W + b for the batch x; for the transposed batch and W = delta, padded, z is dW.
 
-    W: (D, H) or padded; b: (H,) or (0,); z: (N, H) or padded, overwritten. The padding of z becomes 0 or is left as it is.
+    W: (D, H) or padded; b: (H,) or (0,); z: (N, H) or padded, overwritten. The padding of z becomes 0 or is
+    left as it is.
     """
     N, blocks = z.shape[0], extents.shape[0]
     halves = 2 if split else 1
-    chunks = _chunks_per_half(_count_row_chunks(N, max(_CHUNK_ROWS, _L2_BYTES // (W.shape[1] * W.itemsize))), halves)
+    most = max(_CHUNK_ROWS, _L2_BYTES // (W.shape[1] * W.itemsize))
+    chunks = _chunks_per_half(_count_row_chunks(N, most), halves)
     biases = b.reshape(1, b.size)
     for phase in range(halves):
         for t in prange(halves * chunks):
@@ -152,10 +167,12 @@ def product(extents, indices, data, split, W, H, b, z):
 
 @kernel
 def _product_from_dense(X, first, last, W, b, z):
-    """z[first:last] = X[first:last] W + b, by way of a batch in which every block has room for all its numbers."""
+    """z[first:last] = X[first:last] W + b, by way of a batch in which every block has room for all its
+    numbers.
+    """
     N, D = last - first, X.shape[1]
     width = block_width(D)
-    blocks = (D + width - 1) // width
+    blocks = _count_chunks(D, width)
     extents = np.empty((blocks, N, 2), np.int64)
     room = N * width + SLACK
     indices, data = np.empty(blocks * room, np.int32), np.empty(blocks * room, z.dtype)
@@ -164,7 +181,8 @@ def _product_from_dense(X, first, last, W, b, z):
         for c in range(blocks):
             offset = extents[c, i - 1, 1] if i else c * room
             extents[c, i, 0] = offset
-            extents[c, i, 1] = _compress_row(X, row, next_row, c * width, min(D, (c + 1) * width), indices, data, offset)
+            end = min(D, (c + 1) * width)
+            extents[c, i, 1] = _compress_row(X, row, next_row, c * width, end, indices, data, offset)
     _product(extents, indices, data, W, z.shape[1], b.reshape(1, b.size), 0, z[first:last])
     found = False
     for c in range(blocks):
@@ -174,7 +192,8 @@ def _product_from_dense(X, first, last, W, b, z):
 
 @parallel_kernel
 def product_from_dense(X, W, b, z):
-    """z = X W + b for dense rows of any dtype, (N, D), whose zeros are left out on the way; each row is read once.
+    """z = X W + b for dense rows of any dtype, (N, D), whose zeros are left out on the way; each row is read
+    once.
 
     Returns whether a number of X is not finite in z's dtype.
     """
@@ -188,11 +207,13 @@ def product_from_dense(X, W, b, z):
     return found > 0
 
 
-# ---- scatter: dW = xᵀ delta -----------------------------------------------------------------------------------------
+# ---- scatter: dW = xᵀ delta --------------------------------------------------------------------------------
 
 @kernel
 def _prefetch_row(extents, i, indices, data):
-    """Prefetch the first nonzeros of row i of a block, if there is one: a cache line of columns and three of numbers."""
+    """Prefetch the first nonzeros of row i of a block, if there is one: a cache line of columns and three of
+    numbers.
+    """
     if i < extents.shape[0]:
         offset = extents[i, 0]
         prefetch(indices, offset)
@@ -202,7 +223,9 @@ def _prefetch_row(extents, i, indices, data):
 
 @kernel
 def _scatter_add_strip(extents, indices, data, delta, k, dW, width):
-    """dW[indices[p], strip] += data[p] delta[i, strip], where the strip begins at column k. ``extents`` is of one block."""
+    """dW[indices[p], strip] += data[p] delta[i, strip], where the strip begins at column k. ``extents`` is of
+    one block.
+    """
     for i in range(extents.shape[0]):
         _prefetch_row(extents, i + _PREFETCH_ROWS, indices, data)
         strip = load_within(delta, i, k, width)
@@ -224,7 +247,8 @@ def _scatter_add_short(extents, indices, data, delta, k, dW):
 def weight_gradient(extents, indices, data, split, delta, H, dW):
     """dW = xᵀ delta for the batch x (N, D), delta (N, H). dW is (D, H) or padded with zeros, and overwritten.
 
-    A task has some blocks of one half. A block's rows of dW stay in L1, strip by strip, while all rows of x stream past.
+    A task has some blocks of one half. A block's rows of dW stay in L1, strip by strip, while all rows of x
+    stream past.
     """
     D, blocks = dW.shape[0], extents.shape[0]
     columns, half_vectors = block_width(D), _count_half_vectors(dW, H)
@@ -235,4 +259,6 @@ def weight_gradient(extents, indices, data, split, delta, H, dW):
             dW[c * columns:min(D, (c + 1) * columns)] = 0
             for s in range(strips):
                 vector, width = _strip(half_vectors, strips, s)
-                _with_width(_scatter_add_strip, _scatter_add_short, (extents[c], indices, data, delta, vector * BYTES // dW.itemsize, dW), width)
+                k = vector * BYTES // dW.itemsize
+                arguments = extents[c], indices, data, delta, k, dW
+                _with_width(_scatter_add_strip, _scatter_add_short, arguments, width)
