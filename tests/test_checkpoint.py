@@ -172,7 +172,7 @@ class Swish(nn.Tanh):
 class Scaled(nn.Dense):
     """One that is made from more than its base, of any plain values."""
 
-    settings = ("units", "scales", "inner")
+    config = ("units", "scales", "inner")
 
     def __init__(self, units, scales=(1.0,), inner=None):
         super().__init__(units)

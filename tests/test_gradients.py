@@ -31,11 +31,11 @@ def examples(rng, density=1.0, soft=False):
 
 def differences(model, X, y, w, step):
     """Return d(mean loss)/d(parameter) by differences of fourth order, under the keys of `parameters`."""
-    (x, targets, weights, _), = model._examples(X, y, w).batches(len(X))
-    tape = model.tapes()[len(x)]
+    batch, = model._examples(X, y, w).batches(len(X))
+    workspace = model.graph.workspaces()[len(X)]
 
     def mean_loss():
-        loss, _, weight = model.loss(x, targets, weights, tape, step)
+        loss, _, weight = model.graph.loss(batch, workspace, step)
         return loss / weight
 
     def slope(array, index, h=1e-3):
@@ -82,10 +82,10 @@ def test_networks(rng, hidden, step):
 def test_relu_away_from_its_kink(step):
     model = network(nn.Dense(5), nn.ReLU(), nn.Dropout(0.5), nn.Dense(4), nn.ReLU())
     X, y, w = examples(np.random.default_rng(RELU_SEED))
-    parameters, tape = model.parameters(), model.tapes()[N]
-    model.forward(X, tape, step)
+    parameters, workspace = model.parameters(), model.graph.workspaces()[N]
+    model.graph.forward(X, workspace, step)
     for i in (0, 3):
-        z = naive.affine(tape.arrays[i], parameters[f"{i}.W"], parameters[f"{i}.b"])
+        z = naive.affine(workspace.arrays[i], parameters[f"{i}.W"], parameters[f"{i}.b"])
         assert np.abs(z).min() > 0.01 and (z > 0).any() and (z < 0).any()    # the differences move it by less
     check(model, X, y, w, step)
 

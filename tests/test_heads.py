@@ -201,11 +201,11 @@ def test_gradients_at_extreme_logits(rng, name, size):
 def test_gradients_through_a_network(rng, hidden):
     model = nn.Sequential([*hidden, nn.Dense(5)], head=many_heads(), dtype="float64").build(3, seed=2)
     X, y, w = rng.normal(size=(N, 3)), several(rng, N, 5), rng.uniform(0.5, 2, N)
-    (x, targets, weights, _), = model._examples(X, y, w).batches(len(X))
-    tape = model.tapes()[N]
+    batch, = model._examples(X, y, w).batches(len(X))
+    workspace = model.graph.workspaces()[N]
 
     def mean_loss():
-        return model.head.means(*model.loss(x, targets, weights, tape, step=1))["loss"]
+        return model.head.means(*model.graph.loss(batch, workspace, step=1))["loss"]
 
     gradients = model.gradients(X, y, w, step=1)
     assert list(gradients) == list(model.parameters()) and "head.size.b" in gradients

@@ -2,33 +2,34 @@
 import naive
 import numpy as np
 import pytest
+from cases import Alone, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_gradients import check
 
 import nnjit as nn
 from nnjit.kernels import pooling
+from nnjit.layers import Context
+from nnjit.layers.base import layer_key
 
 EPS = {"float32": 2e-6, "float64": 1e-14}    # of a sum of products near 1, for each of its terms
 
 
 def layer(kind, input_shape, *args, dtype="float64", seed=0, **options):
-    """Return a layer with parameters and gradients of its own, none of them 0, and its output's shape."""
-    layer, rng = kind(*args, **options), np.random.default_rng(seed)
-    output_shape = layer.build(input_shape)
-    layer.parameters = {name: np.zeros(shape, dtype) for name, shape in layer.shapes.items()}
-    layer.gradients = {name: np.full(shape, np.nan, dtype) for name, shape in layer.shapes.items()}
-    layer.initialise(rng)
-    for array in layer.parameters.values():
+    """Return a layer with its arrays, `Alone`: parameters that are not 0, gradients that are still NaN."""
+    alone, rng = Alone(Case(lambda: kind(*args, **options), input_shape), dtype), np.random.default_rng(seed)
+    for name, array in alone.layer.parameters.items():
         array[...] = rng.uniform(-1, 1, array.shape)
-    return layer, output_shape
+        alone.layer.gradients[name][...] = np.nan
+    return alone
 
 
-def down_and_back(layer, output_shape, x, rng):
+def forward_and_backward(alone, x, rng):
     """Return the output, a delta, and dx."""
-    a = layer.forward(x, np.full((len(x), *output_shape), np.nan, x.dtype))
+    ctx = alone.context(len(x), None)
+    a = alone.layer.forward(x, np.full((len(x), *alone.output_shape), np.nan, x.dtype), ctx)
     delta = rng.normal(size=a.shape).astype(a.dtype)
-    return a, delta, layer.backward(x, a, delta, np.full(x.shape, np.nan, x.dtype))
+    return a, delta, alone.layer.backward(x, a, delta, np.full(x.shape, np.nan, x.dtype), ctx)
 
 
 # ---- convolution ----------------------------------------------------------------------------------------------------
@@ -45,9 +46,10 @@ def convolutions(draw):
 def check_convolution(dtype, shape, filters, kernel, stride, padding, bias, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape).astype(dtype)
-    conv, output_shape = layer(nn.Conv2D, shape[1:], filters, kernel, stride, padding, bias, dtype=dtype, seed=seed)
+    alone = layer(nn.Conv2D, shape[1:], filters, kernel, stride, padding, bias, dtype=dtype, seed=seed)
+    conv, output_shape = alone.layer, alone.output_shape
     W, b, same = conv.parameters["W"], conv.parameters["b"], padding == "same"
-    a, delta, dx = down_and_back(conv, output_shape, x, rng)
+    a, delta, dx = forward_and_backward(alone, x, rng)
     expected = naive.convolution(x, W, b, stride, same)
     assert expected.shape[1:] == output_shape
     tolerance = {"rtol": 0, "atol": EPS[dtype] * (W[..., 0].size + 5) * 5}
@@ -79,19 +81,20 @@ def test_convolutions_of_every_tile_in_float32(filters, shape):
 
 def test_weights_and_channels_that_fill_no_vector_leave_the_neighbours_alone(rng):
     """Rows and channels end in the middle of a tile: nothing is written beyond them."""
-    conv, output_shape = layer(nn.Conv2D, (5, 5, 2), 3, 3)
+    alone = layer(nn.Conv2D, (5, 5, 2), 3, 3)
     memory = np.full(2 * 75 + 8, 7.0)
-    out = memory[4:-4].reshape(2, *output_shape)
-    conv.forward(rng.normal(size=(2, 5, 5, 2)), out)
+    out = memory[4:-4].reshape(2, *alone.output_shape)
+    alone.layer.forward(rng.normal(size=(2, 5, 5, 2)), out, alone.context(2))
     assert (memory[:4] == 7).all() and (memory[-4:] == 7).all()
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("kernel, stride", [(3, 2), (2, 3), (2, 2), (4, 1)])
 def test_the_transposed_convolution_is_the_transpose(rng, kernel, stride, padding):
-    up, output_shape = layer(nn.Conv2DTranspose, (4, 5, 3), 2, kernel, stride, padding)
+    alone = layer(nn.Conv2DTranspose, (4, 5, 3), 2, kernel, stride, padding)
+    up, output_shape = alone.layer, alone.output_shape
     x = rng.normal(size=(2, 4, 5, 3))
-    a, delta, dx = down_and_back(up, output_shape, x, rng)
+    a, delta, dx = forward_and_backward(alone, x, rng)
     M = naive.convolution_matrix(up.parameters["W"], output_shape, stride, padding == "same")
     assert M.shape == (60, a[0].size)    # the convolution gives back the shape
     biases = np.broadcast_to(up.parameters["b"], output_shape).ravel()
@@ -109,10 +112,10 @@ def test_pools(size, stride, height, width, channels, levels, seed):
     """With two levels alone most windows have several largest numbers."""
     rng = np.random.default_rng(seed)
     x = rng.integers(levels, size=(2, height, width, channels)) / levels
-    a, delta, dx = down_and_back(*layer(nn.MaxPool2D, x.shape[1:], size, stride), x, rng)
+    a, delta, dx = forward_and_backward(layer(nn.MaxPool2D, x.shape[1:], size, stride), x, rng)
     np.testing.assert_array_equal(a, naive.windows(x, size, stride).max(axis=3))
     np.testing.assert_allclose(dx, naive.max_pool_backward(x, delta, size, stride), atol=1e-14)
-    a, delta, dx = down_and_back(*layer(nn.AveragePool2D, x.shape[1:], size, stride), x, rng)
+    a, delta, dx = forward_and_backward(layer(nn.AveragePool2D, x.shape[1:], size, stride), x, rng)
     np.testing.assert_allclose(a, naive.windows(x, size, stride).mean(axis=3), atol=1e-14)
     others = rng.normal(size=x.shape)    # the transpose has the same product with any images
     np.testing.assert_allclose((dx * others).sum(), (naive.windows(others, size, stride).mean(axis=3) * delta).sum())
@@ -120,7 +123,7 @@ def test_pools(size, stride, height, width, channels, levels, seed):
 
 def test_the_mean_over_an_image(rng):
     x = rng.normal(size=(3, 4, 5, 6))
-    a, delta, dx = down_and_back(*layer(nn.GlobalAveragePool2D, x.shape[1:]), x, rng)
+    a, delta, dx = forward_and_backward(layer(nn.GlobalAveragePool2D, x.shape[1:]), x, rng)
     np.testing.assert_allclose(a, x.mean(axis=(1, 2)))
     np.testing.assert_allclose(dx, np.broadcast_to(delta[:, None, None] / 20, x.shape))
 
@@ -274,26 +277,27 @@ def moved(image, mirrored, down, right):
 
 
 @pytest.mark.parametrize("make", [nn.RandomFlip, lambda: nn.RandomShift(2)])
-def test_images_move_at_a_training_step_alone(rng, make):
+def test_images_move_only_at_a_training_step(rng, make):
     X = rng.integers(1, 256, size=(30, 5, 6, 2), dtype=np.uint8)
-    layer, out = make(), np.empty(X.shape)
-    layer.build(X.shape[1:])
-    np.testing.assert_allclose(layer.forward(X, out), X / 255, rtol=1e-15)
-    assert layer.forward(out, out * 0) is out
-    moves = layer.moves(30, 7)
+    alone, out = Alone(Case(make, X.shape[1:])), np.empty(X.shape)
+    layer, at_no_step, at_7, at_8 = alone.layer, *(alone.context(30, step) for step in (None, 7, 8))
+    np.testing.assert_allclose(layer.forward(X, out, at_no_step), X / 255, rtol=1e-15)
+    assert layer.forward(out, out * 0, at_no_step) is out
+    moves = layer.moves(30, at_7)
     expected = np.array([moved(image / 255, *move) for image, *move in zip(X, *moves)])
-    np.testing.assert_allclose(layer.forward(X, out, 7), expected, rtol=1e-15)
-    np.testing.assert_array_equal(layer.moves(30, 7), moves)    # a step's moves are its own
-    assert not np.array_equal(layer.moves(30, 8), moves)
+    np.testing.assert_allclose(layer.forward(X, out, at_7), expected, rtol=1e-15)
+    np.testing.assert_array_equal(layer.moves(30, at_7), moves)    # a step's moves are its own
+    assert not np.array_equal(layer.moves(30, at_8), moves)
     delta, others = rng.normal(size=(2, *X.shape))
-    dx = layer.backward(X, out, delta.copy(), given := delta.copy(), 7)
+    dx = layer.backward(X, out, delta.copy(), given := delta.copy(), at_7)
     np.testing.assert_allclose((dx * others).sum(), (np.array([moved(o, *m) for o, *m in zip(others, *moves)]) * delta).sum())
     assert dx is given
 
 
 def test_every_move_is_as_likely_as_the_others():
-    mirrored, _, _ = nn.RandomFlip().moves(4000, 0)
-    _, down, right = nn.RandomShift(1).moves(9000, 0)
+    ctx = Context(layer_key(0, 0), step=0)
+    mirrored, _, _ = nn.RandomFlip().moves(4000, ctx)
+    _, down, right = nn.RandomShift(1).moves(9000, ctx)
     counts = [np.bincount(mirrored, minlength=2) / 4000 * 2, np.bincount(3 * down + right + 4, minlength=9) / 9000 * 9]
     for count in counts:
         assert abs(count - 1).max() < 0.15

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import nnjit as nn
+from nnjit.graph import Graph
 from nnjit.inputs import batches as input_batches
 from nnjit.inputs import checks, rows, sparse_rows, threads
 
@@ -130,24 +131,19 @@ def test_verbose(capsys):
 
 # ---- batches -----------------------------------------------------------------------------------------------
 
-class Noting(nn.Sequential):
-    """A network that notes the step and the labels of each batch."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.steps, self.labels = [], []
-
-    def loss_and_gradient(self, x, y, w, total, tape, step=None):
-        self.steps.append(step)
-        self.labels.append(y.tolist())
-        return super().loss_and_gradient(x, y, w, total, tape, step)
-
-
 def batches(**options):
     """Return the steps, and the labels of each epoch's batches, of 7 rows with a label each."""
-    model = Noting([nn.Dense(7)], nn.Categorical(), "float64")
+    steps, labels = [], []
+
+    def noting(batch, total, workspace, step=None):
+        steps.append(step)
+        labels.append(batch.y.tolist())
+        return Graph.loss_and_gradient(model.graph, batch, total, workspace, step)
+
+    model = nn.Sequential([nn.Dense(7)], nn.Categorical(), "float64")
+    model.graph.loss_and_gradient = noting
     fit(model, np.eye(7), np.arange(7), epochs=3, batch_size=3, **options)
-    return model.steps, [model.labels[first:first + 3] for first in (0, 3, 6)]
+    return steps, [labels[first:first + 3] for first in (0, 3, 6)]
 
 
 def test_shuffling_follows_the_seed():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnjit as nn
-from nnjit import cli, report
+from nnjit import cli, report, summary
 from nnjit.datasets import cifar10, files
 from nnjit.experiments import presets
 
@@ -28,7 +28,7 @@ def small_cifar10(tmp_path, monkeypatch):
 
 def test_the_network_of_the_explanation():
     model = presets.PRESETS["cifar10", "cnn"].network(10).build((32, 32, 3))
-    assert [(str(shape), layer.multiply_adds) for layer, shape in zip(model.layers, model.shapes) if layer.shapes] == [
+    assert [(str(shape), layer.multiply_adds) for layer, shape in zip(model.layers, model.graph.shapes) if layer.shapes] == [
         ("(32, 32, 8)", 32 * 32 * 27 * 8), ("(16, 16, 8)", 16 * 16 * 72 * 8), ("(32,)", 512 * 32), ("(10,)", 320)]
     lines = [line.split() for line in model.summary().splitlines()]
     assert [" ".join(line[-3:]) for line in lines[1:9]] == [
@@ -39,7 +39,7 @@ def test_the_network_of_the_explanation():
 def test_what_windows_see():
     layers = [nn.Conv2D(2, 3, strides=2), nn.Conv2DTranspose(2, 3, strides=2), nn.Conv2D(1, 1), nn.GlobalAveragePool2D()]
     model = nn.Sequential(layers, nn.Gaussian()).build((9, 12, 1))
-    assert model._receptive_fields() == ["3 × 3", "5 × 5", "5 × 5", "all"]
+    assert summary._receptive_fields(model.graph) == ["3 × 3", "5 × 5", "5 × 5", "all"]
 
 
 def run(*words):

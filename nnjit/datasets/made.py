@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..inputs.checks import as_numbers, check_count, check_real
-from ..targets import count_classes
+from ..inputs.targets import count_classes
 
 
 def paste_pairs(images, labels, count, seed=0):

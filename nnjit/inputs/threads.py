@@ -1,7 +1,7 @@
 """Threads of Python for kernels that use one each: such a kernel lets other threads run."""
 from concurrent.futures import ThreadPoolExecutor
 
-from .._jit import get_threads
+from .._numba.threads import get_threads
 
 
 def chunks(N: int) -> list:
