@@ -5,7 +5,7 @@ BIN := .venv/bin
 LINT := --isolated --target-version py310 --line-length 130 \
 	--select E,F,W,I,B,UP,C4,SIM,PIE,NPY,PLE,RUF \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
-	--per-file-ignores nnjit/__init__.py:F401
+	--per-file-ignores nnjit/__init__.py:F401,tests/naive/__init__.py:F401
 
 .PHONY: mnist cifar-birds cifar10 mnist-cnn test bench figures lint clean
 
