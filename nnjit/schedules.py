@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from .inputs.checks import check_count, check_real
 
 
-def _check(schedule, **checked):
+def _check(instance, /, **checked):
     """Give a frozen schedule its checked values."""
     for name, value in checked.items():
-        object.__setattr__(schedule, name, value)
+        object.__setattr__(instance, name, value)
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,96 @@ def test_a_nan_delta_stays(name, dtype):
     np.testing.assert_array_equal(backward(name, a, delta), delta)
 
 
+# ---- the factory ----------------------------------------------------------------------------------------------------
+
+@elementwise
+@dtypes
+@pytest.mark.parametrize("size", [1, 1023, 5000])
+def test_a_loop_split_over_threads_gives_the_same_bits(name, dtype, size):
+    x, delta = normal((size,), dtype), normal((size,), dtype, seed=1)
+    for function, arrays in [(getattr(activations, f"{name}_forward"), (x,)),
+                             (getattr(activations, f"{name}_backward"), (forward(name, x), delta))]:
+        serial, parallel = np.full((2, size), np.nan, dtype)
+        function.serial(*arrays, serial)
+        function.parallel(*arrays, parallel)
+        np.testing.assert_array_equal(serial, parallel)
+
+
+@pytest.mark.parametrize("parallel_from", [(10**6, 10**6), (1, 1)])
+@dtypes
+def test_an_activation_of_a_user_is_two_formulas(dtype, parallel_from):
+    """Softplus, whose slope takes the input: the example of the module."""
+    def softplus(x):
+        return max(x, type(x)(0)) + elementary.log1p(elementary.exp(-abs(x)))
+
+    down, back = activations.elementwise("softplus", softplus, elementary.sigmoid, parallel_from)
+    x, delta = normal((40, 70), dtype), normal((40, 70), dtype, seed=1)
+    out, dx = np.full_like(x, np.nan), np.full_like(x, np.nan)
+    down(x, out)
+    back(x, delta, dx)
+    assert_close(out, np.log1p(np.exp(x.astype(np.float64))))
+    assert_close(dx, delta.astype(np.float64) / (1 + np.exp(-x.astype(np.float64))))
+
+
+ALL_PAIRS = """
+import json
+import numpy as np
+from nnjit.kernels import activations
+x, found, hits = np.linspace(-2, 2, 9), {}, 0
+for name in ("tanh", "sigmoid", "relu"):
+    for way in ("forward", "backward"):
+        function = getattr(activations, f"{name}_{way}")
+        for kernel in (function.serial, function.parallel):
+            out = np.empty_like(x)
+            kernel(*[x, np.ones(9)][:1 if way == "forward" else 2], out)
+            found.setdefault(f"{name}_{way}", []).append(out.tolist())
+            hits += sum(kernel.stats.cache_hits.values())
+print(json.dumps([found, hits]))
+"""
+
+
+@pytest.mark.compiled
+def test_pairs_of_one_factory_are_kept_apart_in_the_cache(run_python, tmp_path):
+    """A second process finds all of them, and each is its own."""
+    x = np.linspace(-2, 2, 9)
+    expected = {"tanh_forward": np.tanh(x), "sigmoid_forward": naive.sigmoid(x), "relu_forward": naive.relu(x),
+                "tanh_backward": 1 - x * x, "sigmoid_backward": x * (1 - x), "relu_backward": (x > 0).astype(float)}
+    for kept in (0, 12):
+        found, hits = run_python(ALL_PAIRS, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+        assert hits == kept
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], [values] * 2, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.compiled
+def test_an_edit_to_a_formula_of_a_user_is_seen(run_python, tmp_path):
+    """Though the disk cache knows nothing of the file."""
+    code = """
+import json
+import numpy as np
+from mine import forward
+out = np.empty(3)
+forward(np.ones(3), out)
+print(json.dumps(out.tolist()))
+"""
+    formulas = """
+from nnjit.kernels.activations import elementwise
+
+def value(x):
+    return x * type(x)(2)
+
+def slope(x):
+    return type(x)(2)
+
+forward, backward = elementwise("double", value, slope)
+"""
+    for factor in (2, 3):
+        (tmp_path / "mine.py").write_text(formulas.replace("(2)", f"({factor})"), encoding="utf-8")
+        found = run_python("import sys; sys.path.insert(0, '.'); sys.dont_write_bytecode = True\n" + code,
+                           NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+        assert found == [factor] * 3
+
+
 # ---- softmax --------------------------------------------------------------------------------------------------------
 
 softmaxes = pytest.mark.parametrize("name", ["softmax", "log_softmax"])

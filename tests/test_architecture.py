@@ -78,18 +78,24 @@ def test_only_one_folder_compiles(path):
 
 
 def kernels():
-    """Yield every function that is defined at the top of a kernel file, and its name."""
+    """Yield every function that is defined at the top of a kernel file, and its name; and the kernels of pairs."""
     for path in KERNEL_FILES:
         module = importlib.import_module("nnjit." + path.removesuffix(".py").replace("/", "."))
         for node in FILES[path].body:
             if isinstance(node, ast.FunctionDef):
                 yield f"{path}: {node.name}", getattr(module, node.name)
+        for name, function in vars(module).items():
+            if hasattr(function, "serial"):
+                yield f"{path}: {name}", function.serial
+                yield f"{path}: {name}_in_chunks", function.parallel
 
 
 @pytest.mark.compiled
 def test_kernels_are_compiled_in_one_way():
     plain = {name for name, function in kernels() if not isinstance(function, Dispatcher)}
-    assert plain == {"kernels/dropout.py: keep_digits"}
+    templates = ("_forward", "_forward_in_chunks", "_backward", "_backward_in_chunks", "_bind", "_by_size", "elementwise")
+    assert plain == {"kernels/dropout.py: keep_digits", "kernels/random.py: layer_key",
+                     *(f"kernels/activations.py: {name}" for name in templates)}
     for name, function in kernels():
         if name in plain:
             continue
