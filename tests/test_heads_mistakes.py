@@ -100,8 +100,10 @@ def test_last_layers_that_are_refused(head, shape, message):
     check_refused(ValueError, message, head.build, shape)
 
 
-class Softmax:
+class Softmax(nn.Layer):
     """A layer of the user's own."""
+
+    effect_on_output = "keeps the output in 0 .. 1 and saturates"
 
 
 @pytest.mark.parametrize("head", [nn.Bernoulli(), nn.Categorical(), nn.Ordinal(3), nn.Poisson(),

@@ -239,7 +239,7 @@ import numpy as np
 from nnjit.kernels.activations import relu_forward
 z = np.array([[-1, 2.0]], {dtype!r})
 relu_forward(z, z)
-print(json.dumps([z.tolist(), sum(relu_forward.stats.cache_hits.values())]))
+print(json.dumps([z.tolist(), sum(relu_forward.serial.stats.cache_hits.values())]))
 """
 
 

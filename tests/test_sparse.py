@@ -223,11 +223,11 @@ def test_dense_rows_lose_their_zeros(rng, given):
 @pytest.mark.compiled
 @DTYPES
 @pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
-def test_squeeze_is_a_number_at_a_time(rng, dtype, given):
+def test_compress_store_is_a_number_at_a_time(rng, dtype, given):
     """On any processor, though kernels use it on some alone."""
     @numba.njit
     def squeeze(X, i, k, bits, columns, values, place):
-        return simd.squeeze(X, i, k, bits, columns, values, place)
+        return simd.compress_store(X, i, k, bits, columns, values, place)
 
     X = rng.integers(100, size=(3, 90)).astype(given)
     for chosen in (rng.random(64) < 0.3, np.zeros(64, bool), np.ones(64, bool)):
