@@ -11,7 +11,8 @@ VENV = ROOT / ".venv"
 def run(*words):
     """Run ``nnjit`` with these words and the command line's, and end with its exit status.
 
-    Where this Python lacks nnjit or a package that it needs, that of the checkout's ``.venv`` does it, if there is one.
+    Where this Python lacks nnjit or a package that it needs, that of the checkout's
+    ``.venv`` does it, if there is one.
     """
     words = [*words, *sys.argv[1:]]
     try:

@@ -46,7 +46,7 @@ def no_pause(monkeypatch):
     monkeypatch.setattr(measure, "PAUSE", 0.0)
 
 
-# ---- the harness ----------------------------------------------------------------------------------------------------
+# ---- the harness -------------------------------------------------------------------------------------------
 
 def test_contenders_take_turns():
     log = []
@@ -129,7 +129,7 @@ def test_times_are_shown_in_their_unit(seconds, text):
     assert table._time(seconds) == text
 
 
-# ---- the peers ------------------------------------------------------------------------------------------------------
+# ---- the peers ---------------------------------------------------------------------------------------------
 
 def _tiny(dtype="float64", **settings):
     random = np.random.default_rng(5)
@@ -275,7 +275,7 @@ def test_images_give_every_contender_the_same(function, settings):
         assert outcome == pytest.approx(outcomes[0], rel=1e-5)
 
 
-# ---- the command ----------------------------------------------------------------------------------------------------
+# ---- the command -------------------------------------------------------------------------------------------
 
 TINY_WORK = Workload("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),
                  {"nnjit": ("nnjit", "experiment"), "numpy": ("numpy", "experiment"), "torch": ("torch", "experiment")},

@@ -36,7 +36,7 @@ def check_weights(run, weights):
                                    atol=1e-12 * np.abs(expected).max())
 
 
-# ---- without MNIST --------------------------------------------------------------------------------------------------
+# ---- without MNIST -----------------------------------------------------------------------------------------
 
 @pytest.fixture
 def small(monkeypatch):
@@ -99,7 +99,7 @@ def test_published_rows():
     assert published["tanh_softmax"]["printed"][0] == {"iteration": 0, "test": 0.4141, "train": 0.159}
 
 
-# ---- on MNIST -------------------------------------------------------------------------------------------------------
+# ---- on MNIST ----------------------------------------------------------------------------------------------
 
 def reported(name):
     """Return the iterations of the rows: every tenth and the last."""

@@ -67,7 +67,7 @@ def is_png(path):
     return path.read_bytes().startswith(b"\x89PNG")
 
 
-# ---- train ----------------------------------------------------------------------------------------------------------
+# ---- train -------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory):
@@ -252,7 +252,7 @@ def test_a_training_that_diverges_is_saved_and_said(tmp_path, capsys):
     assert (tmp_path / "model.npz").exists()
 
 
-# ---- book -----------------------------------------------------------------------------------------------------------
+# ---- book --------------------------------------------------------------------------------------------------
 
 def tables(text):
     """Return the tables that ``nnjit book`` prints: {name: (header, rows of numbers)}."""
@@ -336,7 +336,7 @@ def test_book_on_other_data_prints_our_columns_only(tmp_path, capsys):
             np.testing.assert_allclose(rows[:, columns], ours, atol=5.1e-5)
 
 
-# ---- doctor, help ---------------------------------------------------------------------------------------------------
+# ---- doctor, help ------------------------------------------------------------------------------------------
 
 def test_doctor(capsys, monkeypatch):
     monkeypatch.setenv("NNJIT_DATA", "/some/data")
@@ -371,7 +371,7 @@ def test_help(line, words, capsys):
     assert all(word in text for word in words.split())
 
 
-# ---- bad usage ------------------------------------------------------------------------------------------------------
+# ---- bad usage ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line, expected", [
     ("train --epochs 0", "argument --epochs: got '0', expected a whole number of at least 1"),
@@ -447,7 +447,7 @@ def test_bad_usage_exits_2(command, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-# ---- failures -------------------------------------------------------------------------------------------------------
+# ---- failures ----------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def damaged(tmp_path):
@@ -500,7 +500,7 @@ def test_an_out_dir_without_permission(capsys, tmp_path):
         tmp_path.chmod(0o700)
 
 
-# ---- signals, pipes and terminals -----------------------------------------------------------------------------------
+# ---- signals, pipes and terminals --------------------------------------------------------------------------
 
 @pytest.fixture
 def heeds_ctrl_c():

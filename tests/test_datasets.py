@@ -72,7 +72,7 @@ def check_small(data):
         assert got.dtype == np.int64 and np.array_equal(got, expected)
 
 
-# ---- IDX ------------------------------------------------------------------------------------------------------------
+# ---- IDX ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (4, 2, 3), (2, 3, 4, 3)])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -142,7 +142,7 @@ def test_read_idx_refuses_bytes_after_a_gzip_stream(tmp_path):
         datasets.read_idx(path)
 
 
-# ---- files that do not fit each other -------------------------------------------------------------------------------
+# ---- files that do not fit each other ----------------------------------------------------------------------
 
 @pytest.mark.parametrize("contents, fault", [
     ({"train_labels_idx1_ubyte": idx(np.zeros(11, np.uint8))},
@@ -165,7 +165,7 @@ def test_wrong_files_are_an_error_wherever_they_lie(home, monkeypatch, contents,
         datasets.load(name, data_dir=home / place if place == "data_dir" else None)
 
 
-# ---- the places -----------------------------------------------------------------------------------------------------
+# ---- the places --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("subfolder", ["", "mnist"])
@@ -291,7 +291,7 @@ def test_default_folder_is_the_checkouts_or_the_users(tmp_path, monkeypatch):
     assert files.default_folder() == tmp_path / "data" / "mnist"
 
 
-# ---- downloads ------------------------------------------------------------------------------------------------------
+# ---- downloads ---------------------------------------------------------------------------------------------
 
 class Server:
     """An HTTP server on loopback: ``answer(method, name)`` returns the status, the length announced and the body."""
@@ -483,7 +483,7 @@ def test_a_folder_that_cannot_be_written_is_named(home, serve):
     assert datasets.holds_the_books(datasets.load("auto"))
 
 
-# ---- rows -----------------------------------------------------------------------------------------------------------
+# ---- rows --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_are_the_pixels_divided_by_255(dtype):
@@ -523,7 +523,7 @@ def test_rows_refuse_what_is_no_size_and_no_dtype():
         datasets.load_digits().rows("uint8")
 
 
-# ---- the digits -----------------------------------------------------------------------------------------------------
+# ---- the digits --------------------------------------------------------------------------------------------
 
 def test_digits_are_the_uci_digits_in_the_shape_of_mnist():
     data = datasets.load("digits")
@@ -567,7 +567,7 @@ def test_digits_can_be_told_apart():
     assert (nearest == y_test).mean() > 0.85
 
 
-# ---- some classes alone, pairs, outliers ----------------------------------------------------------------------------
+# ---- some classes alone, pairs, outliers -------------------------------------------------------------------
 
 def test_only_some_classes_in_the_given_order():
     data = datasets.load_digits()
@@ -632,7 +632,7 @@ def test_outliers_refuse():
             datasets.with_outliers(y, share)
 
 
-# ---- iris -----------------------------------------------------------------------------------------------------------
+# ---- iris --------------------------------------------------------------------------------------------------
 
 def test_iris_is_fishers():
     iris = datasets.load_iris()
@@ -649,7 +649,7 @@ def test_iris_is_fishers():
     assert list(iris.columns) == source.feature_names and list(iris.classes) == list(source.target_names)
 
 
-# ---- the real thing -------------------------------------------------------------------------------------------------
+# ---- the real thing ----------------------------------------------------------------------------------------
 
 @pytest.mark.skipif("NNJIT_DATA" not in os.environ, reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
 def test_real_mnist_is_the_published_one():
@@ -665,7 +665,7 @@ def test_real_mnist_is_the_published_one():
     assert data.y_test[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
 
 
-# ---- CIFAR-10 and Fashion-MNIST -------------------------------------------------------------------------------------
+# ---- CIFAR-10 and Fashion-MNIST ----------------------------------------------------------------------------
 
 RECORDS = 5
 

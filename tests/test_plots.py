@@ -43,7 +43,7 @@ def size_of_png(path):
     return struct.unpack(">II", content[16:24])
 
 
-# ---- files ----------------------------------------------------------------------------------------------------------
+# ---- files -------------------------------------------------------------------------------------------------
 
 def test_learning_curves_are_written_as_png(tmp_path):
     path = tmp_path / "curves.png"
@@ -79,7 +79,7 @@ def test_any_thread_draws_without_pyplot(tmp_path):
     size_of_png(tmp_path / "a.png")
 
 
-# ---- learning curves ------------------------------------------------------------------------------------------------
+# ---- learning curves ---------------------------------------------------------------------------------------
 
 def test_lines_and_points_hold_the_data(drawn):
     train, printed_train, test, printed_test = curves(printed=PRINTED, spread=SPREAD).lines
@@ -210,7 +210,7 @@ def test_learning_curves_errors(tmp_path, change, message):
     assert not list(tmp_path.iterdir())
 
 
-# ---- error curves ---------------------------------------------------------------------------------------------------
+# ---- error curves ------------------------------------------------------------------------------------------
 
 RUN = SimpleNamespace(iteration=ITERATION, train_accuracy=TRAIN, test_accuracy=TEST)
 OTHER = SimpleNamespace(iteration=ITERATION, train_accuracy=TEST, test_accuracy=TRAIN)
@@ -266,7 +266,7 @@ def test_error_curves_errors(tmp_path, train, test, message):
     assert not list(tmp_path.iterdir())
 
 
-# ---- the first layer ------------------------------------------------------------------------------------------------
+# ---- the first layer ---------------------------------------------------------------------------------------
 
 def tile(ax, unit, shape):
     """Return the part of the picture that shows a unit."""
@@ -349,7 +349,7 @@ def test_first_layer_errors(tmp_path, change, message):
     assert not list(tmp_path.iterdir())
 
 
-# ---- without matplotlib ---------------------------------------------------------------------------------------------
+# ---- without matplotlib ------------------------------------------------------------------------------------
 
 def test_import_without_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "nnjit.report.plots")

@@ -19,7 +19,7 @@ def fitted(head, units, x, y, hidden=(), optimizer=None, **options):
     return model
 
 
-# ---- losses ---------------------------------------------------------------------------------------------------------
+# ---- losses ------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("out, loss, head", [
     ("softmax", "crossentropy", nn.Categorical), ("sigmoid", "crossentropy", nn.Bernoulli), ("linear", "mse", nn.Gaussian),
@@ -48,7 +48,7 @@ def test_every_pair_is_explained_or_refused(out, loss):
         assert "distribution" in why and make_head().metric in ("accuracy", "mae")
 
 
-# ---- examples -------------------------------------------------------------------------------------------------------
+# ---- examples ----------------------------------------------------------------------------------------------
 
 def test_the_shares_of_iris():
     """A fifth to test, each part with all species; however few are trained on, they are of all."""
@@ -92,7 +92,7 @@ def test_pairs_of_train_and_test():
     assert set(task.train[1].sum(axis=1)) == {1, 2}
 
 
-# ---- the systems ----------------------------------------------------------------------------------------------------
+# ---- the systems -------------------------------------------------------------------------------------------
 
 @trains
 def test_squared_error_finds_the_mean_and_absolute_error_the_median():

@@ -22,7 +22,7 @@ def _batches(x, y, batch):
     return x.reshape(-1, batch, x.shape[1]), y.reshape(-1, batch)
 
 
-# ---- the experiment -------------------------------------------------------------------------------------------------
+# ---- the experiment ----------------------------------------------------------------------------------------
 
 def _iteration(weights, key, x, y, x_test, y_test, batch, learning_rate, dropout):
     """Train on every batch in order, then evaluate: (weights, (loss, train accuracy, test accuracy))."""
@@ -76,7 +76,7 @@ def experiment_in_one_scan(task, clock, seed):
     return {"loss": loss, "accuracy": accuracy, "train_accuracy": train_accuracy}
 
 
-# ---- Adam -----------------------------------------------------------------------------------------------------------
+# ---- Adam --------------------------------------------------------------------------------------------------
 
 def _logits(layers, x):
     for W, b in layers[:-1]:
@@ -147,7 +147,7 @@ def race(task, clock, seed):
     return {"loss": float(loss), "accuracy": accuracy, "epochs": number}
 
 
-# ---- prediction -----------------------------------------------------------------------------------------------------
+# ---- prediction --------------------------------------------------------------------------------------------
 
 def predict_one(task, clock, seed):
     layers = _layers(task, 0)

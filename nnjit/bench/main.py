@@ -35,8 +35,8 @@ def run(args):
     Returns
     -------
     int
-        0; or 1 if a contender failed or did not do the same work, or 130 if interrupted. A peer that is not installed, and a
-        work whose data can't be had, is left out with a line that says so.
+        0; or 1 if a contender failed or did not do the same work, or 130 if interrupted. A peer that is not
+        installed, and a work whose data can't be had, is left out with a line that says so.
     """
     if args.list:
         for name, work in WORKLOADS.items():

@@ -68,7 +68,8 @@ def alternate(contenders, rounds):
     Returns
     -------
     runs, errors
-        {contender: [measurement of every round]} of those that did them all, and {contender: reason} of the others.
+        {contender: [measurement of every round]} of those that did them all, and
+        {contender: reason} of the others.
     """
     runs, errors = {contender: [] for contender in contenders}, {}
     for number in range(rounds):

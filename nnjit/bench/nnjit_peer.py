@@ -64,7 +64,7 @@ def predict_all(task, clock, seed):
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-# ---- images ---------------------------------------------------------------------------------------------------------
+# ---- images ------------------------------------------------------------------------------------------------
 
 def _image_model(task, seed):
     layers = [layer for filters in task.filters for layer in (nn.Conv2D(filters, 3), nn.ReLU(), nn.MaxPool2D(2))]

@@ -1,7 +1,7 @@
 """A contender in a process of its own, and both ends of the pipe to it.
 
-Thread pools (OpenMP, OpenBLAS, XLA) do not meet when every contender lives alone, and each begins with the number of
-threads that it is told: XLA cannot change its own later.
+Thread pools (OpenMP, OpenBLAS, XLA) do not meet when every contender lives alone, and each begins with the
+number of threads that it is told: XLA cannot change its own later.
 """
 import importlib
 import json

@@ -104,7 +104,7 @@ def predict_all(task, clock, seed):
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-# ---- images ---------------------------------------------------------------------------------------------------------
+# ---- images ------------------------------------------------------------------------------------------------
 #
 # In either layout of memory; the images become tensors of 0 to 1 once, outside what is timed.
 

@@ -1,6 +1,7 @@
 """The workloads: what is measured, on which data, with which network, and who takes part.
 
-A workload's contenders are functions of the ``<peer>_peer.py``; each gets the same `Task`, and the same initial weights.
+A workload's contenders are functions of the ``<peer>_peer.py``; each gets the same
+`Task`, and the same initial weights.
 """
 import functools
 import itertools
@@ -155,7 +156,7 @@ class Workload:
     needs: tuple = ()
 
 
-# ---- data -----------------------------------------------------------------------------------------------------------
+# ---- data --------------------------------------------------------------------------------------------------
 
 def _book(dtype, **settings):
     """Return an experiment of the book, 784-100-10, on the images that come with the package."""
@@ -229,7 +230,7 @@ def _convolution(dtype, channels, images=128, side=32, seed=0):
     return ConvolutionTask(x, random.normal(0, 0.1, (3, 3, channels, channels)).astype(dtype), delta)
 
 
-# ---- the list -------------------------------------------------------------------------------------------------------
+# ---- the list ----------------------------------------------------------------------------------------------
 
 def _each(function, *peers):
     return {peer: (peer, function) for peer in peers}
@@ -315,10 +316,10 @@ WORKLOADS = {
 }
 
 
-# ---- scaling --------------------------------------------------------------------------------------------------------
+# ---- scaling -----------------------------------------------------------------------------------------------
 
-# What is varied: of an epoch of 784-100-10, batch 200, 10,000 rows of which a fifth of the numbers are not 0; and of a
-# convolution of 8 channels and 32 × 32 pixels, down and back.
+# What is varied: of an epoch of 784-100-10, batch 200, 10,000 rows of which a fifth of the numbers are not 0;
+# and of a convolution of 8 channels and 32 × 32 pixels, down and back.
 SCALES = {
     "width": (32, 64, 128, 256, 512, 1024, 2048, 4096),
     "batch": (1, 5, 20, 100, 500, 2000, 5000),    # divisors of the rows, which JAX needs

@@ -13,9 +13,9 @@ def load(name: str = "auto", data_dir=None) -> Dataset:
     Parameters
     ----------
     name : {"auto", "mnist", "digits"}
-        ``"auto"`` downloads nothing: it is the full MNIST where that lies in a folder, else the book's part of it,
-        which comes with the package. ``"mnist"`` is the full one, downloaded where it has to be; ``"digits"`` are the
-        embedded UCI digits.
+        ``"auto"`` downloads nothing: it is the full MNIST where that lies in a folder, else the book's part
+        of it, which comes with the package. ``"mnist"`` is the full one, downloaded where it has to be;
+        ``"digits"`` are the embedded UCI digits.
     data_dir : path, optional
         The folder of MNIST, see `load_mnist`.
 
@@ -24,7 +24,8 @@ def load(name: str = "auto", data_dir=None) -> Dataset:
     ValueError
         Another ``name``.
     DataError
-        As `load_mnist`. For ``"auto"`` too, a damaged file is an error, and so is a ``data_dir`` without the files.
+        As `load_mnist`. For ``"auto"`` too, a damaged file is an error, and so is a
+        ``data_dir`` without the files.
     """
     if name not in ("auto", "mnist", "digits"):
         raise ValueError(f"data set: got {name!r}, expected 'auto', 'mnist' or 'digits'")

@@ -12,7 +12,8 @@ from . import files
 from .dataset import Dataset
 from .files import NotFoundError, Published
 
-# What is in the archive's one folder. A record is a label and 1,024 bytes each of red, green and blue, row by row.
+# What is in the archive's one folder. A record is a label and 1,024 bytes each of
+# red, green and blue, row by row.
 CIFAR10 = Published(
     name="CIFAR-10",
     folder="cifar10",
@@ -31,13 +32,15 @@ def load_cifar10(classes=None, data_dir=None, download=True):
     Parameters
     ----------
     classes : sequence of str, optional
-        Return the images of these alone, ``("bird", "airplane")`` say; their labels count from 0 in the order given.
+        Return the images of these alone, ``("bird", "airplane")`` say; their labels
+        count from 0 in the order given.
     data_dir : path, optional
-        The folder of the six files of the binary version (``data_batch_1.bin`` ... ``test_batch.bin``), or one with the folder
-        ``cifar-10-batches-bin`` or ``cifar10/cifar-10-batches-bin``. Without it, ``$NNJIT_DATA/cifar10`` and `default_folder`
-        are searched.
+        The folder of the six files of the binary version (``data_batch_1.bin`` ... ``test_batch.bin``), or
+        one with the folder ``cifar-10-batches-bin`` or ``cifar10/cifar-10-batches-bin``. Without it,
+        ``$NNJIT_DATA/cifar10`` and `default_folder` are searched.
     download : bool
-        Without ``data_dir``, download and unpack the archive into the default folder, which takes 350 MB at most.
+        Without ``data_dir``, download and unpack the archive into the default
+        folder, which takes 350 MB at most.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def _cifar10_places(data_dir):
     return [data_dir, data_dir / CIFAR10_FOLDER, data_dir / CIFAR10.folder / CIFAR10_FOLDER]
 
 
-# ---- reading --------------------------------------------------------------------------------------------
+# ---- reading -----------------------------------------------------------------------------------------------
 
 def _read_cifar10(folder, source, classes):
     batches = {name: _read_batch(folder / name) for name in CIFAR10_BATCHES}
@@ -132,7 +135,7 @@ def _read_batch(path):
     return records
 
 
-# ---- downloading ----------------------------------------------------------------------------------------
+# ---- downloading -------------------------------------------------------------------------------------------
 
 def _download_archive(folder):
     """Fetch and unpack the archive; return its source, or None, and the failures. One that lies there is not fetched again."""

@@ -70,7 +70,8 @@ class Dataset:
     def only(self, *classes):
         """Return a Dataset of the images of these classes alone, at least 2, numbered 0, 1, ... in the given order.
 
-        ``load_digits().only(3, 8)`` asks of every image: is it a 3 or an 8? ValueError for classes without images.
+        ``load_digits().only(3, 8)`` asks of every image: is it a 3 or an 8?
+        ValueError for classes without images.
         """
         known = np.unique(self.y_train)
         if len(classes) < 2 or len(set(classes)) < len(classes) or not np.isin(classes, known).all():

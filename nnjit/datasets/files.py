@@ -33,7 +33,7 @@ class Published:
     classes: tuple = tuple("0123456789")
 
 
-# ---- finding --------------------------------------------------------------------------------------------
+# ---- finding -----------------------------------------------------------------------------------------------
 
 def default_folder(name="mnist"):
     """Return the folder where a data set is kept, a Path: ``data/`` of a source checkout, else the user's cache."""
@@ -69,7 +69,7 @@ def not_found(published, tried):
         f"(--data-dir), or into a folder {published.folder} and set NNJIT_DATA to its parent.")
 
 
-# ---- downloading ----------------------------------------------------------------------------------------
+# ---- downloading -------------------------------------------------------------------------------------------
 
 ANSWER_SECONDS = 4      # for a source to answer at all
 SILENCE_SECONDS = 10    # between two pieces of a download
@@ -78,7 +78,8 @@ SILENCE_SECONDS = 10    # between two pieces of a download
 def download(published, folder):
     """Fetch the files that a folder lacks; return the source that gave the last of them, or None, and the failures.
 
-    A source that fails once is given up. DataError if the folder holds files of another data set: none are mixed.
+    A source that fails once is given up. DataError if the folder holds files of
+    another data set: none are mixed.
     """
     for name, path in look(published, folder)[0].items():
         if published.files[name][1] not in (hashlib.sha256(unpacked(path)).hexdigest(), None):
@@ -107,7 +108,8 @@ def _fetch_missing(published, source, folder):
 def check_answer(url):
     """Raise an OSError unless ``url`` is offered, after `ANSWER_SECONDS` at most.
 
-    A timeout of requests counts for one address of the host, and not for finding its addresses: hence a thread.
+    A timeout of requests counts for one address of the host, and not for finding
+    its addresses: hence a thread.
     """
     outcome = []
 
@@ -147,7 +149,7 @@ def reason(error):
     return str(error) or type(error).__name__
 
 
-# ---- reading --------------------------------------------------------------------------------------------
+# ---- reading -----------------------------------------------------------------------------------------------
 
 def unpacked(path):
     """Return the bytes of a file, unpacked if it is gzipped."""

@@ -26,7 +26,8 @@ def paste_pairs(images, labels, count, seed=0):
     Raises
     ------
     TypeError, ValueError
-        ``count`` is not a whole number of at least 1; ``images`` have another shape; ``labels`` are no class numbers.
+        ``count`` is not a whole number of at least 1; ``images`` have another shape;
+        ``labels`` are no class numbers.
     """
     count, K = check_count("count", count), count_classes("labels", labels)
     if np.ndim(images) != 3 or len(images) != len(labels):
@@ -40,8 +41,8 @@ def paste_pairs(images, labels, count, seed=0):
 def with_outliers(y, share=0.1, shift=5.0, seed=0):
     """Return a copy of the numbers ``y`` (N,), of which ``share`` are too large by ``shift``; the seed says which.
 
-    They pull a mean away, and hardly a median. TypeError or ValueError where ``share`` is no number in [0, 1], or ``y``
-    no array of numbers.
+    They pull a mean away, and hardly a median. TypeError or ValueError where ``share`` is no number in [0,
+    1], or ``y`` no array of numbers.
     """
     y = np.array(as_numbers("y", y), np.float64)
     wrong = np.random.RandomState(seed).permutation(len(y))[:round(check_real("share", share, 0, 1, "[]") * len(y))]

@@ -77,8 +77,8 @@ def load_fashion_mnist(data_dir=None, download=True):
 
     References
     ----------
-    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
-    arXiv 1708.07747, 2017. Licence: MIT.
+    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
+    algorithms", arXiv 1708.07747, 2017. Licence: MIT.
     """
     return _load_idx(FASHION_MNIST, data_dir, download)
 
@@ -128,7 +128,7 @@ def _check_pair(images, images_path, labels, labels_path):
         raise DataError(f"{labels_path}: got the label {labels[i]} at index {i}, expected 0 to 9")
 
 
-# ---- the format -----------------------------------------------------------------------------------------
+# ---- the format --------------------------------------------------------------------------------------------
 
 def read_idx(path):
     """Return the array in an IDX file: uint8, with the shape that the header gives.
@@ -142,8 +142,8 @@ def read_idx(path):
 
     References
     ----------
-    The format, in Y. LeCun, "The MNIST database of handwritten digits": two zero bytes, the elements' type (8: unsigned
-    byte), the number of dimensions; the size of each, 4 bytes, big-endian; the elements.
+    The format, in Y. LeCun, "The MNIST database of handwritten digits": two zero bytes, the elements' type
+    (8: unsigned byte), the number of dimensions; the size of each, 4 bytes, big-endian; the elements.
     """
     return _parse_idx(files.unpacked(path), path)
 

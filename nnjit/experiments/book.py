@@ -1,12 +1,13 @@
 """The two MNIST experiments of *Grokking Deep Learning* (Andrew W. Trask, Manning 2019), chapter 9.
 
-784-100-10 without biases, tanh or ReLU in the hidden layer with half of its units dropped, softmax at the output. The first
-1,000 training images in batches of 100, in order; all 10,000 test images after every iteration. ``book.json`` beside this
-file holds the rows that the book prints, and their spread over seeds.
+784-100-10 without biases, tanh or ReLU in the hidden layer with half of its units dropped, softmax at the
+output. The first 1,000 training images in batches of 100, in order; all 10,000 test images after every
+iteration. ``book.json`` beside this file holds the rows that the book prints, and their spread over seeds.
 
-The book's code does not follow the gradient of its network. It writes the mask, doubled, over the hidden activation, so that
-the derivative is taken at h = 2 m a in place of a; and on the way back it multiplies by m and leaves the 2 out. That
-*literal* gradient exists here alone, as a layer of its own; the *exact* one is the library's.
+The book's code does not follow the gradient of its network. It writes the mask, doubled, over the
+hidden activation, so that the derivative is taken at h = 2 m a in place of a; and on the way back it
+multiplies by m and leaves the 2 out. That *literal* gradient exists here alone, as a layer of its own;
+the *exact* one is the library's.
 """
 import dataclasses
 import json
@@ -53,7 +54,7 @@ def published():
     return json.loads((Path(__file__).parent / "book.json").read_text(encoding="utf-8"))
 
 
-# ---- the network ----------------------------------------------------------------------------------------------------
+# ---- the network -------------------------------------------------------------------------------------------
 
 class _DrawnDropout(Dropout):
     """Dropout of one half whose masks are drawn as in the book: ``randint(2)`` of a ``RandomState``, batch by batch."""
@@ -84,8 +85,8 @@ class _LiteralDropout(_DrawnDropout):
 def network(experiment, draws, new_dropout, hidden=(100,), dtype="float64"):
     """Return a model as of the experiment, unbuilt, with hidden layers of these widths.
 
-    ``new_dropout()`` makes a dropout layer. With one hidden layer the weights are drawn from ``draws``, a ``RandomState``, in
-    the book's order and ranges; more begin as `Dense` does by itself.
+    ``new_dropout()`` makes a dropout layer. With one hidden layer the weights are drawn from ``draws``, a
+    ``RandomState``, in the book's order and ranges; more begin as `Dense` does by itself.
     """
     def init(width):
         return (lambda rng, shape: width * draws.random_sample(shape) - width / 2) if len(hidden) == 1 else "glorot_uniform"
@@ -102,7 +103,7 @@ def literal_dropout(draws):
     return _LiteralDropout(draws)
 
 
-# ---- a run ----------------------------------------------------------------------------------------------------------
+# ---- a run -------------------------------------------------------------------------------------------------
 
 @dataclasses.dataclass
 class Run:

@@ -1,7 +1,8 @@
 """What ``nnjit train`` can be asked: a question of some data, the output that answers it, and the loss that follows.
 
-The question decides the output, the output assumes a distribution, and its negative log-likelihood is the loss. What
-makes no sense together is a ValueError of one line that begins with the option and ends with the remedy.
+The question decides the output, the output assumes a distribution, and its negative
+log-likelihood is the loss. What makes no sense together is a ValueError of one line that begins
+with the option and ends with the remedy.
 """
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,11 +21,12 @@ ACTIVATIONS = {"tanh": Tanh, "relu": ReLU, "sigmoid": Sigmoid, "linear": None}
 IMAGES, PAIRS, TEST_PAIRS = 1000, 5000, 2000    # how many examples, unless told otherwise
 
 
-# ---- the loss -------------------------------------------------------------------------------------------------------
+# ---- the loss ----------------------------------------------------------------------------------------------
 
 _SATURATES = "squared error, which belongs to no distribution of classes: to be compared with cross-entropy, "
 
-# (output, loss) → the head, and the sentence that says which loss it is and why. An output's own loss comes first.
+# (output, loss) → the head, and the sentence that says which loss it is and why. An
+# output's own loss comes first.
 _PAIRS = {
     ("softmax", "crossentropy"): (
         Categorical,
@@ -74,7 +76,7 @@ def choose_loss(out, loss="auto"):
     return loss, *_PAIRS[out, loss]
 
 
-# ---- the question ---------------------------------------------------------------------------------------------------
+# ---- the question ------------------------------------------------------------------------------------------
 
 @dataclass
 class Question:
@@ -111,7 +113,8 @@ def check_output(data, out, classes=None):
 def of_iris(out, dtype, train_size=None, outliers=0.0):
     """Return the sepal's width by its length (linear), or the species by all four measurements (softmax).
 
-    Every fifth flower is for the test. ``outliers`` is the share of the training targets that go wrong by 5 cm.
+    Every fifth flower is for the test. ``outliers`` is the share of the training
+    targets that go wrong by 5 cm.
     """
     iris = datasets.load_iris()
     if out == "linear":
@@ -175,7 +178,7 @@ def _only(dataset, classes):
         raise ValueError(str(error).replace("classes", "--classes", 1)) from None
 
 
-# ---- the network ----------------------------------------------------------------------------------------------------
+# ---- the network -------------------------------------------------------------------------------------------
 
 def network(activation, hidden, new_dropout, units, head, dtype):
     """Return a model, unbuilt: hidden layers of these widths, each activated and with dropout, and ``units`` outputs."""

@@ -21,7 +21,7 @@ BLUE, RED, GREEN, PURPLE, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#A64D
 DPI = 100
 
 
-# ---- what a head computes -------------------------------------------------------------------------------------------
+# ---- what a head computes ----------------------------------------------------------------------------------
 
 def loss_and_slope(head, z, y):
     """Return l and dl/dz, (n,) each, of a head with a single unit for the logits z (n,) and the target y."""
@@ -37,7 +37,7 @@ def _squared_error_of_a_sigmoid():
         return SquaredError("sigmoid")
 
 
-# ---- how a figure looks ---------------------------------------------------------------------------------------------
+# ---- how a figure looks ------------------------------------------------------------------------------------
 
 def _panels(*titles, height=3.0):
     figure = Figure(figsize=(7.2, height), layout="constrained")
@@ -61,7 +61,7 @@ def _note(ax, text, place, colour=GREY, side="left", arrow_to=None):
                 annotation_clip=False)
 
 
-# ---- yes or no ------------------------------------------------------------------------------------------------------
+# ---- yes or no ---------------------------------------------------------------------------------------------
 
 def sigmoid():
     """The sigmoid, its slope, and where it saturates."""
@@ -132,7 +132,7 @@ def saturated_start():
     return figure
 
 
-# ---- one of several -------------------------------------------------------------------------------------------------
+# ---- one of several ----------------------------------------------------------------------------------------
 
 RAW = np.array([1.2, -0.6, 2.8, 0.4, -1.5, 2.1, 0.0, -0.3, 3.4, 1.0])
 
@@ -180,7 +180,7 @@ def first_layers():
     return figure
 
 
-# ---- numbers --------------------------------------------------------------------------------------------------------
+# ---- numbers -----------------------------------------------------------------------------------------------
 
 def numbers():
     """Squared, absolute and Huber's error, and how hard an error pulls."""
@@ -239,7 +239,7 @@ def poisson():
     return figure
 
 
-# ---- ranks ----------------------------------------------------------------------------------------------------------
+# ---- ranks -------------------------------------------------------------------------------------------------
 
 def ordinal():
     """Five ordered classes by one score: the cumulative sigmoids, and the probabilities of the classes."""

@@ -61,8 +61,8 @@ class Tested(NamedTuple):
 def write(folder, model, configuration, dataset, title, image_shape=None, tested=None, **book):
     """Write all files of a trained model and return the results, a dict.
 
-    ``image_shape`` (rows, columns) is that of flat inputs that are images; ``tested``, a `Tested`, gives the pictures of a
-    classifier of images; ``book`` is as of `plots.learning_curves`.
+    ``image_shape`` (rows, columns) is that of flat inputs that are images; ``tested``, a `Tested`, gives the
+    pictures of a classifier of images; ``book`` is as of `plots.learning_curves`.
     """
     results = _results(model.history, model.head.metric)
     _write_history(folder / "history.csv", model.history, model.head.metric)
@@ -136,7 +136,7 @@ def _draw_run(folder, model, title, image_shape, **book):
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)
 
 
-# ---- a classifier of images -----------------------------------------------------------------------------------------
+# ---- a classifier of images --------------------------------------------------------------------------------
 
 MISTAKES, ANSWERS = 12, 40    # drawn
 
@@ -144,8 +144,9 @@ MISTAKES, ANSWERS = 12, 40    # drawn
 def draw_classifier(folder, model, tested, title):
     """Draw what a classifier does with the images of `Tested`.
 
-    The first images with its answers, how often each class is taken for each other, and the mistakes of which it is most
-    certain; of a convolutional one the first filters, too, and one image on its way through the layers.
+    The first images with its answers, how often each class is taken for each other, and the
+    mistakes of which it is most certain; of a convolutional one the first filters, too, and one
+    image on its way through the layers.
     """
     from . import image_plots as plots
     x, images, y, classes = tested

@@ -33,7 +33,8 @@ def learning_curves(path, iteration, train_accuracy, test_accuracy, title, print
     Raises
     ------
     ValueError
-        Another suffix, no or unequal numbers of values, an accuracy outside 0 to 1, a row that lacks an entry.
+        Another suffix, no or unequal numbers of values, an accuracy outside 0
+        to 1, a row that lacks an entry.
     """
     ax = Figure(figsize=(7.8, 4.8), dpi=DPI, layout="constrained").add_subplot()
     curves = {"train": train_accuracy, "test": test_accuracy}
