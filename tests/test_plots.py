@@ -12,7 +12,7 @@ from nnjit import book
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install nnjit[plots]")
 
-from nnjit.report import plots  # noqa: E402 (it cannot be imported without matplotlib)
+from nnjit.report import bench_plots, drawing, plots  # noqa: E402 (they need matplotlib)
 
 ITERATION = list(range(30))
 TRAIN = [0.97 - 0.8 * 0.8 ** i for i in ITERATION]
@@ -232,15 +232,15 @@ def test_the_comparison_has_the_book_and_both_gradients_of_test_and_train(monkey
 
 
 def test_speed_bars_are_times_numpy(monkeypatch, tmp_path):
-    monkeypatch.setattr(plots, "save", lambda path, figure, title: figure)
+    monkeypatch.setattr(bench_plots, "save", lambda path, figure, title: figure)
     speeds = {"a work": {"nnjit": (4.0, 0.5), "numpy": (1.0, 2.0), "numpy, literal loop": (0.25, 8.0)}}
-    ax, = plots.speed_bars("unwritten.png", speeds, "A title").axes
+    ax, = bench_plots.speed_bars("unwritten.png", speeds, "A title").axes
     assert [bar.get_width() for bar in ax.patches] == [4, 1, 0.25]
     assert [label.get_text() for label in ax.get_yticklabels()] == list(speeds["a work"])
     assert [text.get_text() for text in ax.texts] == ["4 × NumPy, 0.5 s", "1 × NumPy, 2 s", "0.25 × NumPy, 8 s"]
 
 
-@pytest.mark.parametrize("draw", [plots.comparison, plots.speed_bars])
+@pytest.mark.parametrize("draw", [plots.comparison, bench_plots.speed_bars])
 def test_pictures_of_nothing_are_refused(draw, tmp_path):
     with pytest.raises(ValueError, match="got none, expected at least one"):
         draw(tmp_path / "a.png", {}, "A title")
@@ -303,7 +303,7 @@ def test_scale_is_symmetric_and_explained_by_a_bar(drawn):
 
 
 def test_colours_are_dark_in_the_middle_and_even_to_both_sides():
-    brightness = plots.GLOW(np.linspace(0, 1, 101))[:, :3] @ (0.2126, 0.7152, 0.0722)
+    brightness = drawing.GLOW(np.linspace(0, 1, 101))[:, :3] @ (0.2126, 0.7152, 0.0722)
     assert brightness.argmin() == 50 and (np.diff(brightness)[:50] < 0).all() and (np.diff(brightness)[50:] > 0).all()
     assert np.abs(brightness - brightness[::-1]).max() < 0.12
 
@@ -352,8 +352,8 @@ def test_first_layer_errors(tmp_path, change, message):
 # ---- without matplotlib ------------------------------------------------------------------------------------
 
 def test_import_without_matplotlib_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "nnjit.report.plots")
+    monkeypatch.delitem(sys.modules, "nnjit.report.drawing")
     monkeypatch.setitem(sys.modules, "matplotlib.colors", None)
     with pytest.raises(ImportError, match=r"pip install nnjit\[plots\]") as caught:
-        importlib.import_module("nnjit.report.plots")
+        importlib.import_module("nnjit.report.drawing")
     assert "\n" not in str(caught.value) and caught.value.__suppress_context__

@@ -92,7 +92,7 @@ def _points():
 
 def draw_scaling(folder, results):
     """Draw the seconds that `measure_work` found, by each quantity of `workloads.SCALES`, a line a contender."""
-    from ..report.plots import scaling_curves
+    from ..report.bench_plots import scaling_curves
     found = {result["work"]: result["contenders"] for result in results}
     curves = {}
     for quantity, value in _points():
@@ -104,7 +104,7 @@ def draw_scaling(folder, results):
 
 def draw_speeds(folder, results):
     """Draw how many times as fast as NumPy the contenders of each work are in which it took part."""
-    from ..report.plots import speed_bars
+    from ..report.bench_plots import speed_bars
     speeds = {}
     for result in results:
         medians = {row["contender"]: row["median"] for row in result["contenders"]}
