@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from .drawing import DPI, GLOW, STYLES, Figure, save, save_axes
 
-
 # ---- layers ------------------------------------------------------------------------------------------------
 
 def filters(path: str | Path, W: ArrayLike, title: str) -> str | Path:
