@@ -16,7 +16,8 @@ import pytest
 from nnjit import bench, datasets
 from nnjit.bench import limits, measure, process, table, workloads
 from nnjit.bench.machine import PEERS
-from nnjit.bench.workloads import Task, Workload
+from nnjit.bench.tasks import ImageTask, Task
+from nnjit.bench.workloads import Workload
 
 bench_main = importlib.import_module("nnjit.bench.main")
 MODULES = {"nnjit": "nnjit", **{peer: peer for peer in PEERS}}
@@ -205,7 +206,7 @@ def test_the_experiment_is_the_naive_one(name, function, dtype, activation):
     assert outcome["accuracy"] == pytest.approx(accuracy)
 
 
-@pytest.mark.parametrize("function", ["epoch", "race"])
+@pytest.mark.parametrize("function", ["epoch", "time_to_accuracy"])
 @pytest.mark.parametrize("name", ["sklearn", "torch", "jax", "nnjit"])
 def test_adam_is_the_naive_one(name, function):
     task = _tiny("float32", batch=24, epochs=4, learning_rate=0.05, target=2.0)    # a batch of all: no order
@@ -216,12 +217,12 @@ def test_adam_is_the_naive_one(name, function):
 
 
 @pytest.mark.parametrize("name", ["sklearn", "torch", "jax", "nnjit"])
-def test_the_learning_rate_of_a_race_decays_and_the_target_ends_it(name):
-    race = _peer(name).race
+def test_the_learning_rate_on_the_way_to_an_accuracy_decays_and_the_target_ends_it(name):
+    train = _peer(name).time_to_accuracy
     stopped = _tiny("float32", batch=24, epochs=9, learning_rate=0.05, decay=1e-9, target=2.0)
     one = dataclasses.replace(stopped, epochs=2)
-    assert race(stopped, process.Clock(), 0)["loss"] == pytest.approx(race(one, process.Clock(), 0)["loss"], rel=1e-5)
-    outcome = race(dataclasses.replace(stopped, target=0.0), process.Clock(), 0)
+    assert train(stopped, process.Clock(), 0)["loss"] == pytest.approx(train(one, process.Clock(), 0)["loss"], rel=1e-5)
+    outcome = train(dataclasses.replace(stopped, target=0.0), process.Clock(), 0)
     assert outcome["epochs"] == 1
 
 
@@ -258,7 +259,7 @@ def test_dropout_is_drawn(name):
 
 
 @pytest.mark.parametrize("function, settings", [
-    ("image_epoch", {"units": (5, 1)}), ("image_race", {"units": (5, 3), "epochs": 2, "cosine": True}),
+    ("image_epoch", {"units": (5, 1)}), ("image_time_to_accuracy", {"units": (5, 3), "epochs": 2, "cosine": True}),
     ("image_predict", {"units": (3,)}), ("convolve", None)])
 def test_images_give_every_contender_the_same(function, settings):
     """A batch has all the images, so that their order is none of the result's business."""
@@ -268,7 +269,7 @@ def test_images_give_every_contender_the_same(function, settings):
     else:
         random = np.random.default_rng(2)
         x, y = random.integers(256, size=(12, 8, 8, 1), dtype=np.uint8), random.integers(2, size=12)
-        task = workloads.ImageTask(x, y, x[:5], y[:5], filters=(4, 4), batch=12, learning_rate=0.01, dtype="float64", **settings)
+        task = ImageTask(x, y, x[:5], y[:5], filters=(4, 4), batch=12, learning_rate=0.01, dtype="float64", **settings)
     outcomes = [getattr(peer, name)(task, process.Clock(), seed=0)
                 for peer, name in [(_peer("nnjit"), function), (torch, function), (torch, function + "_channels_last")]]
     for outcome in outcomes[1:]:
@@ -320,20 +321,20 @@ def test_tables_and_json(tiny_work, tmp_path, capsys):
     report = json.loads((tmp_path / "figures.json").read_text())
     assert set(report["limits"]) == {"float32", "float64", "memory"}
     assert report["repeat"] == 3 and {"cpu", "cores", "versions", "BLAS"} <= set(report["environment"])
-    (result,) = report["works"]
-    assert (result["work"], result["dtype"], result["failed"]) == ("tiny", "float64", {})
+    (result,) = report["workloads"]
+    assert (result["workload"], result["dtype"], result["failed"]) == ("tiny", "float64", {})
     assert [row["contender"] for row in result["contenders"]] == ["nnjit", "numpy"]
     for row in result["contenders"]:
         assert set(row) == {"contender", "peer", "threads", "median", "min", "seconds", "compile", "trials", "pools",
                             "loss", "accuracy", "epochs", "operations", "of_peak", "note", "ratio", "reference", "same_work"}
         task = workloads.WORKLOADS["tiny"].task("float64")
-        assert row["operations"] == workloads.Task.experiment(task) and 0 < row["of_peak"] < 1
+        assert row["operations"] == Task.experiment(task) and 0 < row["of_peak"] < 1
         assert len(row["seconds"]) == 3 and row["same_work"] == "yes"
         assert min(row["seconds"]) == row["min"] <= row["median"]
     out = capsys.readouterr().out
     if importlib.util.find_spec("matplotlib"):
         assert (tmp_path / "speed.png").stat().st_size > 10_000
-    assert "measured: the seconds of a work" in out
+    assert "measured: the seconds of a workload" in out
     assert "a tiny work" in out and "numpy" in out and "same work" in out and "torch" not in out.split("a tiny work")[1]
 
 
