@@ -30,8 +30,8 @@ from numpy.typing import ArrayLike
 
 from .inputs import predictions, targets
 from .inputs.checks import check_real
-from .kernels import softmax
 from .kernels import losses as loss_kernels
+from .kernels import softmax
 
 _Loss = np.ndarray | float
 EPSILON = 1e-7    # probabilities are held this far from 0 and 1, as by keras.config.epsilon()

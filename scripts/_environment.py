@@ -8,10 +8,11 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 
 
-def run(*words):
+def run(*words: str) -> None:
     """Run ``nnjit`` with these words and the command line's, and end with its exit status.
 
-    Where this Python lacks nnjit or a package that it needs, that of the checkout's ``.venv`` does it, if there is one.
+    Where this Python lacks nnjit or a package that it needs, the one of the
+    checkout's ``.venv`` runs it, if any.
     """
     words = [*words, *sys.argv[1:]]
     try:
@@ -23,10 +24,11 @@ def run(*words):
 
 def _run_in_venv(words, missing):
     """Return the exit status of the ``.venv``'s ``nnjit``; 1 and a line of advice where there is none."""
-    python = next((path for path in (VENV / "bin" / "python", VENV / "Scripts" / "python.exe") if path.exists()), None)
+    paths = VENV / "bin" / "python", VENV / "Scripts" / "python.exe"
+    python = next((path for path in paths if path.exists()), None)
     if python is None or Path(sys.prefix).resolve() == VENV:
-        print(f"nnjit: error: {sys.executable} lacks the package {missing}; run `make mnist`, which sets up .venv, or "
-              f"`pip install -e {ROOT}`", file=sys.stderr)
+        print(f"nnjit: error: {sys.executable} lacks the package {missing}; run `make mnist`, which sets up "
+              f".venv, or `pip install -e {ROOT}`", file=sys.stderr)
         return 1
     command = [str(python), "-m", "nnjit", *words]
     if os.name == "posix":    # no process between the terminal and the command

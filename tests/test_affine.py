@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from kernel_tools import DTYPES, SHAPES, close, with_padding
 
-from nnjit.memory import padded_shape
 from nnjit.kernels import affine
+from nnjit.memory import padded_shape
 
 
 @DTYPES

@@ -1,4 +1,4 @@
-"""The benchmark: its arithmetic on made-up contenders, and that every peer does the work that it is timed for."""
+"""The benchmark: its arithmetic on made-up contenders, and that every peer does the work it is timed for."""
 import argparse
 import dataclasses
 import importlib
@@ -16,7 +16,8 @@ import pytest
 from nnjit import bench, datasets
 from nnjit.bench import limits, measure, process, table, workloads
 from nnjit.bench.machine import PEERS
-from nnjit.bench.workloads import Task, Workload
+from nnjit.bench.tasks import ImageTask, Task
+from nnjit.bench.workloads import Workload
 
 bench_main = importlib.import_module("nnjit.bench.main")
 MODULES = {"nnjit": "nnjit", **{peer: peer for peer in PEERS}}
@@ -46,7 +47,7 @@ def no_pause(monkeypatch):
     monkeypatch.setattr(measure, "PAUSE", 0.0)
 
 
-# ---- the harness ----------------------------------------------------------------------------------------------------
+# ---- the harness -------------------------------------------------------------------------------------------
 
 def test_contenders_take_turns():
     log = []
@@ -77,7 +78,8 @@ def test_the_better_number_of_threads_is_kept():
 
 
 def test_a_trial_of_short_runs_takes_their_minimum():
-    short, long = Fake("a", [1.0, 0.3, 0.1, 0.3, 0.3, 0.3]), Fake("a", [1.0, 0.2, 0.2, 0.2, 0.2, 0.2], threads=2)
+    short = Fake("a", [1.0, 0.3, 0.1, 0.3, 0.3, 0.3])
+    long = Fake("a", [1.0, 0.2, 0.2, 0.2, 0.2, 0.2], threads=2)
     best, preparation = measure.try_threads([short, long])
     assert best is short and preparation["trials"] == {"1": 0.1, "2": 0.2}
 
@@ -104,7 +106,8 @@ def test_without_nnjit_the_fastest_is_the_reference():
 
 @pytest.mark.parametrize(("outcome", "same"), [
     ({"loss": 1.05, "accuracy": 0.905}, "yes"), ({"loss": 1.2, "accuracy": 0.9}, "no"),
-    ({"loss": 1.0, "accuracy": 0.88}, "no"), ({"accuracy": 0.9}, "yes"), ({}, "unknown"), ({"accuracy": np.nan}, "no")])
+    ({"loss": 1.0, "accuracy": 0.88}, "no"), ({"accuracy": 0.9}, "yes"), ({}, "unknown"),
+    ({"accuracy": np.nan}, "no")])
 def test_the_same_work_is_within_the_tolerance(outcome, same):
     rows = [_row("nnjit", [1.0], loss=1.0, accuracy=0.9), _row("torch", [1.0], **outcome)]
     measure.compare(rows, {"loss": 0.1, "accuracy": 0.01})
@@ -129,7 +132,7 @@ def test_times_are_shown_in_their_unit(seconds, text):
     assert table._time(seconds) == text
 
 
-# ---- the peers ------------------------------------------------------------------------------------------------------
+# ---- the peers ---------------------------------------------------------------------------------------------
 
 def _tiny(dtype="float64", **settings):
     random = np.random.default_rng(5)
@@ -172,7 +175,7 @@ def _naive_experiment(task, seed):
 
 
 def _naive_adam(task, seed):
-    """Return the loss before the last of ``task.epochs`` steps on all rows, and the test accuracy after it."""
+    """Return the loss before the last of ``task.epochs`` steps on all rows, and the accuracy after it."""
     W1, W2 = (W.astype(float) for W in task.weights(seed))
     parameters = [W1, np.zeros(W1.shape[1]), W2, np.zeros(W2.shape[1])]
     m, v = ([np.zeros_like(p) for p in parameters] for _ in range(2))
@@ -191,9 +194,11 @@ def _naive_adam(task, seed):
 
 
 @pytest.mark.parametrize(("name", "function", "dtype"), [
-    ("numpy", "experiment_literally", "float64"), ("numpy", "experiment", "float64"), ("numpy", "experiment", "float32"),
+    ("numpy", "experiment_literally", "float64"), ("numpy", "experiment", "float64"),
+    ("numpy", "experiment", "float32"),
     ("torch", "experiment", "float64"), ("torch", "experiment", "float32"), ("jax", "experiment", "float64"),
-    ("jax", "experiment_in_one_scan", "float32"), ("nnjit", "experiment", "float64"), ("nnjit", "experiment", "float32")])
+    ("jax", "experiment_in_one_scan", "float32"), ("nnjit", "experiment", "float64"),
+    ("nnjit", "experiment", "float32")])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_the_experiment_is_the_naive_one(name, function, dtype, activation):
     if activation == "relu" and name in ("torch", "jax"):
@@ -201,11 +206,12 @@ def test_the_experiment_is_the_naive_one(name, function, dtype, activation):
     task = _tiny(dtype, batch=8, epochs=3, learning_rate=0.5, spans=(0.5, 0.5), activation=activation)
     outcome = getattr(_peer(name), function)(task, process.Clock(), seed=1)
     loss, accuracy = _naive_experiment(task, seed=1)
-    assert outcome["loss"] == pytest.approx(loss, rel=1e-12 if dtype == "float64" and name != "torch" else 1e-5)
+    rel = 1e-12 if dtype == "float64" and name != "torch" else 1e-5
+    assert outcome["loss"] == pytest.approx(loss, rel=rel)
     assert outcome["accuracy"] == pytest.approx(accuracy)
 
 
-@pytest.mark.parametrize("function", ["epoch", "race"])
+@pytest.mark.parametrize("function", ["epoch", "time_to_accuracy"])
 @pytest.mark.parametrize("name", ["sklearn", "torch", "jax", "nnjit"])
 def test_adam_is_the_naive_one(name, function):
     task = _tiny("float32", batch=24, epochs=4, learning_rate=0.05, target=2.0)    # a batch of all: no order
@@ -216,12 +222,13 @@ def test_adam_is_the_naive_one(name, function):
 
 
 @pytest.mark.parametrize("name", ["sklearn", "torch", "jax", "nnjit"])
-def test_the_learning_rate_of_a_race_decays_and_the_target_ends_it(name):
-    race = _peer(name).race
+def test_the_learning_rate_on_the_way_to_an_accuracy_decays_and_the_target_ends_it(name):
+    train = _peer(name).time_to_accuracy
     stopped = _tiny("float32", batch=24, epochs=9, learning_rate=0.05, decay=1e-9, target=2.0)
     one = dataclasses.replace(stopped, epochs=2)
-    assert race(stopped, process.Clock(), 0)["loss"] == pytest.approx(race(one, process.Clock(), 0)["loss"], rel=1e-5)
-    outcome = race(dataclasses.replace(stopped, target=0.0), process.Clock(), 0)
+    of_one = train(one, process.Clock(), 0)["loss"]
+    assert train(stopped, process.Clock(), 0)["loss"] == pytest.approx(of_one, rel=1e-5)
+    outcome = train(dataclasses.replace(stopped, target=0.0), process.Clock(), 0)
     assert outcome["epochs"] == 1
 
 
@@ -258,7 +265,8 @@ def test_dropout_is_drawn(name):
 
 
 @pytest.mark.parametrize("function, settings", [
-    ("image_epoch", {"units": (5, 1)}), ("image_race", {"units": (5, 3), "epochs": 2, "cosine": True}),
+    ("image_epoch", {"units": (5, 1)}),
+    ("image_time_to_accuracy", {"units": (5, 3), "epochs": 2, "cosine": True}),
     ("image_predict", {"units": (3,)}), ("convolve", None)])
 def test_images_give_every_contender_the_same(function, settings):
     """A batch has all the images, so that their order is none of the result's business."""
@@ -268,17 +276,20 @@ def test_images_give_every_contender_the_same(function, settings):
     else:
         random = np.random.default_rng(2)
         x, y = random.integers(256, size=(12, 8, 8, 1), dtype=np.uint8), random.integers(2, size=12)
-        task = workloads.ImageTask(x, y, x[:5], y[:5], filters=(4, 4), batch=12, learning_rate=0.01, dtype="float64", **settings)
+        task = ImageTask(x, y, x[:5], y[:5], filters=(4, 4), batch=12, learning_rate=0.01, dtype="float64",
+                         **settings)
     outcomes = [getattr(peer, name)(task, process.Clock(), seed=0)
-                for peer, name in [(_peer("nnjit"), function), (torch, function), (torch, function + "_channels_last")]]
+                for peer, name in [(_peer("nnjit"), function), (torch, function),
+                                   (torch, function + "_channels_last")]]
     for outcome in outcomes[1:]:
         assert outcome == pytest.approx(outcomes[0], rel=1e-5)
 
 
-# ---- the command ----------------------------------------------------------------------------------------------------
+# ---- the command -------------------------------------------------------------------------------------------
 
-TINY_WORK = Workload("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),
-                 {"nnjit": ("nnjit", "experiment"), "numpy": ("numpy", "experiment"), "torch": ("torch", "experiment")},
+TINY_WORKLOAD = Workload("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),
+                 {"nnjit": ("nnjit", "experiment"), "numpy": ("numpy", "experiment"),
+                  "torch": ("torch", "experiment")},
                  {"loss": 0.1}, ("float64",))
 
 
@@ -298,7 +309,8 @@ class InProcess:
         self.function, self.task = getattr(module, function), workloads.WORKLOADS[work].task(dtype)
 
     def run(self, seed):
-        return {**process.measure(self.function, self.task, seed), "operations": self.task and self.task.experiment()}
+        return {**process.measure(self.function, self.task, seed),
+                "operations": self.task and self.task.experiment()}
 
     def pools(self):
         return ["a pool"]
@@ -308,42 +320,46 @@ class InProcess:
 
 
 @pytest.fixture
-def tiny_work(monkeypatch):
-    monkeypatch.setitem(workloads.WORKLOADS, "tiny", TINY_WORK)
+def tiny_workload(monkeypatch):
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", TINY_WORKLOAD)
     monkeypatch.setattr(measure, "Contender", InProcess)
     for name, value in {"SIZE": 64, "BYTES": 2**16, "RUNS": 1}.items():
         monkeypatch.setattr(limits, name, value)
 
 
-def test_tables_and_json(tiny_work, tmp_path, capsys):
-    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "3", "--out-dir", str(tmp_path))) == 0
+def test_tables_and_json(tiny_workload, tmp_path, capsys):
+    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "3", "--out-dir",
+                                str(tmp_path))) == 0
     report = json.loads((tmp_path / "figures.json").read_text())
     assert set(report["limits"]) == {"float32", "float64", "memory"}
     assert report["repeat"] == 3 and {"cpu", "cores", "versions", "BLAS"} <= set(report["environment"])
-    (result,) = report["works"]
-    assert (result["work"], result["dtype"], result["failed"]) == ("tiny", "float64", {})
+    (result,) = report["workloads"]
+    assert (result["workload"], result["dtype"], result["failed"]) == ("tiny", "float64", {})
     assert [row["contender"] for row in result["contenders"]] == ["nnjit", "numpy"]
     for row in result["contenders"]:
-        assert set(row) == {"contender", "peer", "threads", "median", "min", "seconds", "compile", "trials", "pools",
-                            "loss", "accuracy", "epochs", "operations", "of_peak", "note", "ratio", "reference", "same_work"}
+        assert set(row) == {"contender", "peer", "threads", "median", "min", "seconds", "compile", "trials",
+                            "pools", "loss", "accuracy", "epochs", "operations", "of_peak", "note", "ratio",
+                            "reference", "same_work"}
         task = workloads.WORKLOADS["tiny"].task("float64")
-        assert row["operations"] == workloads.Task.experiment(task) and 0 < row["of_peak"] < 1
+        assert row["operations"] == Task.experiment(task) and 0 < row["of_peak"] < 1
         assert len(row["seconds"]) == 3 and row["same_work"] == "yes"
         assert min(row["seconds"]) == row["min"] <= row["median"]
     out = capsys.readouterr().out
     if importlib.util.find_spec("matplotlib"):
         assert (tmp_path / "speed.png").stat().st_size > 10_000
-    assert "measured: the seconds of a work" in out
-    assert "a tiny work" in out and "numpy" in out and "same work" in out and "torch" not in out.split("a tiny work")[1]
+    assert "measured: the seconds of a workload" in out
+    assert "a tiny work" in out and "numpy" in out and "same work" in out
+    assert "torch" not in out.split("a tiny work")[1]
 
 
-def test_scaling_is_drawn(tiny_work, monkeypatch, tmp_path, capsys):
+def test_scaling_is_drawn(tiny_workload, monkeypatch, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     points = [("rows", 10), ("rows", 20)]
     monkeypatch.setattr(bench_main, "_points", lambda: points)
     for point in points:
-        monkeypatch.setitem(workloads.WORKLOADS, workloads.scale(*point), TINY_WORK)
-    assert bench.run(_arguments("--scaling", "--against", "numpy", "--repeat", "1", "--out-dir", str(tmp_path))) == 0
+        monkeypatch.setitem(workloads.WORKLOADS, workloads.scale(*point), TINY_WORKLOAD)
+    assert bench.run(_arguments("--scaling", "--against", "numpy", "--repeat", "1", "--out-dir",
+                                str(tmp_path))) == 0
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
     assert f"saved    figures.json, scaling.png in {tmp_path}\n" in capsys.readouterr().out
 
@@ -360,46 +376,50 @@ def test_without_options_it_is_the_books_experiments_against_numpy():
         assert (task.activation, task.learning_rate) == (name, {"tanh": 0.02, "relu": 0.2}[name])
 
 
-def test_works_without_their_data_are_one_line(tiny_work, monkeypatch, tmp_path, capsys):
+def test_workloads_without_their_data_are_one_line(tiny_workload, monkeypatch, tmp_path, capsys):
     def absent():
         raise datasets.NotFoundError("MNIST was not found in any of these places:\n    here\n    there")
 
     monkeypatch.setattr(datasets, "load_mnist", absent)
     monkeypatch.setattr(workloads, "_missing", workloads._missing.__wrapped__)
-    monkeypatch.setitem(workloads.WORKLOADS, "tiny", dataclasses.replace(TINY_WORK, needs=("load_mnist",)))
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", dataclasses.replace(TINY_WORKLOAD, needs=("load_mnist",)))
     assert bench.run(_arguments("--work", "tiny", "--out-dir", str(tmp_path))) == 0
-    assert ("\ntiny is left out: MNIST was not found; `nnjit train --data mnist` says where it is looked for\n"
-            in capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert "\ntiny is left out: MNIST was not found; `nnjit train --data mnist` says where it is " in out
 
 
-def test_the_works_of_scaling(monkeypatch):
-    """Each has the value that it is named for, and a share of entries that is not 0 as it says."""
-    for quantity, value, found in [("width", 64, lambda t: t.sizes[1]), ("batch", 20, lambda t: t.batch),
-                                   ("rows", 1000, lambda t: len(t.x)), ("channels", 4, lambda t: t.W.shape[3]),
-                                   ("side", 16, lambda t: t.x.shape[1]), ("density", 0.1, lambda t: round((t.x != 0).mean(), 2))]:
+def test_the_workloads_of_scaling(monkeypatch):
+    """Each has the value that it is named for, the density as the fraction of entries that are not 0."""
+    for quantity, value, found in [
+            ("width", 64, lambda t: t.sizes[1]), ("batch", 20, lambda t: t.batch),
+            ("rows", 1000, lambda t: len(t.x)), ("channels", 4, lambda t: t.W.shape[3]),
+            ("side", 16, lambda t: t.x.shape[1]), ("density", 0.1, lambda t: round((t.x != 0).mean(), 2))]:
         assert found(workloads.find(workloads.scale(quantity, value)).task("float32")) == value
 
 
-def test_the_operations_of_a_work():
-    """6 and 4 weights, 24 rows: down 2 a weight, back 2 for its gradient and 2 for the inputs of all but the first layer."""
+def test_the_operations_of_a_workload():
+    """A weight takes 2 a row for the outputs, 2 for its gradient, and in layer 2 also 2 for the inputs'."""
     task = dataclasses.replace(_tiny(), sizes=(6, 1, 4), epochs=2)
     assert task.prediction() == 20 and task.epoch() == 24 * (20 + 20 + 8)
     assert task.experiment() == 2 * (24 * 48 + 16 * 20) and task.predict_all() == 24 * 20
 
 
-def test_a_missing_peer_is_left_out_with_a_line(tiny_work, monkeypatch, capsys, tmp_path):
+def test_a_missing_peer_is_left_out_with_a_line(tiny_workload, monkeypatch, capsys, tmp_path):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    assert bench.run(_arguments("--work", "tiny", "--against", "torch", "--repeat", "1", "--out-dir", str(tmp_path))) == 0
+    assert bench.run(_arguments("--work", "tiny", "--against", "torch", "--repeat", "1", "--out-dir",
+                                str(tmp_path))) == 0
     out = capsys.readouterr().out
     assert "torch is left out: not installed (pip install torch)\n" in out
     assert "\nnnjit  " in out and "\ntorch  " not in out
 
 
-def test_a_peer_that_does_other_work_fails_the_run(tiny_work, monkeypatch, capsys, tmp_path):
+def test_a_peer_that_does_other_work_fails_the_run(tiny_workload, monkeypatch, capsys, tmp_path):
     from nnjit.bench import numpy_peer
-    monkeypatch.setattr(numpy_peer, "experiment", lambda task, clock, seed: clock.__enter__().__exit__() or {"loss": 9.0})
-    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "1", "--out-dir", str(tmp_path))) == 1
+    monkeypatch.setattr(numpy_peer, "experiment",
+                        lambda task, clock, seed: clock.__enter__().__exit__() or {"loss": 9.0})
+    assert bench.run(_arguments("--work", "tiny", "--against", "numpy", "--repeat", "1", "--out-dir",
+                                str(tmp_path))) == 1
     assert re.search(r"\nnumpy  .*  no\n", capsys.readouterr().out)
 
 
@@ -421,19 +441,21 @@ def test_the_works_are_listed(capsys):
 
 @pytest.mark.parametrize(("work", "label"), [
     (name, label) for name, work in workloads.WORKLOADS.items() for label in work.contenders])
-def test_every_contender_of_every_work_is_written(work, label):
+def test_every_contender_of_every_workload_is_written(work, label):
     peer, function = workloads.WORKLOADS[work].contenders[label]
     assert callable(getattr(_peer(peer), function))
 
 
 def test_a_contender_in_its_own_process_reports_its_failure(tmp_path, monkeypatch):
     monkeypatch.setenv("NNJIT_DATA", str(tmp_path))
-    monkeypatch.setitem(workloads.WORKLOADS, "tiny", dataclasses.replace(TINY_WORK, task=None))
-    contender = process.Contender("tiny", "float64", "numpy", threads=1)    # the other process does not know the work
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", dataclasses.replace(TINY_WORKLOAD, task=None))
+    # The other process does not know the workload.
+    contender = process.Contender("tiny", "float64", "numpy", threads=1)
     try:
         with pytest.raises(process.ContenderError, match="^KeyError: 'tiny'$"):
             contender.run(seed=0)
-        assert any("openblas" in pool and "(1)" in pool for pool in contender.pools()) or not contender.pools()
+        pools = contender.pools()
+        assert any("openblas" in pool and "(1)" in pool for pool in pools) or not pools
     finally:
         contender.close()
     with pytest.raises(process.ContenderError, match="the process ended with code"):
@@ -442,5 +464,6 @@ def test_a_contender_in_its_own_process_reports_its_failure(tmp_path, monkeypatc
 
 def test_the_script_ends_2_on_a_bad_option():
     script = Path(__file__).parents[1] / "scripts" / "bench.py"
-    ended = subprocess.run([sys.executable, script, "--work", "nothing"], check=False, capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, script, "--work", "nothing"], check=False, capture_output=True,
+                           text=True)
     assert ended.returncode == 2 and "invalid choice: 'nothing'" in ended.stderr

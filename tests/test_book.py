@@ -23,7 +23,7 @@ def follow(name, gradient, data, seed, iterations):
 
 
 def check_accuracies(got_train, got_test, train, test, images):
-    """At every row that `naive.book` reports: within 1 of 1,000 training images and 2 of 10,000 test images."""
+    """At every row that `naive.book` reports: within 1 of 1,000 training images, 2 of 10,000 test images."""
     assert len(got_train) == len(got_test) == len(test)
     for iteration, got_train_accuracy, got_test_accuracy in zip(test, got_train, got_test):
         assert abs(got_train_accuracy - train[iteration]) < 1.5 / book.TRAIN_SIZE, iteration
@@ -36,7 +36,7 @@ def check_weights(run, weights):
                                    atol=1e-12 * np.abs(expected).max())
 
 
-# ---- without MNIST --------------------------------------------------------------------------------------------------
+# ---- without MNIST -----------------------------------------------------------------------------------------
 
 @pytest.fixture
 def small(monkeypatch):
@@ -55,19 +55,22 @@ def test_follows_the_algorithm_on_the_digits(small, name, gradient):
     run = book.run(name, gradient, seed=3, data=small, iterations=iterations)
     weights, train, test = follow(name, gradient, small, 3, iterations)
     assert run.iteration == list(range(iterations))
-    assert len(run.train_loss) == len(run.train_accuracy) == len(run.test_accuracy) == len(run.seconds) == iterations
+    for figures in (run.train_loss, run.train_accuracy, run.test_accuracy, run.seconds):
+        assert len(figures) == iterations
     check_accuracies([run.train_accuracy[i] for i in test], [run.test_accuracy[i] for i in test], train, test,
                      len(small.x_test))
     check_weights(run, weights)
 
 
 def test_the_gradients_differ(small):
-    literal, exact = (book.run("tanh", gradient, data=small, iterations=1).model.parameters() for gradient in GRADIENTS)
+    literal, exact = (book.run("tanh", gradient, data=small, iterations=1).model.parameters()
+                      for gradient in GRADIENTS)
     assert not np.allclose(literal["0.W"], exact["0.W"], rtol=1e-3)
 
 
 def test_float32_stays_near_float64(small):
-    runs = [book.run("relu", seed=1, dtype=dtype, data=small, iterations=2) for dtype in ("float32", "float64")]
+    runs = [book.run("relu", seed=1, dtype=dtype, data=small, iterations=2)
+            for dtype in ("float32", "float64")]
     for name in ("0.W", "3.W"):
         first, second = (run.model.parameters()[name] for run in runs)
         assert (first.dtype, second.dtype) == (np.float32, np.float64)
@@ -99,7 +102,7 @@ def test_published_rows():
     assert published["tanh_softmax"]["printed"][0] == {"iteration": 0, "test": 0.4141, "train": 0.159}
 
 
-# ---- on MNIST -------------------------------------------------------------------------------------------------------
+# ---- on MNIST ----------------------------------------------------------------------------------------------
 
 def reported(name):
     """Return the iterations of the rows: every tenth and the last."""
@@ -109,7 +112,7 @@ def reported(name):
 
 @functools.cache
 def full_run(name, gradient, seed, dtype):
-    """Return train and test accuracy of a whole run at the reported rows, the only ones at which it is evaluated."""
+    """Return train and test accuracy of a whole run at the reported rows, where only it is evaluated."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book.Sequential, "fit", functools.partialmethod(book.Sequential.fit, validate_every=10))
         run = book.run(name, gradient, seed, dtype, data=datasets.load_mnist(download=False))
@@ -122,13 +125,14 @@ def test_follows_the_algorithm_on_mnist_for_ten_iterations(mnist, name, gradient
     run = book.run(name, gradient, seed=0, iterations=10, data=mnist)
     weights, train, test = follow(name, gradient, mnist, 0, 10)
     check_weights(run, weights)
-    check_accuracies([run.train_accuracy[i] for i in test], [run.test_accuracy[i] for i in test], train, test, 10_000)
+    check_accuracies([run.train_accuracy[i] for i in test], [run.test_accuracy[i] for i in test], train, test,
+                     10_000)
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", ["tanh", "relu"])
 def test_follows_the_algorithm_on_mnist_to_the_end(mnist, name):
-    """With the book's gradient; the exact one, whose naive run takes as long, has its ten iterations and its spread."""
+    """With the book's gradient; of the exact one, as slow in naive.py, ten iterations are compared."""
     _, train, test = follow(name, "book", mnist, 0, book.EXPERIMENTS[name].iterations)
     assert list(test) == reported(name)
     check_accuracies(*full_run(name, "book", 0, "float64"), train, test, 10_000)

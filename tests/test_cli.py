@@ -1,4 +1,4 @@
-"""The command: what it prints, saves and returns. Trainings run in processes of their own, as a user starts them."""
+"""The command: what it prints, saves and returns. Trainings run in new processes, as a user starts them."""
 import csv
 import importlib.util
 import json
@@ -25,7 +25,8 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 MODULE = [sys.executable, "-m", "nnjit"]
 COLUMNS = ["iteration", "train_loss", "train_{}", "test_{}", "seconds"]
 
-trains = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="trains on whole images: minutes, not compiled")
+trains = pytest.mark.skipif(bool(numba.config.DISABLE_JIT),
+                            reason="trains on whole images: minutes, not compiled")
 draws = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib")
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and terminals")
 
@@ -36,12 +37,12 @@ def environment(**variables):
 
 
 def call(*command, cwd, **variables):
-    return subprocess.run([str(word) for word in command], cwd=cwd, env=environment(**variables), capture_output=True,
-                          text=True, timeout=300)
+    return subprocess.run([str(word) for word in command], cwd=cwd, env=environment(**variables),
+                          capture_output=True, text=True, timeout=300)
 
 
 def read_history(folder, metric="accuracy"):
-    """Return the rows of ``history.csv`` as numbers, without the seconds, whose order alone is checked."""
+    """Return the rows of ``history.csv`` as numbers, without the seconds, whose order is checked."""
     with open(folder / "history.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert header == [name.format(metric) for name in COLUMNS]
@@ -68,7 +69,7 @@ def is_png(path):
     return path.read_bytes().startswith(b"\x89PNG")
 
 
-# ---- train ----------------------------------------------------------------------------------------------------------
+# ---- train -------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory):
@@ -97,7 +98,8 @@ def test_run_json_tells_how_a_result_came_about(first_run):
     folder, _ = first_run
     content, history = read_run(folder), read_history(folder)
     assert content["configuration"] == {
-        "act": "tanh", "out": "softmax", "loss": "crossentropy", "model": "mlp", "classes": None, "outliers": 0.0,
+        "act": "tanh", "out": "softmax", "loss": "crossentropy", "model": "mlp", "classes": None,
+        "outliers": 0.0,
         "hidden": [100], "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
         "batch_size": 100, "train_size": 1000, "gradient": "book", "eval_every": 1, "shuffle": False,
         "data": "digits", "data_dir": None, "dtype": "float64", "seed": 0, "threads": 1, "out_dir": None}
@@ -126,8 +128,8 @@ def test_the_saved_model_is_the_trained_one(first_run):
 def test_pictures_are_saved(first_run):
     folder, done = first_run
     assert all(is_png(path) for path in folder.glob("*.png"))
-    files = ("answers.png, confusion.png, curves.png, history.csv, loss.png, mistakes.png, model.npz, run.json, "
-             "weights.png")
+    files = ("answers.png, confusion.png, curves.png, history.csv, loss.png, mistakes.png, model.npz, "
+             "run.json, weights.png")
     assert done.stdout.endswith(f"saved    {files} in {folder.relative_to(folder.parents[1])}\n")
 
 
@@ -136,8 +138,8 @@ def test_what_is_printed(first_run):
     folder, done = first_run
     words = [line.split()[0] for line in done.stdout.splitlines()]
     assert words == ["data", "asked", "network", "loss", "training", "result", "saved"]
-    assert ("loss     cross-entropy, the negative log-likelihood of the multinoulli distribution that a softmax output "
-            "assumes\n") in done.stdout
+    assert ("loss     cross-entropy, the negative log-likelihood of the multinoulli distribution that a "
+            "softmax output assumes\n") in done.stdout
     assert f"iteration 299: test accuracy {read_history(folder)[-1][3]:.4f}" in done.stdout
     progress = done.stderr.splitlines()    # not a terminal: about ten plain lines
     assert [line.split()[1] for line in progress] == [f"{epoch}/300" for epoch in [*range(1, 300, 30), 300]]
@@ -148,19 +150,22 @@ def test_what_is_printed(first_run):
 @trains
 def test_every_option_reaches_the_training(tmp_path):
     """The command does what the same calls of the library do."""
-    options = ("--act sigmoid --out softmax --hidden 24,16 --dropout 0.2 --lr 0.01 --optimizer adam --epochs 6 "
-               "--seed 3 --batch-size 64 --train-size 300 --data digits --dtype float32 --gradient exact --eval-every 4 "
-               "--shuffle --quiet --out-dir deep/out")
+    options = ("--act sigmoid --out softmax --hidden 24,16 --dropout 0.2 --lr 0.01 --optimizer adam "
+               "--epochs 6 --seed 3 --batch-size 64 --train-size 300 --data digits --dtype float32 "
+               "--gradient exact --eval-every 4 --shuffle --quiet --out-dir deep/out")
     done = call(sys.executable, SCRIPTS / "train.py", *options.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["result", "saved"]
     train, test = datasets.load_digits().rows("float32", 300)
-    model = book.network(book.SIGMOID, np.random.RandomState(3), partial(nn.Dropout, 0.2), (24, 16), "float32")
-    history = model.fit(*train, nn.Adam(0.01), 6, 64, validation_data=test, seed=3, verbose=0, validate_every=4)
+    model = book.network(book.SIGMOID, np.random.RandomState(3), partial(nn.Dropout, 0.2), (24, 16),
+                         "float32")
+    history = model.fit(*train, nn.Adam(0.01), 6, 64, validation_data=test, seed=3, verbose=0,
+                        validate_every=4)
     log = history.history
     assert [len(array) for array in model.parameters().values()] == [784, 24, 16]
-    expected = [(i, log["loss"][i], log["accuracy"][i], test) for i, test in zip((0, 4, 5), log["val_accuracy"])]
+    expected = [(i, log["loss"][i], log["accuracy"][i], test)
+                for i, test in zip((0, 4, 5), log["val_accuracy"])]
     np.testing.assert_allclose(read_history(tmp_path / "deep/out"), expected, rtol=1e-5)
     assert accuracy_of(tmp_path / "deep/out", "float32") == read_history(tmp_path / "deep/out")[-1][3]
     content = read_run(tmp_path / "deep/out")
@@ -173,12 +178,14 @@ def test_every_option_reaches_the_training(tmp_path):
     ("--act relu --gradient book", {"epochs": 100, "lr": 0.2}),
     ("--act sigmoid", {"epochs": 300, "lr": 0.2}),
     ("--act relu --optimizer adam", {"epochs": 100, "lr": 0.001}),
-    ("", {"act": "tanh", "out": "softmax", "loss": "crossentropy", "hidden": (100,), "dropout": 0.5, "optimizer": "sgd",
-          "lr": 0.02, "epochs": 300, "batch_size": 100, "shuffle": False}),
+    ("", {"act": "tanh", "out": "softmax", "loss": "crossentropy", "hidden": (100,), "dropout": 0.5,
+          "optimizer": "sgd", "lr": 0.02, "epochs": 300, "batch_size": 100, "shuffle": False}),
     ("--data mnist --shuffle", {"optimizer": "sgd", "epochs": 300, "shuffle": True}),
-    ("--data pairs", {"out": "sigmoid", "loss": "crossentropy", "optimizer": "adam", "epochs": 100, "shuffle": True}),
-    ("--data iris", {"out": "linear", "loss": "mse", "act": "linear", "hidden": (32,), "dropout": 0, "optimizer": "adam",
-                     "lr": 0.001, "epochs": 50, "batch_size": 32}),
+    ("--data pairs",
+     {"out": "sigmoid", "loss": "crossentropy", "optimizer": "adam", "epochs": 100, "shuffle": True}),
+    ("--data iris",
+     {"out": "linear", "loss": "mse", "act": "linear", "hidden": (32,), "dropout": 0, "optimizer": "adam",
+      "lr": 0.001, "epochs": 50, "batch_size": 32}),
     ("--data iris --loss mae --lr 0.1 --no-shuffle", {"loss": "mae", "lr": 0.1, "shuffle": False}),
     ("--out ordinal --act relu", {"loss": "crossentropy", "optimizer": "adam", "epochs": 100, "lr": 0.001}),
     ("--out poisson --optimizer sgd", {"loss": "poisson", "lr": 0.02}),
@@ -193,25 +200,30 @@ def test_defaults_depend_on_other_options(line, settings):
 
 @trains
 @pytest.mark.parametrize("line, asked, loss, metric, files", [
-    ("--data iris", "how wide is the sepal", "squared error, .* normal distribution .* the mean", "mean absolute error",
-     ""),
+    ("--data iris", "how wide is the sepal", "squared error, .* normal distribution .* the mean",
+     "mean absolute error", ""),
     ("--data iris --loss mae --outliers 0.1", "how wide", "absolute error, .* Laplace .* the median",
      "mean absolute error", ""),
     ("--data iris --out softmax", "which species", "cross-entropy, .* multinoulli", "accuracy", ""),
-    ("--data digits --out ordinal", "how large", "cross-entropy of every 'is it above k\\?'", "mean absolute error",
+    ("--data digits --out ordinal", "how large", "cross-entropy of every 'is it above k\\?'",
+     "mean absolute error", "weights.png"),
+    ("--data digits --out ordinal --train-size 2", "how large", "cross-entropy", "mean absolute error",
      "weights.png"),
-    ("--data digits --out ordinal --train-size 2", "how large", "cross-entropy", "mean absolute error", "weights.png"),
     ("--data digits --out linear --loss huber", "how large", "Huber's, .* between mean and median",
      "mean absolute error", "weights.png"),
-    ("--data digits --out poisson", "how large", "Poisson's, .* a rate", "mean absolute error", "weights.png"),
-    ("--data digits --out sigmoid", "is it 0\\? is it 1\\? and so on, 10 times", "binary cross-entropy, .* Bernoulli",
-     "accuracy", "weights.png"),
+    ("--data digits --out poisson", "how large", "Poisson's, .* a rate", "mean absolute error",
+     "weights.png"),
+    ("--data digits --out sigmoid", "is it 0\\? is it 1\\? and so on, 10 times",
+     "binary cross-entropy, .* Bernoulli", "accuracy", "weights.png"),
     ("--data digits --out sigmoid --classes 3,8", "is it 8, and not 3", "binary cross-entropy", "accuracy",
      "weights.png"),
-    ("--data digits --out softmax --classes 3,8,5", "which of 3 classes", "cross-entropy", "accuracy", "weights.png"),
-    ("--data pairs --train-size 200", "which digits are present", "binary cross-entropy", "accuracy", "weights.png"),
+    ("--data digits --out softmax --classes 3,8,5", "which of 3 classes", "cross-entropy", "accuracy",
+     "weights.png"),
+    ("--data pairs --train-size 200", "which digits are present", "binary cross-entropy", "accuracy",
+     "weights.png"),
 ])
-def test_every_question_is_trained_and_explained(line, asked, loss, metric, files, tmp_path, capsys, monkeypatch):
+def test_every_question_is_trained_and_explained(line, asked, loss, metric, files, tmp_path, capsys,
+                                                 monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda *given, **options: datasets.load_digits())
     assert cli.main(f"train {line} --epochs 2 --dtype float32 --out-dir {tmp_path}".split()) == 0
     out = capsys.readouterr().out
@@ -228,7 +240,8 @@ def test_every_question_is_trained_and_explained(line, asked, loss, metric, file
 @pytest.mark.parametrize("out", ["softmax", "sigmoid"])
 def test_squared_error_of_classes_warns_in_one_line(out, tmp_path, capsys):
     """Also where warnings are errors, as here."""
-    line = f"train --data digits --out {out} --loss mse --epochs 1 --dtype float32 --quiet --out-dir {tmp_path}"
+    line = f"train --data digits --out {out} --loss mse --epochs 1 --dtype float32 --quiet " \
+           f"--out-dir {tmp_path}"
     assert cli.main(line.split()) == 0
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and err.startswith(f"nnjit: warning: SquaredError: the {out} saturates")
@@ -238,7 +251,8 @@ def test_squared_error_of_classes_warns_in_one_line(out, tmp_path, capsys):
 def test_absolute_error_holds_where_outliers_pull_the_mean_away(tmp_path, capsys):
     found = {}
     for loss in ("mse", "mae"):
-        assert cli.main(f"train --data iris --outliers 0.1 --loss {loss} --out-dir {tmp_path / loss}".split()) == 0
+        line = f"train --data iris --outliers 0.1 --loss {loss} --out-dir {tmp_path / loss}"
+        assert cli.main(line.split()) == 0
         found[loss] = read_run(tmp_path / loss)["results"]["test_mae"]    # the targets of the test are right
     assert found["mae"] < 0.5 < 0.55 < found["mse"]
 
@@ -253,7 +267,7 @@ def test_a_training_that_diverges_is_saved_and_said(tmp_path, capsys):
     assert (tmp_path / "model.npz").exists()
 
 
-# ---- book -----------------------------------------------------------------------------------------------------------
+# ---- book --------------------------------------------------------------------------------------------------
 
 def tables(text):
     """Return the tables that ``nnjit book`` prints: {name: (header, rows of numbers)}."""
@@ -280,10 +294,11 @@ def check_book_tables(found, histories):
     """Check the tables of both experiments beside the book's rows."""
     assert list(found) == ["tanh", "relu"]
     for name, (header, rows) in found.items():
-        assert header == ("iteration  book test  our test, literal  our test, exact  book train  our train, literal  "
-                          "our train, exact")
+        assert header == ("iteration  book test  our test, literal  our test, exact  book train  our train, "
+                          "literal  our train, exact")
         printed = book.published()[book.EXPERIMENTS[name].key]["printed"]
-        assert rows[:, [0, 1, 4]].tolist() == [[row["iteration"], row["test"], row["train"]] for row in printed]
+        assert rows[:, [0, 1, 4]].tolist() == [[row["iteration"], row["test"], row["train"]]
+                                               for row in printed]
         for gradient, columns in [("book", [0, 5, 2]), ("exact", [0, 6, 3])]:
             ours = [(i, train, test) for i, _, train, test in histories[name, gradient][::10]]
             np.testing.assert_allclose(rows[:, columns], ours, atol=5.1e-5)
@@ -291,7 +306,7 @@ def check_book_tables(found, histories):
 
 @trains
 def test_book_without_mnist(tmp_path):
-    """No folder has MNIST, a download would fail, and matplotlib is not installed: the embedded images are the book's."""
+    """No folder has MNIST, downloads fail, and there is no matplotlib: the embedded images are the book's."""
     unreachable = "http://127.0.0.1:9"
     code = """if True:
         import pathlib, sys
@@ -300,28 +315,33 @@ def test_book_without_mnist(tmp_path):
         datasets.files.default_folder = lambda name="mnist": pathlib.Path("data", name).absolute()
         sys.exit(cli.main(["book", "--dtype", "float32", "--threads", "1", "--out-dir", "out"]))"""
     done = call(sys.executable, "-c", code, cwd=tmp_path, NNJIT_DATA=str(tmp_path), no_proxy="", NO_PROXY="",
-                **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), unreachable))
+                **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"),
+                                unreachable))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == ("data     MNIST, the book's 11,000 images, embedded: 1,000 images to train, "
-                                           "10,000 to test")
+    assert done.stdout.splitlines()[0] == (
+        "data     MNIST, the book's 11,000 images, embedded: 1,000 images to train, 10,000 to test")
     check_book_tables(tables(done.stdout), check_book_folders(tmp_path / "out"))
     assert "\n      290     0.8692" in done.stdout
     assert book.DIFFERENCE in done.stdout
     assert "s to compile; float32" in done.stdout
-    assert done.stdout.endswith("relu-book, relu-exact, tanh-book, tanh-exact in out; no pictures without matplotlib\n")
+    assert done.stdout.endswith(
+        "relu-book, relu-exact, tanh-book, tanh-exact in out; no pictures without matplotlib\n")
 
 
 @trains
-@pytest.mark.skipif("NNJIT_DATA" not in os.environ, reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
+@pytest.mark.skipif("NNJIT_DATA" not in os.environ,
+                    reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
 def test_book_on_mnist(tmp_path):
-    done = call(sys.executable, SCRIPTS / "book.py", "--quiet", "--dtype", "float32", "--out-dir", "out", cwd=tmp_path)
+    done = call(sys.executable, SCRIPTS / "book.py", "--quiet", "--dtype", "float32", "--out-dir", "out",
+                cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     check_book_tables(tables(done.stdout), check_book_folders(tmp_path / "out"))
     if importlib.util.find_spec("matplotlib"):
         assert is_png(tmp_path / "out" / "comparison.png")
         pictures = {path.name for path in (tmp_path / "out" / "tanh-book").glob("*.png") if is_png(path)}
-        assert pictures == {f"{name}.png" for name in ("answers", "confusion", "curves", "loss", "mistakes", "weights")}
+        assert pictures == {f"{name}.png"
+                            for name in ("answers", "confusion", "curves", "loss", "mistakes", "weights")}
 
 
 @trains
@@ -337,7 +357,7 @@ def test_book_on_other_data_prints_our_columns_only(tmp_path, capsys):
             np.testing.assert_allclose(rows[:, columns], ours, atol=5.1e-5)
 
 
-# ---- doctor, help ---------------------------------------------------------------------------------------------------
+# ---- doctor, help ------------------------------------------------------------------------------------------
 
 def test_doctor(capsys, monkeypatch):
     monkeypatch.setenv("NNJIT_DATA", "/some/data")
@@ -359,9 +379,10 @@ def test_doctor(capsys, monkeypatch):
 @pytest.mark.parametrize("line, words", [
     ("--help", "train book bench figures doctor"),
     ("train --help", "--act {tanh,relu,sigmoid,linear} --out {softmax,sigmoid,linear,ordinal,poisson} "
-     "--loss {auto,crossentropy,mse,mae,huber,poisson} --model {mlp,cnn} --classes --outliers --hidden --dropout "
-     "--optimizer {sgd,adam} --lr --epochs --batch-size --train-size --data {auto,mnist,digits,pairs,iris,cifar10,fashion} "
-     "--data-dir --dtype {float32,float64} --gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --quiet"),
+     "--loss {auto,crossentropy,mse,mae,huber,poisson} --model {mlp,cnn} --classes --outliers --hidden "
+     "--dropout --optimizer {sgd,adam} --lr --epochs --batch-size --train-size "
+     "--data {auto,mnist,digits,pairs,iris,cifar10,fashion} --data-dir --dtype {float32,float64} "
+     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --quiet"),
     ("figures --help", "--out-dir"),
     ("book --help", "--data --data-dir --dtype --seed --threads --out-dir --quiet"),
 ])
@@ -373,7 +394,7 @@ def test_help(line, words, capsys):
     assert all(word in text for word in words.split())
 
 
-# ---- bad usage ------------------------------------------------------------------------------------------------------
+# ---- bad usage ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line, expected", [
     ("train --epochs 0", "argument --epochs: got '0', expected a whole number of at least 1"),
@@ -391,34 +412,48 @@ def test_help(line, words, capsys):
     ("train --threads 0", "argument --threads: got '0', expected a whole number from 1 to"),
     ("train --threads 100000", "argument --threads: got '100000', expected a whole number from 1 to"),
     ("train --seed -1", "argument --seed: got '-1', expected a whole number from 0 to 4294967295"),
-    ("book --seed 4294967296", "argument --seed: got '4294967296', expected a whole number from 0 to 4294967295"),
+    ("book --seed 4294967296",
+     "argument --seed: got '4294967296', expected a whole number from 0 to 4294967295"),
     ("train --train-size 1001 --data digits", "argument --train-size: got 1001, expected at most 1000"),
     ("train --gradient book --dropout 0.2", "argument --dropout: got 0.2, expected 0.5 with --gradient book"),
-    ("train --data digits --data-dir here", "argument --data-dir: got 'here', expected none with --data digits"),
+    ("train --data digits --data-dir here",
+     "argument --data-dir: got 'here', expected none with --data digits"),
     ("train --act gelu", "argument --act: invalid choice: 'gelu' (choose from"),
     ("train --out tanh", "argument --out: invalid choice: 'tanh' (choose from"),
     ("train --loss hinge", "argument --loss: invalid choice: 'hinge' (choose from"),
-    ("train --loss mae", "argument --loss: got mae with --out softmax, expected crossentropy or mse; mae is for numbers: "
+    ("train --loss mae",
+     "argument --loss: got mae with --out softmax, expected crossentropy or mse; mae is for numbers: "
      "--out linear"),
-    ("train --out sigmoid --loss poisson", "argument --loss: got poisson with --out sigmoid, expected crossentropy or mse; "
+    ("train --out sigmoid --loss poisson",
+     "argument --loss: got poisson with --out sigmoid, expected crossentropy or mse; "
      "poisson is for counts: --out poisson"),
-    ("train --out linear --loss crossentropy", "argument --loss: got crossentropy with --out linear, expected mse, mae or "
+    ("train --out linear --loss crossentropy",
+     "argument --loss: got crossentropy with --out linear, expected mse, mae or "
      "huber; crossentropy is for classes: --out softmax, sigmoid or ordinal"),
-    ("train --out ordinal --loss mse", "argument --loss: got mse with --out ordinal, expected crossentropy; mse is for"),
-    ("train --data pairs --out softmax", "argument --out: got softmax with --data pairs, expected sigmoid, a yes or no"),
-    ("train --data iris --out poisson", "argument --out: got poisson with --data iris, expected linear (how wide is the "),
-    ("train --data iris --train-size 121", "argument --train-size: got 121, expected at most 120, as many as iris has"),
-    ("train --data iris --gradient book", "argument --gradient: got book, expected exact for another network than the"),
+    ("train --out ordinal --loss mse",
+     "argument --loss: got mse with --out ordinal, expected crossentropy; mse is for"),
+    ("train --data pairs --out softmax",
+     "argument --out: got softmax with --data pairs, expected sigmoid, a yes or no"),
+    ("train --data iris --out poisson",
+     "argument --out: got poisson with --data iris, expected linear (how wide is the "),
+    ("train --data iris --train-size 121",
+     "argument --train-size: got 121, expected at most 120, as many as iris has"),
+    ("train --data iris --gradient book",
+     "argument --gradient: got book, expected exact for another network than the"),
     ("train --out sigmoid --gradient book", "argument --gradient: got book, expected exact"),
     ("train --outliers 0.1", "argument --outliers: got 0.1, expected --data iris --out linear with it"),
-    ("train --data iris --out softmax --outliers 0.1", "argument --outliers: got 0.1, expected --data iris --out linear"),
+    ("train --data iris --out softmax --outliers 0.1",
+     "argument --outliers: got 0.1, expected --data iris --out linear"),
     ("train --outliers 1", "argument --outliers: got '1', expected a number from 0 to below 1"),
-    ("train --data digits --classes 3", "argument --classes: got 3, expected at least 2 different ones of 0, 1, 2"),
-    ("train --data digits --classes 3,12", "argument --classes: got 3, 12, expected at least 2 different ones of 0, 1"),
+    ("train --data digits --classes 3",
+     "argument --classes: got 3, expected at least 2 different ones of 0, 1, 2"),
+    ("train --data digits --classes 3,12",
+     "argument --classes: got 3, 12, expected at least 2 different ones of 0, 1"),
     ("train --classes 3,x", "argument --classes: got 'x', expected a whole number of at least 0"),
     ("train --out ordinal --classes 3,8", "argument --classes: got 3,8, expected none"),
     ("train --data iris --classes 0,1", "argument --classes: got 0,1, expected none"),
-    ("train --data digits --out sigmoid --classes 3,8 --train-size 500", "argument --train-size: got 500, expected at most"),
+    ("train --data digits --out sigmoid --classes 3,8 --train-size 500",
+     "argument --train-size: got 500, expected at most"),
     ("train --data iris --data-dir here", "argument --data-dir: got 'here', expected none with --data iris"),
     ("train --optimizer lion", "argument --optimizer: invalid choice: 'lion' (choose from"),
     ("train --data tulips", "argument --data: invalid choice: 'tulips' (choose from"),
@@ -449,7 +484,7 @@ def test_bad_usage_exits_2(command, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-# ---- failures -------------------------------------------------------------------------------------------------------
+# ---- failures ----------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def damaged(tmp_path):
@@ -472,14 +507,16 @@ def check_failure(line, expected, capsys):
 
 @pytest.mark.parametrize("command", ["train", "book"])
 def test_missing_data(command, capsys, tmp_path):
-    err = check_failure(f"{command} --data-dir {tmp_path}/none", "MNIST was not found in any of these places", capsys)
+    err = check_failure(f"{command} --data-dir {tmp_path}/none", "MNIST was not found in any of these places",
+                        capsys)
     assert f"{tmp_path}/none" in err
     assert "NNJIT_DATA" in err
 
 
 @pytest.mark.parametrize("data", ["auto", "mnist"])
 def test_damaged_data(data, damaged, capsys):
-    err = check_failure(f"train --data {data} --data-dir {damaged}", "train-images-idx3-ubyte: truncated", capsys)
+    err = check_failure(f"train --data {data} --data-dir {damaged}", "train-images-idx3-ubyte: truncated",
+                        capsys)
     assert err.count("\n") == 1
 
 
@@ -502,7 +539,7 @@ def test_an_out_dir_without_permission(capsys, tmp_path):
         tmp_path.chmod(0o700)
 
 
-# ---- signals, pipes and terminals -----------------------------------------------------------------------------------
+# ---- signals, pipes and terminals --------------------------------------------------------------------------
 
 @pytest.fixture
 def heeds_ctrl_c():

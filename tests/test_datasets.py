@@ -1,4 +1,4 @@
-"""Data sets: IDX files, whole and damaged; the places searched; downloads from a server on loopback; the digits."""
+"""Data sets: IDX files, whole and damaged; the places searched; downloads from a local server; the digits."""
 import contextlib
 import gzip
 import hashlib
@@ -55,7 +55,7 @@ def put(folder, names=NAMES, zipped=True, **contents):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A machine of its own: an empty default folder, no NNJIT_DATA, no network; the small files are "the published"."""
+    """A fresh machine: an empty default folder, no NNJIT_DATA, no network; small files count as published."""
     published = {name: (sha256(GZ[name]), sha256(RAW[name])) for name in NAMES}
     monkeypatch.setattr(mnist, "MNIST", replace(mnist.MNIST, sources=(), files=published))
     monkeypatch.setattr(files, "default_folder", lambda name="mnist": tmp_path / "default" / name)
@@ -72,7 +72,7 @@ def check_small(data):
         assert got.dtype == np.int64 and np.array_equal(got, expected)
 
 
-# ---- IDX ------------------------------------------------------------------------------------------------------------
+# ---- IDX ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (4, 2, 3), (2, 3, 4, 3)])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -103,7 +103,8 @@ LABELS = RAW["train-labels-idx1-ubyte"]
     (b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8, "empty array"),
 ])
 def test_read_idx_refuses_a_damaged_file(tmp_path, content, fault):
-    for path, stored in [(tmp_path / "raw-file", content), (tmp_path / "zipped-file.gz", gzip.compress(content))]:
+    for path, stored in [(tmp_path / "raw-file", content),
+                         (tmp_path / "zipped-file.gz", gzip.compress(content))]:
         path.write_bytes(stored)
         with pytest.raises(DataError, match=fault) as caught:
             datasets.read_idx(path)
@@ -142,17 +143,19 @@ def test_read_idx_refuses_bytes_after_a_gzip_stream(tmp_path):
         datasets.read_idx(path)
 
 
-# ---- files that do not fit each other -------------------------------------------------------------------------------
+# ---- files that do not fit each other ----------------------------------------------------------------------
 
 @pytest.mark.parametrize("contents, fault", [
     ({"train_labels_idx1_ubyte": idx(np.zeros(11, np.uint8))},
-     r"train-labels-idx1-ubyte.gz: got an array of shape \(11,\), expected one label for each of the 12 images"),
-    ({"t10k_labels_idx1_ubyte": idx(np.zeros((5, 1), np.uint8))}, "t10k-labels-idx1-ubyte.gz: got an array of shape"),
+     r"train-labels-idx1-ubyte.gz: got an array of shape \(11,\), expected one label for each of the 12"),
+    ({"t10k_labels_idx1_ubyte": idx(np.zeros((5, 1), np.uint8))},
+     "t10k-labels-idx1-ubyte.gz: got an array of shape"),
     ({"t10k_labels_idx1_ubyte": idx(np.array([1, 2, 10, 3, 3], np.uint8))},
      "t10k-labels-idx1-ubyte.gz: got the label 10 at index 2, expected 0 to 9"),
     ({"train_images_idx3_ubyte": idx(np.zeros((12, 32, 28), np.uint8))},
      r"train-images-idx3-ubyte.gz: got an array of shape \(12, 32, 28\), expected images, \(N, 28, 28\)"),
-    ({"train_images_idx3_ubyte": RAW["train-labels-idx1-ubyte"]}, "train-images-idx3-ubyte.gz: got an array of shape"),
+    ({"train_images_idx3_ubyte": RAW["train-labels-idx1-ubyte"]},
+     "train-images-idx3-ubyte.gz: got an array of shape"),
     ({"t10k_images_idx3_ubyte": RAW["t10k-images-idx3-ubyte"][:-1]}, "t10k-images-idx3-ubyte.gz: truncated"),
 ])
 @pytest.mark.parametrize("name", ["mnist", "auto"])
@@ -165,7 +168,7 @@ def test_wrong_files_are_an_error_wherever_they_lie(home, monkeypatch, contents,
         datasets.load(name, data_dir=home / place if place == "data_dir" else None)
 
 
-# ---- the places -----------------------------------------------------------------------------------------------------
+# ---- the places --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("subfolder", ["", "mnist"])
@@ -240,8 +243,8 @@ def test_auto_is_mnist_where_it_lies_and_else_the_books_part(home, serve, capsys
     """No source is asked, and nothing is said."""
     servers = serve(good)
     data = datasets.load()
-    assert repr(data) == ("Dataset(MNIST, the book's 11,000 images, embedded: 1,000 images to train, 10,000 to test, "
-                          "28 × 28)")
+    assert repr(data) == ("Dataset(MNIST, the book's 11,000 images, embedded: 1,000 images to train, 10,000 "
+                          "to test, 28 × 28)")
     assert (data.x_train.shape, data.y_train.dtype) == ((1000, 28, 28), np.int64)
     assert datasets.holds_the_books(data) and not datasets.holds_the_books(datasets.load_digits())
     assert servers[0].requests == [] and capsys.readouterr() == ("", "")
@@ -265,8 +268,8 @@ def test_embedded_images_are_checked(tmp_path, monkeypatch):
 
 
 def test_data_sets_are_shown_in_a_line():
-    assert repr(datasets.load_digits()) == ("Dataset(UCI digits, embedded in the package: 1,000 images to train, 797 to test, "
-                                            "28 × 28)")
+    assert repr(datasets.load_digits()) == (
+        "Dataset(UCI digits, embedded in the package: 1,000 images to train, 797 to test, 28 × 28)")
     assert repr(datasets.load_iris()) == "Table(iris, embedded in the package: 150 rows of 4, 3 classes)"
 
 
@@ -291,10 +294,10 @@ def test_default_folder_is_the_checkouts_or_the_users(tmp_path, monkeypatch):
     assert files.default_folder() == tmp_path / "data" / "mnist"
 
 
-# ---- downloads ------------------------------------------------------------------------------------------------------
+# ---- downloads ---------------------------------------------------------------------------------------------
 
 class Server:
-    """An HTTP server on loopback: ``answer(method, name)`` returns the status, the length announced and the body."""
+    """A local HTTP server: ``answer(method, name)`` returns the status, the length announced and the body."""
 
     def __init__(self, answer):
         self.requests = requests = []
@@ -378,7 +381,8 @@ def test_mnist_is_downloaded_verified_and_kept(home, serve, capsys, caplog):
     data = datasets.load("mnist")
     check_small(data)
     assert data.source == f"{server.url}, kept in {folder}"
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {f"{name}.gz": GZ[name] for name in NAMES}
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert found == {f"{name}.gz": GZ[name] for name in NAMES}
     logger.removeHandler(caplog.handler)
     assert not caplog.records and logger.level == level    # pooch is quiet, and again as it was
     assert capsys.readouterr() == ("", "")    # not a terminal: no bar
@@ -483,7 +487,7 @@ def test_a_folder_that_cannot_be_written_is_named(home, serve):
     assert datasets.holds_the_books(datasets.load("auto"))
 
 
-# ---- rows -----------------------------------------------------------------------------------------------------------
+# ---- rows --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_are_the_pixels_divided_by_255(dtype):
@@ -523,7 +527,7 @@ def test_rows_refuse_what_is_no_size_and_no_dtype():
         datasets.load_digits().rows("uint8")
 
 
-# ---- the digits -----------------------------------------------------------------------------------------------------
+# ---- the digits --------------------------------------------------------------------------------------------
 
 def test_digits_are_the_uci_digits_in_the_shape_of_mnist():
     data = datasets.load("digits")
@@ -567,7 +571,7 @@ def test_digits_can_be_told_apart():
     assert (nearest == y_test).mean() > 0.85
 
 
-# ---- some classes alone, pairs, outliers ----------------------------------------------------------------------------
+# ---- some classes alone, pairs, outliers -------------------------------------------------------------------
 
 def test_only_some_classes_in_the_given_order():
     data = datasets.load_digits()
@@ -580,16 +584,20 @@ def test_only_some_classes_in_the_given_order():
         assert y.dtype == np.int64
 
 
-@pytest.mark.parametrize("classes, got", [((), "none"), ((3,), "3"), ((3, 3), "3, 3"), ((3, 10), "3, 10"), ((-1, 2), "-1, 2")])
+@pytest.mark.parametrize("classes, got",
+                         [((), "none"), ((3,), "3"), ((3, 3), "3, 3"), ((3, 10), "3, 10"),
+                          ((-1, 2), "-1, 2")])
 def test_only_refuses_classes_without_images(classes, got):
-    with pytest.raises(ValueError, match=f"classes: got {got}, expected at least 2 different ones of 0, 1, .*, 9"):
+    with pytest.raises(ValueError,
+                       match=f"classes: got {got}, expected at least 2 different ones of 0, 1, .*, 9"):
         datasets.load_digits().only(*classes)
 
 
 def test_pairs_show_the_digits_that_they_are_labelled_with():
     data = datasets.load_digits()
     pairs, present = datasets.paste_pairs(data.x_test, data.y_test, 400, seed=3)
-    assert pairs.shape == (400, 28, 56) and present.shape == (400, 10) and pairs.dtype == present.dtype == np.uint8
+    assert pairs.shape == (400, 28, 56) and present.shape == (400, 10)
+    assert pairs.dtype == present.dtype == np.uint8
     label = {image.tobytes(): k for image, k in zip(data.x_test, data.y_test)}
     for pair, row in zip(pairs, present):
         assert set(row.nonzero()[0]) == {label[pair[:, :28].tobytes()], label[pair[:, 28:].tobytes()]}
@@ -604,7 +612,8 @@ def test_pairs_are_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize("images, labels, count, exception, message", [
-    (np.zeros((3, 2, 2)), [0, 1], 5, ValueError, r"images: got shape \(3, 2, 2\), expected \(2, height, width\)"),
+    (np.zeros((3, 2, 2)), [0, 1], 5, ValueError,
+     r"images: got shape \(3, 2, 2\), expected \(2, height, width\)"),
     (np.zeros((3, 4)), [0, 1, 2], 5, ValueError, "images: got shape"),
     (np.zeros((2, 2, 2)), [0, 0.5], 5, ValueError, "labels: got 0.5, expected class numbers"),
     (np.zeros((2, 2, 2)), ["a", "b"], 5, TypeError, "labels: got"),
@@ -632,14 +641,16 @@ def test_outliers_refuse():
             datasets.with_outliers(y, share)
 
 
-# ---- iris -----------------------------------------------------------------------------------------------------------
+# ---- iris --------------------------------------------------------------------------------------------------
 
 def test_iris_is_fishers():
     iris = datasets.load_iris()
     assert (iris.name, iris.source, len(iris.classes)) == ("iris", "embedded in the package", 3)
     assert iris.columns == ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
-    assert iris.x.shape == (150, 4) and iris.x.dtype == np.float64 and np.bincount(iris.y).tolist() == [50, 50, 50]
-    assert np.allclose(iris.x.mean(axis=0), [5.843333, 3.057333, 3.758, 1.199333], atol=1e-6)    # as published
+    assert iris.x.shape == (150, 4) and iris.x.dtype == np.float64
+    assert np.bincount(iris.y).tolist() == [50, 50, 50]
+    # As published.
+    assert np.allclose(iris.x.mean(axis=0), [5.843333, 3.057333, 3.758, 1.199333], atol=1e-6)
     path = embedded._FOLDER / "iris.npz"
     assert iris.checksums == {"iris.npz": sha256(path.read_bytes())}
     with np.load(path, allow_pickle=False) as file:
@@ -649,14 +660,16 @@ def test_iris_is_fishers():
     assert list(iris.columns) == source.feature_names and list(iris.classes) == list(source.target_names)
 
 
-# ---- the real thing -------------------------------------------------------------------------------------------------
+# ---- the real thing ----------------------------------------------------------------------------------------
 
-@pytest.mark.skipif("NNJIT_DATA" not in os.environ, reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
+@pytest.mark.skipif("NNJIT_DATA" not in os.environ,
+                    reason="set NNJIT_DATA to the parent of MNIST's folder mnist")
 def test_real_mnist_is_the_published_one():
     data = datasets.load("auto")
     assert datasets.holds_the_books(data)
     embedded_part = datasets.load_book_mnist()
-    assert np.array_equal(embedded_part.x_train, data.x_train[:1000]) and np.array_equal(embedded_part.y_test, data.y_test)
+    assert np.array_equal(embedded_part.x_train, data.x_train[:1000])
+    assert np.array_equal(embedded_part.y_test, data.y_test)
     assert "not the published" not in data.source
     assert data.checksums == {name: unpacked for name, (_, unpacked) in mnist.MNIST.files.items()}
     assert data.x_train.shape == (60000, 28, 28) and data.x_test.shape == (10000, 28, 28)
@@ -665,7 +678,7 @@ def test_real_mnist_is_the_published_one():
     assert data.y_test[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
 
 
-# ---- CIFAR-10 and Fashion-MNIST -------------------------------------------------------------------------------------
+# ---- CIFAR-10 and Fashion-MNIST ----------------------------------------------------------------------------
 
 RECORDS = 5
 
@@ -673,7 +686,8 @@ RECORDS = 5
 def batches():
     """Return {file name: bytes}, a few records each whose labels go round."""
     rng = np.random.default_rng(8)
-    records = {name: rng.integers(0, 256, (RECORDS, 3073), dtype=np.uint8) for name in cifar10.CIFAR10_BATCHES}
+    records = {name: rng.integers(0, 256, (RECORDS, 3073), dtype=np.uint8)
+               for name in cifar10.CIFAR10_BATCHES}
     for k, array in enumerate(records.values()):
         array[:, 0] = (np.arange(RECORDS) + RECORDS * k) % 10
     return {name: array.tobytes() for name, array in records.items()}
@@ -710,7 +724,8 @@ def write(folder, contents):
 
 def check_cifar(data):
     records = [np.frombuffer(content, np.uint8).reshape(-1, 3073) for content in batches().values()]
-    for x, y, part in [(data.x_train, data.y_train, np.concatenate(records[:5])), (data.x_test, data.y_test, records[5])]:
+    for x, y, part in [(data.x_train, data.y_train, np.concatenate(records[:5])),
+                       (data.x_test, data.y_test, records[5])]:
         assert x.shape == (len(part), 32, 32, 3) and x.dtype == np.uint8 and x.flags.c_contiguous
         np.testing.assert_array_equal(y, part[:, 0])
         for record, image in zip(part, x):
@@ -752,7 +767,8 @@ def test_unknown_classes(cifar, classes, error):
 @pytest.mark.parametrize("name, change, fault", [
     ("data_batch_2.bin", lambda content: content[:-1], "got 15,364 bytes, expected 5 records of 3,073 bytes"),
     ("test_batch.bin", lambda content: content + b"x", "got 15,366 bytes, expected"),
-    ("data_batch_5.bin", lambda content: content[:3073] + b"\x0a" + content[3074:], "got the label 10 in record 1, expected 0"),
+    ("data_batch_5.bin", lambda content: content[:3073] + b"\x0a" + content[3074:],
+     "got the label 10 in record 1, expected 0"),
 ])
 def test_damaged_files_of_cifar10(cifar, name, change, fault):
     contents = batches()
@@ -766,7 +782,8 @@ def test_cifar10_names_every_place_tried(cifar, home, monkeypatch):
     write(cifar, {"test_batch.bin": b""})
     with pytest.raises(datasets.NotFoundError) as caught:
         datasets.load_cifar10()
-    assert f"{home / 'chosen' / 'cifar10' / cifar.name}: lacks everything: no such folder" in str(caught.value)
+    absent = home / "chosen" / "cifar10" / cifar.name
+    assert f"{absent}: lacks everything: no such folder" in str(caught.value)
     assert f"{cifar}: lacks data_batch_1.bin, " in str(caught.value) and "NNJIT_DATA" in str(caught.value)
     with pytest.raises(DataError):
         datasets.load_cifar10(data_dir=home)
@@ -792,8 +809,10 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar, home, serve_archive)
     server = serve_archive(archive(batches()))
     check_cifar(data := datasets.load_cifar10())
     assert data.source == f"{server.url}, kept in {cifar.parent}"
-    assert {path.name for path in cifar.iterdir()} == set(cifar10.CIFAR10_BATCHES)    # and nothing else, nor elsewhere
-    assert [path.name for path in cifar.parent.iterdir()] == [cifar.name] and not (home / "default" / "escaped.bin").exists()
+    # Nothing else is there, or elsewhere.
+    assert {path.name for path in cifar.iterdir()} == set(cifar10.CIFAR10_BATCHES)
+    assert [path.name for path in cifar.parent.iterdir()] == [cifar.name]
+    assert not (home / "default" / "escaped.bin").exists()
     count = len(server.requests)
     check_cifar(datasets.load_cifar10())
     assert len(server.requests) == count
@@ -803,7 +822,8 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar, home, serve_archive)
     (lambda: archive(batches()), "0" * 64, "SHA256 hash of downloaded file"),
     (lambda: archive(batches())[:-100], None, "damaged archive|ended before"),
     (lambda: b"no archive", None, "damaged archive|Not a gzipped file"),
-    (lambda: archive({**batches(), "data_batch_1.bin": bytes(2 * RECORDS * 3073)}), None, "got 30,730 bytes as cifar-10"),
+    (lambda: archive({**batches(), "data_batch_1.bin": bytes(2 * RECORDS * 3073)}), None,
+     "got 30,730 bytes as cifar-10"),
     (lambda: archive(batches(), "elsewhere/"), None, "lacks data_batch_1.bin"),
 ])
 def test_a_wrong_archive_is_refused(cifar, serve_archive, content, sha, fault):
@@ -817,6 +837,7 @@ def test_fashion_mnist_is_clothes_in_the_files_of_mnist(home, monkeypatch):
     put(home / "here" / "fashion-mnist")
     data = datasets.load_fashion_mnist(home / "here")
     check_small(data)
-    assert (data.name, data.classes[9]) == ("Fashion-MNIST", "ankle boot") and "not the published" not in data.source
+    assert (data.name, data.classes[9]) == ("Fashion-MNIST", "ankle boot")
+    assert "not the published" not in data.source
     with pytest.raises(datasets.NotFoundError, match="Fashion-MNIST was not found"):
         datasets.load_fashion_mnist()

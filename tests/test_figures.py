@@ -17,9 +17,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 TRAINED = {"saturated-start", "first-layers", "mean-and-median"}
 
 
-def lines(figure, panel):
-    """Return the y values of a panel's curves, each with its x."""
-    return [(np.ravel(line.get_xdata()), np.ravel(line.get_ydata())) for line in figure.axes[panel].lines]
+def lines(figure, i):
+    """Return the (x, y) of the curves in axes number i."""
+    return [(np.ravel(line.get_xdata()), np.ravel(line.get_ydata())) for line in figure.axes[i].lines]
 
 
 def test_sigmoid():
@@ -82,7 +82,8 @@ def test_what_is_trained(monkeypatch):
     assert (mean - median).min() > 0.1
     images = [ax.images[0].get_array() for ax in figures.first_layers().axes]
     assert len(images) == 22 and all(image.shape == (28, 28) for image in images)
-    assert np.abs(images[21]).max() < 1e-5 < 1e-2 < np.abs(images[10]).max()    # the means: softmax, and sigmoid
+    # The means of the softmax's, and of the sigmoids' weights.
+    assert np.abs(images[21]).max() < 1e-5 < 1e-2 < np.abs(images[10]).max()
 
 
 @pytest.mark.parametrize("name", sorted(set(figures.FIGURES) - TRAINED))
@@ -103,7 +104,8 @@ def test_the_command_draws_them_all(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(figures, "FIGURES", {"sigmoid": figures.sigmoid, "softmax": figures.softmax})
     assert cli.main(["figures", "--out-dir", str(tmp_path / "here")]) == 0
     assert capsys.readouterr().out == f"saved    sigmoid.png, softmax.png in {tmp_path / 'here'}\n"
-    assert all((tmp_path / "here" / name).read_bytes().startswith(b"\x89PNG") for name in ("sigmoid.png", "softmax.png"))
+    assert all((tmp_path / "here" / name).read_bytes().startswith(b"\x89PNG")
+               for name in ("sigmoid.png", "softmax.png"))
 
 
 def test_the_page_shows_every_figure():
@@ -116,5 +118,6 @@ def test_the_page_shows_every_figure():
 
 def test_the_table_names_every_head():
     table = (DOCS / "outputs-and-losses.md").read_text(encoding="utf-8")
-    for name in ("Gaussian", "Laplace", "Huber", "Poisson", "Bernoulli", "Categorical", "Ordinal", "Heads", "SquaredError"):
+    for name in ("Gaussian", "Laplace", "Huber", "Poisson", "Bernoulli", "Categorical", "Ordinal", "Heads",
+                 "SquaredError"):
         assert f"{name}(" in table and hasattr(nn, name)

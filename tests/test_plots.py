@@ -12,14 +12,14 @@ from nnjit import book
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install nnjit[plots]")
 
-from nnjit.report import plots  # noqa: E402 (it cannot be imported without matplotlib)
+from nnjit.report import bench_plots, drawing, plots  # noqa: E402 (they need matplotlib)
 
 ITERATION = list(range(30))
 TRAIN = [0.97 - 0.8 * 0.8 ** i for i in ITERATION]
 TEST = [0.87 - 0.5 * 0.8 ** i for i in ITERATION]
 PRINTED = [{"iteration": i, "train": TRAIN[i] - 0.01, "test": TEST[i] + 0.01} for i in (0, 10, 20)]
-SPREAD = [{"iteration": i, "train_min": TRAIN[i] - 0.03, "train_max": TRAIN[i] + 0.02, "test_min": TEST[i] - 0.02,
-           "test_max": TEST[i] + 0.01} for i in (0, 10, 20, 29)]
+SPREAD = [{"iteration": i, "train_min": TRAIN[i] - 0.03, "train_max": TRAIN[i] + 0.02,
+           "test_min": TEST[i] - 0.02, "test_max": TEST[i] + 0.01} for i in (0, 10, 20, 29)]
 W = np.random.default_rng(5).normal(0, 0.1, (6, 23))
 
 
@@ -43,7 +43,7 @@ def size_of_png(path):
     return struct.unpack(">II", content[16:24])
 
 
-# ---- files ----------------------------------------------------------------------------------------------------------
+# ---- files -------------------------------------------------------------------------------------------------
 
 def test_learning_curves_are_written_as_png(tmp_path):
     path = tmp_path / "curves.png"
@@ -79,7 +79,7 @@ def test_any_thread_draws_without_pyplot(tmp_path):
     size_of_png(tmp_path / "a.png")
 
 
-# ---- learning curves ------------------------------------------------------------------------------------------------
+# ---- learning curves ---------------------------------------------------------------------------------------
 
 def test_lines_and_points_hold_the_data(drawn):
     train, printed_train, test, printed_test = curves(printed=PRINTED, spread=SPREAD).lines
@@ -116,7 +116,8 @@ def test_legend_says_what_is_drawn(drawn, options, texts):
 def test_curves_alone_need_no_legend(drawn):
     ax = curves()
     assert not ax.figure.legends and ax.get_legend() is None
-    assert ax.get_title("left") == "A run" and ax.get_xlabel() == "iteration" and "accuracy" in ax.get_ylabel()
+    assert ax.get_title("left") == "A run" and ax.get_xlabel() == "iteration"
+    assert "accuracy" in ax.get_ylabel()
 
 
 def test_nothing_covers_the_data(drawn):
@@ -150,7 +151,8 @@ def test_the_book_fits_in_view(drawn, key, gradient):
     published = book.published()[key]
     printed, rows = published["printed"], published[gradient]["rows"]
     x, train, test = ([row[column] for row in rows] for column in ("iteration", "train_mean", "test_mean"))
-    ax = plots.learning_curves("unwritten.png", x, train, test, "The book", printed, rows, published[gradient]["seeds"])
+    ax = plots.learning_curves("unwritten.png", x, train, test, "The book", printed, rows,
+                               published[gradient]["seeds"])
     values = [row[column] for row in printed for column in ("train", "test")]
     values += [row[f"{name}_{end}"] for row in rows for name in ("train", "test") for end in ("min", "max")]
     low, high = ax.get_ylim()
@@ -185,7 +187,8 @@ def test_a_single_iteration_is_visible(drawn):
 
 
 def test_arrays_are_as_good_as_lists(drawn):
-    ax = plots.learning_curves("unwritten.png", np.arange(30), np.array(TRAIN, "float32"), np.array(TEST), "A run")
+    ax = plots.learning_curves("unwritten.png", np.arange(30), np.array(TRAIN, "float32"), np.array(TEST),
+                               "A run")
     assert np.array_equal(ax.lines[1].get_ydata(), TEST)
 
 
@@ -196,8 +199,10 @@ def test_arrays_are_as_good_as_lists(drawn):
     ({"train_accuracy": [100 * a for a in TRAIN]}, "train_accuracy: got 17 to 96.8762, expected fractions"),
     ({"test_accuracy": [*TEST[:-1], np.nan]}, "test_accuracy: got .*, expected fractions"),
     ({"test_accuracy": [-0.1, *TEST[1:]]}, "test_accuracy: got -0.1 to .*, expected fractions"),
-    ({"printed": [*PRINTED, {"iteration": 29, "test": 0.9}]}, "printed: got a row .*, expected iteration, train in"),
-    ({"spread": [{"iteration": 0, "train_min": 0.1, "train_max": 0.2}]}, "spread: got a row .*, expected .*test_max"),
+    ({"printed": [*PRINTED, {"iteration": 29, "test": 0.9}]},
+     "printed: got a row .*, expected iteration, train in"),
+    ({"spread": [{"iteration": 0, "train_min": 0.1, "train_max": 0.2}]},
+     "spread: got a row .*, expected .*test_max"),
     ({"path": "curves.gif"}, r"path: got .*curves.gif', expected .* \.png or \.svg"),
     ({"path": "png"}, r"path: got .*png', expected .* \.png or \.svg"),
 ])
@@ -210,7 +215,7 @@ def test_learning_curves_errors(tmp_path, change, message):
     assert not list(tmp_path.iterdir())
 
 
-# ---- error curves ---------------------------------------------------------------------------------------------------
+# ---- error curves ------------------------------------------------------------------------------------------
 
 RUN = SimpleNamespace(iteration=ITERATION, train_accuracy=TRAIN, test_accuracy=TEST)
 OTHER = SimpleNamespace(iteration=ITERATION, train_accuracy=TEST, test_accuracy=TRAIN)
@@ -218,8 +223,9 @@ OTHER = SimpleNamespace(iteration=ITERATION, train_accuracy=TEST, test_accuracy=
 
 def test_the_comparison_has_the_book_and_both_gradients_of_test_and_train(monkeypatch):
     monkeypatch.setattr(plots, "save", lambda path, figure, title: figure)
-    found = plots.comparison("unwritten.png", {"tanh": {"printed": PRINTED, "literal": RUN, "exact": OTHER},
-                                               "relu": {"printed": None, "literal": RUN, "exact": OTHER}}, "A title")
+    experiments = {"tanh": {"printed": PRINTED, "literal": RUN, "exact": OTHER},
+                   "relu": {"printed": None, "literal": RUN, "exact": OTHER}}
+    found = plots.comparison("unwritten.png", experiments, "A title")
     titles = [ax.get_title("left") for ax in found.axes]
     assert titles == [f"{name}: {part} accuracy" for name in ("tanh", "relu") for part in ("test", "train")]
     for ax, part in zip(found.axes[:2], ("test", "train")):
@@ -228,19 +234,21 @@ def test_the_comparison_has_the_book_and_both_gradients_of_test_and_train(monkey
         assert printed == [row[part] for row in PRINTED]
     assert [len(ax.lines) for ax in found.axes] == [3, 3, 2, 2]
     legend, = found.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["literal gradient", "exact gradient", "printed in the book"]
+    assert [text.get_text() for text in legend.get_texts()] == ["literal gradient", "exact gradient",
+                                                                "printed in the book"]
 
 
 def test_speed_bars_are_times_numpy(monkeypatch, tmp_path):
-    monkeypatch.setattr(plots, "save", lambda path, figure, title: figure)
+    monkeypatch.setattr(bench_plots, "save", lambda path, figure, title: figure)
     speeds = {"a work": {"nnjit": (4.0, 0.5), "numpy": (1.0, 2.0), "numpy, literal loop": (0.25, 8.0)}}
-    ax, = plots.speed_bars("unwritten.png", speeds, "A title").axes
+    ax, = bench_plots.speed_bars("unwritten.png", speeds, "A title").axes
     assert [bar.get_width() for bar in ax.patches] == [4, 1, 0.25]
     assert [label.get_text() for label in ax.get_yticklabels()] == list(speeds["a work"])
-    assert [text.get_text() for text in ax.texts] == ["4 × NumPy, 0.5 s", "1 × NumPy, 2 s", "0.25 × NumPy, 8 s"]
+    assert [text.get_text() for text in ax.texts] == ["4 × NumPy, 0.5 s", "1 × NumPy, 2 s",
+                                                      "0.25 × NumPy, 8 s"]
 
 
-@pytest.mark.parametrize("draw", [plots.comparison, plots.speed_bars])
+@pytest.mark.parametrize("draw", [plots.comparison, bench_plots.speed_bars])
 def test_pictures_of_nothing_are_refused(draw, tmp_path):
     with pytest.raises(ValueError, match="got none, expected at least one"):
         draw(tmp_path / "a.png", {}, "A title")
@@ -266,13 +274,14 @@ def test_error_curves_errors(tmp_path, train, test, message):
     assert not list(tmp_path.iterdir())
 
 
-# ---- the first layer ------------------------------------------------------------------------------------------------
+# ---- the first layer ---------------------------------------------------------------------------------------
 
 def tile(ax, unit, shape):
     """Return the part of the picture that shows a unit."""
     (h, w), (row, column) = shape, divmod(unit, 10)
     gap = max(1, w // 14)
-    return ax.images[0].get_array()[row * (h + gap):row * (h + gap) + h, column * (w + gap):column * (w + gap) + w]
+    return ax.images[0].get_array()[row * (h + gap):row * (h + gap) + h,
+                                    column * (w + gap):column * (w + gap) + w]
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6, 1)])
@@ -303,8 +312,9 @@ def test_scale_is_symmetric_and_explained_by_a_bar(drawn):
 
 
 def test_colours_are_dark_in_the_middle_and_even_to_both_sides():
-    brightness = plots.GLOW(np.linspace(0, 1, 101))[:, :3] @ (0.2126, 0.7152, 0.0722)
-    assert brightness.argmin() == 50 and (np.diff(brightness)[:50] < 0).all() and (np.diff(brightness)[50:] > 0).all()
+    brightness = drawing.GLOW(np.linspace(0, 1, 101))[:, :3] @ (0.2126, 0.7152, 0.0722)
+    assert brightness.argmin() == 50 and (np.diff(brightness)[:50] < 0).all()
+    assert (np.diff(brightness)[50:] > 0).all()
     assert np.abs(brightness - brightness[::-1]).max() < 0.12
 
 
@@ -349,11 +359,11 @@ def test_first_layer_errors(tmp_path, change, message):
     assert not list(tmp_path.iterdir())
 
 
-# ---- without matplotlib ---------------------------------------------------------------------------------------------
+# ---- without matplotlib ------------------------------------------------------------------------------------
 
 def test_import_without_matplotlib_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "nnjit.report.plots")
+    monkeypatch.delitem(sys.modules, "nnjit.report.drawing")
     monkeypatch.setitem(sys.modules, "matplotlib.colors", None)
     with pytest.raises(ImportError, match=r"pip install nnjit\[plots\]") as caught:
-        importlib.import_module("nnjit.report.plots")
+        importlib.import_module("nnjit.report.drawing")
     assert "\n" not in str(caught.value) and caught.value.__suppress_context__

@@ -28,8 +28,10 @@ def small_cifar10(tmp_path, monkeypatch):
 
 def test_the_network_of_the_explanation():
     model = presets.PRESETS["cifar10", "cnn"].network(10).build((32, 32, 3))
-    assert [(str(shape), layer.multiply_adds) for layer, shape in zip(model.layers, model.graph.shapes) if layer.shapes] == [
-        ("(32, 32, 8)", 32 * 32 * 27 * 8), ("(16, 16, 8)", 16 * 16 * 72 * 8), ("(32,)", 512 * 32), ("(10,)", 320)]
+    assert [(str(shape), layer.multiply_adds)
+            for layer, shape in zip(model.layers, model.graph.shapes) if layer.shapes] == [
+        ("(32, 32, 8)", 32 * 32 * 27 * 8), ("(16, 16, 8)", 16 * 16 * 72 * 8),
+        ("(32,)", 512 * 32), ("(10,)", 320)]
     lines = [line.split() for line in model.summary().splitlines()]
     assert [" ".join(line[-3:]) for line in lines[1:9]] == [
         "3 × 3", "3 × 3", "4 × 4", "8 × 8", "8 × 8", "10 × 10", "10 × 10", "16,416 16,384 all"]
@@ -37,7 +39,8 @@ def test_the_network_of_the_explanation():
 
 
 def test_what_windows_see():
-    layers = [nn.Conv2D(2, 3, strides=2), nn.Conv2DTranspose(2, 3, strides=2), nn.Conv2D(1, 1), nn.GlobalAveragePool2D()]
+    layers = [nn.Conv2D(2, 3, strides=2), nn.Conv2DTranspose(2, 3, strides=2), nn.Conv2D(1, 1),
+              nn.GlobalAveragePool2D()]
     model = nn.Sequential(layers, nn.Gaussian()).build((9, 12, 1))
     assert summary._receptive_fields(model.graph) == ["3 × 3", "5 × 5", "5 × 5", "all"]
 
@@ -53,21 +56,26 @@ PICTURES = {"curves.png", "confusion.png", "filters.png", "features.png"}
 def test_the_command_trains_and_draws(small_cifar10, capsys):
     pytest.importorskip("matplotlib")
     out = small_cifar10 / "out"
-    assert run("--data", "cifar10", "--classes", "bird,airplane", "--model", "cnn", "--epochs", "2", "--out-dir", str(out)) == 0
+    assert run("--data", "cifar10", "--classes", "bird,airplane", "--model", "cnn", "--epochs", "2",
+               "--out-dir", str(out)) == 0
     assert "10 × 10" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} >= {*PICTURES, "model.npz", "run.json", "history.csv"}
     settings = json.loads((out / "run.json").read_text())["configuration"]
-    assert settings["classes"] == ["bird", "airplane"] and settings["batch_size"] == 32 and settings["train_size"] == 60
+    assert settings["classes"] == ["bird", "airplane"] and settings["batch_size"] == 32
+    assert settings["train_size"] == 60
     assert nn.load(out / "model.npz").input_shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("words, message", [
     (["--data", "cifar10", "--classes", "bird,plane"], "argument --classes: classes: got plane, expected"),
-    (["--data", "digits", "--classes", "bird,airplane"], "argument --classes: got 'bird', expected a whole number"),
+    (["--data", "digits", "--classes", "bird,airplane"],
+     "argument --classes: got 'bird', expected a whole number"),
     (["--data", "cifar10", "--act", "relu"], "argument --act: got relu, expected none with --model cnn"),
     (["--data", "cifar10", "--loss", "mse"], "argument --loss: got mse, expected none with --model cnn"),
-    (["--data", "cifar10", "--out", "sigmoid"], "argument --out: got sigmoid, expected softmax for 10 classes of images"),
-    (["--data", "digits", "--model", "cnn", "--classes", "bird,airplane"], "argument --classes: got bird,airplane, expected"),
+    (["--data", "cifar10", "--out", "sigmoid"],
+     "argument --out: got sigmoid, expected softmax for 10 classes of images"),
+    (["--data", "digits", "--model", "cnn", "--classes", "bird,airplane"],
+     "argument --classes: got bird,airplane, expected"),
     (["--data", "cifar10", "--train-size", "301"], "argument --train-size: got 301, expected at most 300"),
 ])
 def test_wrong_options(small_cifar10, capsys, words, message):
@@ -92,11 +100,13 @@ def test_pictures_of_what_is_wrong_and_most_certain(tmp_path, monkeypatch):
     model = nn.Sequential([nn.Flatten(), nn.Dense(1)], nn.Bernoulli(), "float64").build((1, 2, 1))
     model.parameters()["1.W"][:], model.parameters()["1.b"][:] = [[1], [0]], 0
     x = np.array([-3.0, -1, 2, 4, 5]).reshape(-1, 1, 1, 1).repeat(2, axis=2)
-    report.draw_classifier(tmp_path, model, report.Tested(x, x, np.array([0, 1, 0, 1, 0]), ("a", "b")), "title")
+    report.draw_classifier(tmp_path, model, report.Tested(x, x, np.array([0, 1, 0, 1, 0]), ("a", "b")),
+                           "title")
     assert drawn["confusion"][0].tolist() == [[1, 2], [1, 1]]
     images, truths, answers, _ = drawn["mistakes"]
     assert images[:, 0, 0, 0].tolist() == [5, 2, -1] and truths == ["a", "a", "b"]
-    assert [answer[0][0] for answer in answers] == ["b", "b", "a"] and answers[0][0][1] == pytest.approx(1 / (1 + np.exp(-5)))
+    assert [answer[0][0] for answer in answers] == ["b", "b", "a"]
+    assert answers[0][0][1] == pytest.approx(1 / (1 + np.exp(-5)))
     assert drawn["answers"][1:3] == (list("ababa"), list("aabbb"))
     assert "filters" not in drawn    # no convolution
 
@@ -105,8 +115,10 @@ def test_pictures_refuse(tmp_path):
     plots = pytest.importorskip("nnjit.report.image_plots")
     for call, message in [(lambda: plots.filters(tmp_path / "a.png", np.ones((3, 3)), ""), "W: got shape"),
                           (lambda: plots.filters(tmp_path / "a.gif", np.ones((3, 3, 1, 2)), ""), "path: got"),
-                          (lambda: plots.feature_maps(tmp_path / "a.png", np.ones((3, 3, 1)), [], ""), "stages: got none"),
-                          (lambda: plots.confusion(tmp_path / "a.png", np.ones((3, 3)), "ab", ""), "counts: got shape"),
+                          (lambda: plots.feature_maps(tmp_path / "a.png", np.ones((3, 3, 1)), [], ""),
+                           "stages: got none"),
+                          (lambda: plots.confusion(tmp_path / "a.png", np.ones((3, 3)), "ab", ""),
+                           "counts: got shape"),
                           (lambda: plots.mistakes(tmp_path / "a.png", [], [], [], ""), "images: got none"),
                           (lambda: plots.answers(tmp_path / "a.png", [], [], [], ""), "images: got none")]:
         with pytest.raises(ValueError, match=message):

@@ -19,10 +19,11 @@ def fitted(head, units, x, y, hidden=(), optimizer=None, **options):
     return model
 
 
-# ---- losses ---------------------------------------------------------------------------------------------------------
+# ---- losses ------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("out, loss, head", [
-    ("softmax", "crossentropy", nn.Categorical), ("sigmoid", "crossentropy", nn.Bernoulli), ("linear", "mse", nn.Gaussian),
+    ("softmax", "crossentropy", nn.Categorical), ("sigmoid", "crossentropy", nn.Bernoulli),
+    ("linear", "mse", nn.Gaussian),
     ("ordinal", "crossentropy", nn.Ordinal), ("poisson", "poisson", nn.Poisson)])
 def test_auto_is_the_loss_of_the_distribution(out, loss, head):
     chosen, make_head, why = questions.choose_loss(out)
@@ -38,7 +39,8 @@ def test_every_pair_is_explained_or_refused(out, loss):
         chosen, make_head, why = questions.choose_loss(out, loss)
     except ValueError as error:
         own = questions.own_loss(out)
-        assert str(error).startswith(f"--loss: got {loss} with --out {out}, expected {own}") and "--out" in str(error)
+        assert str(error).startswith(f"--loss: got {loss} with --out {out}, expected {own}")
+        assert "--out" in str(error)
         return
     if chosen == "mse" and out != "linear":
         with pytest.warns(UserWarning, match="saturates"):
@@ -48,13 +50,14 @@ def test_every_pair_is_explained_or_refused(out, loss):
         assert "distribution" in why and make_head().metric in ("accuracy", "mae")
 
 
-# ---- examples -------------------------------------------------------------------------------------------------------
+# ---- examples ----------------------------------------------------------------------------------------------
 
-def test_the_shares_of_iris():
+def test_iris_is_split_into_train_and_test():
     """A fifth to test, each part with all species; however few are trained on, they are of all."""
     for dtype in ("float32", "float64"):
         task = questions.of_iris("softmax", dtype)
-        assert task.train[0].shape == (120, 4) and task.test[0].shape == (30, 4) and task.train[0].dtype == dtype
+        assert task.train[0].shape == (120, 4) and task.test[0].shape == (30, 4)
+        assert task.train[0].dtype == dtype
         for _, y in (task.train, task.test):
             assert len(set(np.bincount(y))) == 1
     assert np.bincount(questions.of_iris("softmax", "float64", 7).train[1]).tolist() == [3, 2, 2]
@@ -65,8 +68,9 @@ def test_the_shares_of_iris():
 
 
 @pytest.mark.parametrize("out, classes, units, y", [
-    ("softmax", None, 10, 4), ("sigmoid", None, 10, np.eye(10)[4]), ("sigmoid", (9, 4), 1, 1), ("softmax", (0, 4), 2, 1),
-    ("sigmoid", (1, 4, 0), 3, np.eye(3)[1]), ("ordinal", None, 1, 4), ("linear", None, 1, 4), ("poisson", None, 1, 4)])
+    ("softmax", None, 10, 4), ("softmax", (0, 4), 2, 1), ("sigmoid", None, 10, np.eye(10)[4]),
+    ("sigmoid", (9, 4), 1, 1), ("sigmoid", (1, 4, 0), 3, np.eye(3)[1]), ("ordinal", None, 1, 4),
+    ("linear", None, 1, 4), ("poisson", None, 1, 4)])
 def test_targets_of_images(out, classes, units, y):
     data = datasets.load_digits()
     task = questions.of_images(data, out, "float32", classes=classes)
@@ -79,7 +83,8 @@ def test_targets_of_images(out, classes, units, y):
 
 def test_images_with_colours_have_no_weight_images():
     data = datasets.load_digits()
-    colours = replace(data, x_train=np.stack([data.x_train] * 3, axis=3), x_test=np.stack([data.x_test] * 3, axis=3))
+    colours = replace(data, x_train=np.stack([data.x_train] * 3, axis=3),
+                      x_test=np.stack([data.x_test] * 3, axis=3))
     task = questions.of_images(colours, "sigmoid", "float32", 50, (3, 8))
     assert task.train[0].shape == (50, 3 * 784) and task.image_shape is None and task.units == 1
 
@@ -92,11 +97,11 @@ def test_pairs_of_train_and_test():
     assert set(task.train[1].sum(axis=1)) == {1, 2}
 
 
-# ---- the systems ----------------------------------------------------------------------------------------------------
+# ---- the systems -------------------------------------------------------------------------------------------
 
 @trains
 def test_squared_error_finds_the_mean_and_absolute_error_the_median():
-    """Iris, Dense(32), Dense(1), Adam, 50 epochs: sepal width by sepal length, one flower in ten off by 5 cm."""
+    """Iris, Dense(32), Dense(1), Adam, 50 epochs: sepal width by length, one flower in ten off by 5 cm."""
     iris = datasets.load_iris()
     x, y = iris.x[:, :1], iris.x[:, 1]
     wrong = datasets.with_outliers(y, 0.1, 5.0)
@@ -123,7 +128,8 @@ def test_is_it_a_3_or_an_8():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_class_numbers_and_one_hot_rows_train_the_same_bits(dtype):
     (x, y), test = datasets.load_digits().rows(dtype, 300)
-    models = [nn.Sequential([nn.Dense(20), nn.ReLU(), nn.Dense(10)], head=nn.Categorical(), dtype=dtype) for _ in range(2)]
+    models = [nn.Sequential([nn.Dense(20), nn.ReLU(), nn.Dense(10)], head=nn.Categorical(), dtype=dtype)
+              for _ in range(2)]
     for model, targets in zip(models, (y, np.eye(10)[y])):
         model.fit(x, targets, nn.Adam(0.01), epochs=5, verbose=0)
     assert np.array_equal(models[0].vector, models[1].vector)

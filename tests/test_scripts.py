@@ -15,8 +15,8 @@ BARE = [sys.executable, "-I", "-S"]
 
 
 def call(script, *words):
-    code = f"import runpy, sys; sys.path.insert(0, {str(script.parent)!r}); sys.argv = {[str(script), *words]!r}; " \
-           f"runpy.run_path({str(script)!r}, run_name='__main__')"
+    code = (f"import runpy, sys; sys.path.insert(0, {str(script.parent)!r}); "
+            f"sys.argv = {[str(script), *words]!r}; runpy.run_path({str(script)!r}, run_name='__main__')")
     return subprocess.run([*BARE, "-c", code], check=False, capture_output=True, text=True, timeout=60)
 
 
@@ -31,8 +31,8 @@ def checkout(tmp_path):
 def test_without_an_environment_one_line_says_what_to_run(checkout, name):
     done = call(checkout / "scripts" / f"{name}.py", "--help")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (f"nnjit: error: {sys.executable} lacks the package nnjit; run `make mnist`, which sets up .venv, or "
-                           f"`pip install -e {checkout}`\n")
+    assert done.stderr == (f"nnjit: error: {sys.executable} lacks the package nnjit; run `make mnist`, which "
+                           f"sets up .venv, or `pip install -e {checkout}`\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the other Python is a shell script")

@@ -6,7 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-jax.config.update("jax_enable_x64", True)    # arrays keep the dtype they are given; Python's numbers adapt to it
+from .process import Clock
+from .tasks import Task
+
+jax.config.update("jax_enable_x64", True)    # arrays keep the dtype they are given; Python's numbers adapt
 
 
 def _device(task):
@@ -22,7 +25,7 @@ def _batches(x, y, batch):
     return x.reshape(-1, batch, x.shape[1]), y.reshape(-1, batch)
 
 
-# ---- the experiment -------------------------------------------------------------------------------------------------
+# ---- the experiment ----------------------------------------------------------------------------------------
 
 def _iteration(weights, key, x, y, x_test, y_test, batch, learning_rate, dropout):
     """Train on every batch in order, then evaluate: (weights, (loss, train accuracy, test accuracy))."""
@@ -57,8 +60,8 @@ def _prepared(task, seed):
     return weights, keys, _device(task), settings
 
 
-def experiment(task, clock, seed):
-    """One call an iteration, whose figures the user sees as they come."""
+def experiment(task: Task, clock: Clock, seed: int) -> dict:
+    """One call for each iteration, whose figures the user sees as they come."""
     weights, keys, data, settings = _prepared(task, seed)
     with clock:
         for key in keys:
@@ -67,7 +70,7 @@ def experiment(task, clock, seed):
     return {"loss": loss, "accuracy": accuracy, "train_accuracy": train_accuracy}
 
 
-def experiment_in_one_scan(task, clock, seed):
+def experiment_in_one_scan(task: Task, clock: Clock, seed: int) -> dict:
     """All iterations in one call: nothing is seen until the end."""
     weights, keys, data, settings = _prepared(task, seed)
     with clock:
@@ -76,7 +79,7 @@ def experiment_in_one_scan(task, clock, seed):
     return {"loss": loss, "accuracy": accuracy, "train_accuracy": train_accuracy}
 
 
-# ---- Adam -----------------------------------------------------------------------------------------------------------
+# ---- Adam --------------------------------------------------------------------------------------------------
 
 def _logits(layers, x):
     for W, b in layers[:-1]:
@@ -91,7 +94,7 @@ def _layers(task, seed):
 
 @partial(jax.jit, static_argnames="batch", donate_argnums=0)
 def _train_epoch(state, key, x, y, batch, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
-    """One shuffled epoch of Adam: state = (layers, first moments, second moments, steps) and the mean loss."""
+    """Train a shuffled epoch with Adam; return the state, (layers, m, v, steps), and the mean loss."""
     def step(state, rows):
         layers, m, v, t = state
         loss, g = jax.value_and_grad(lambda layers: _mean_loss(_logits(layers, x[rows]), y[rows]))(layers)
@@ -123,7 +126,7 @@ def _adam_state(task, seed):
     return layers, zeros(layers), zeros(layers), jnp.zeros((), jnp.float32)
 
 
-def epoch(task, clock, seed):
+def epoch(task: Task, clock: Clock, seed: int) -> dict:
     x, y, x_test, y_test = _device(task)
     state = _adam_state(task, seed)
     with clock:
@@ -133,7 +136,7 @@ def epoch(task, clock, seed):
     return {"loss": float(loss), "accuracy": float(_accuracy(state[0], x_test, y_test))}
 
 
-def race(task, clock, seed):
+def time_to_accuracy(task: Task, clock: Clock, seed: int) -> dict:
     x, y, x_test, y_test = _device(task)
     state = _adam_state(task, seed)
     keys = jax.random.split(jax.random.key(seed), task.epochs)
@@ -147,9 +150,9 @@ def race(task, clock, seed):
     return {"loss": float(loss), "accuracy": accuracy, "epochs": number}
 
 
-# ---- prediction -----------------------------------------------------------------------------------------------------
+# ---- prediction --------------------------------------------------------------------------------------------
 
-def predict_one(task, clock, seed):
+def predict_one(task: Task, clock: Clock, seed: int) -> dict:
     layers = _layers(task, 0)
     clock.scale = 1 / len(task.x)
     with clock:
@@ -157,7 +160,7 @@ def predict_one(task, clock, seed):
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-def predict_all(task, clock, seed):
+def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     layers = _layers(task, 0)
     with clock:
         predicted = np.asarray(_predict(layers, task.x))

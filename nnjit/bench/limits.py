@@ -4,17 +4,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-SIZE, BYTES, RUNS = 2048, 2**28, 5    # of a square matrix, of what is copied, and how often: the best counts
+SIZE = 2048      # of the square matrices
+BYTES = 2**28    # that are copied
+RUNS = 5         # of which the fastest counts
 
 
-def peak(dtype):
-    """Return the operations a second of a large product of matrices (a multiplication and an addition are two)."""
+def peak(dtype: str) -> float:
+    """Return the operations a second of a large matrix product; a multiplication and an addition are two."""
     A = np.random.default_rng(0).random((SIZE, SIZE)).astype(dtype)
     return 2 * SIZE**3 / _least_seconds(lambda: A @ A)
 
 
-def bandwidth(cores):
-    """Return the bytes a second that so many cores read and write when they copy."""
+def bandwidth(cores: int) -> float:
+    """Return the bytes a second that this number of cores read and write when they copy."""
     source, target = np.ones((2, cores, BYTES // cores // 8))
     with ThreadPoolExecutor(cores) as threads:
         return 2 * source.nbytes / _least_seconds(lambda: list(threads.map(np.copyto, target, source)))

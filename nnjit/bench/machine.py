@@ -8,10 +8,11 @@ from pathlib import Path
 from . import limits
 from .measure import cores
 
-PEERS = {"numpy": "numpy", "sklearn": "scikit-learn", "torch": "torch", "jax": "jax"}    # with their distributions
+# Module → distribution.
+PEERS = {"numpy": "numpy", "sklearn": "scikit-learn", "torch": "torch", "jax": "jax"}
 
 
-def environment():
+def environment() -> dict:
     """Return what the figures depend on: processor, cores, versions, BLAS."""
     import numpy  # noqa: F401  (brings its BLAS)
     from threadpoolctl import threadpool_info
@@ -23,7 +24,7 @@ def environment():
             "BLAS": ", ".join(sorted(blas)), "load": f"{os.getloadavg()[0]:.2f} at the start"}
 
 
-def machine_limits():
+def machine_limits() -> dict[str, tuple[float, str]]:
     """Return what the machine can do at most with all cores: {what: (a second, unit)}."""
     return {"float32": (limits.peak("float32"), "FLOP/s"), "float64": (limits.peak("float64"), "FLOP/s"),
             "memory": (limits.bandwidth(len(cores())), "B/s")}
@@ -36,7 +37,8 @@ def _version(distribution):
         return None
 
 
-def cpu_model():
+def cpu_model() -> str:
+    """Return the processor's name."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

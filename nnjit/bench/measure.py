@@ -1,8 +1,9 @@
-"""Measuring: contenders are tried with one thread and with all, take turns, and their medians are compared."""
+"""Measuring: contenders are tried with one thread and with all, take turns, and are compared by medians."""
 import contextlib
 import os
 import statistics
 import time
+from collections.abc import Collection
 
 from .process import Contender, ContenderError
 from .workloads import find
@@ -11,13 +12,14 @@ PAUSE = 0.1    # seconds between two runs: the last one's threads stop spinning
 TRIAL_RUNS, TRIAL_SECONDS = 5, 1.0    # a number of threads is tried as long as neither is exceeded
 
 
-def measure_work(name, dtype, peers, threads, repeat):
-    """Let all contenders of a work take turns; return the dict that JSON and table show."""
-    print(f"\n{name}, {dtype}: {find(name).title}", flush=True)
+def measure_workload(name: str, dtype: str, peers: list[str], threads: int | None, repeat: int) -> dict:
+    """Let a workload's contenders of these peers take turns; return the dict that JSON and table show."""
+    workload = find(name)
+    print(f"\n{name}, {dtype}: {workload.title}", flush=True)
     counts = [threads] if threads else sorted({1, len(cores())})
     chosen, failed = {}, {}
     with contextlib.ExitStack() as stack:
-        for label, (peer, _) in find(name).contenders.items():
+        for label, (peer, _) in workload.contenders.items():
             if peer not in peers:
                 continue
             candidates = [Contender(name, dtype, label, n) for n in counts]
@@ -31,11 +33,11 @@ def measure_work(name, dtype, peers, threads, repeat):
         runs, errors = alternate(list(chosen), repeat)
     failed.update((contender.label, reason) for contender, reason in errors.items())
     rows = [summary(contender, chosen[contender], own) for contender, own in runs.items()]
-    compare(rows, find(name).tolerance)
-    return {"work": name, "dtype": dtype, "title": find(name).title, "contenders": rows, "failed": failed}
+    compare(rows, workload.tolerance)
+    return {"workload": name, "dtype": dtype, "title": workload.title, "contenders": rows, "failed": failed}
 
 
-def try_threads(candidates):
+def try_threads(candidates: list[Contender]) -> tuple[Contender, dict]:
     """Warm up each candidate, run it a little, and close all but the fastest.
 
     Returns
@@ -62,13 +64,14 @@ def _trial(candidate):
     return min(run["seconds"] for run in runs)
 
 
-def alternate(contenders, rounds):
+def alternate(contenders: list[Contender], rounds: int) -> tuple[dict, dict]:
     """Run each contender once a round, in turn, with the round's number as its seed.
 
     Returns
     -------
     runs, errors
-        {contender: [measurement of every round]} of those that did them all, and {contender: reason} of the others.
+        {contender: [measurement of every round]} of those that did them all, and
+        {contender: reason} of the others.
     """
     runs, errors = {contender: [] for contender in contenders}, {}
     for number in range(rounds):
@@ -82,7 +85,7 @@ def alternate(contenders, rounds):
     return runs, errors
 
 
-def summary(contender, preparation, runs):
+def summary(contender: Contender, preparation: dict, runs: list[dict]) -> dict:
     """Return a contender's row: medians over its runs, in seconds."""
     def median(field):
         values = [run[field] for run in runs if field in run]
@@ -93,10 +96,11 @@ def summary(contender, preparation, runs):
             "median": statistics.median(seconds), "min": min(seconds), "seconds": seconds,
             "compile": max(0.0, preparation["first"] - median("wall")), "trials": preparation["trials"],
             "pools": preparation["pools"], "loss": median("loss"), "accuracy": median("accuracy"),
-            "epochs": median("epochs"), "operations": runs[0].get("operations"), "note": runs[0].get("note", "")}
+            "epochs": median("epochs"), "operations": runs[0].get("operations"),
+            "note": runs[0].get("note", "")}
 
 
-def compare(rows, tolerance):
+def compare(rows: list[dict], tolerance: dict[str, float]) -> None:
     """Give every row its ``ratio`` of medians and ``same_work``, against nnjit's or else the fastest row."""
     if not rows:
         return
@@ -116,6 +120,6 @@ def _near(value, expected, tolerance, relative):
     return abs(value - expected) <= tolerance * (expected if relative else 1.0)
 
 
-def cores():
+def cores() -> Collection[int]:
     """Return the cores that this process may use."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())

@@ -3,31 +3,38 @@ import numpy as np
 
 import nnjit as nn
 
+from .process import Clock
+from .tasks import ConvolutionTask, ImageTask, Task
+
 
 def _model(task, seed, bias=True, dropout=()):
     activation, layers = {"relu": nn.ReLU, "tanh": nn.Tanh}[task.activation], []
     for units in task.sizes[1:]:
         layers += [nn.Dense(units, bias=bias), activation(), *dropout]
     model = nn.Sequential(layers[:-1 - len(dropout)], head=nn.Categorical(), dtype=task.x.dtype)
-    model.build(task.sizes[0], seed)
+    return _with_weights(model.build(task.sizes[0], seed), task, seed)
+
+
+def _with_weights(model, task, seed):
+    """Give a built model the task's initial weights, and return it."""
     matrices = (array for name, array in model.parameters().items() if name.endswith(".W"))
     for own, given in zip(matrices, task.weights(seed)):
         own[...] = given
     return model
 
 
-def experiment(task, clock, seed):
+def experiment(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, seed, bias=False, dropout=[nn.Dropout(task.dropout)])
     clock.scale = task.scale
     with clock:
         history = model.fit(task.x, task.y, optimizer=nn.SGD(task.learning_rate), epochs=task.epochs,
-                            batch_size=task.batch, validation_data=(task.x_test, task.y_test), shuffle=False, seed=seed,
-                            verbose=0).history
+                            batch_size=task.batch, validation_data=(task.x_test, task.y_test), shuffle=False,
+                            seed=seed, verbose=0).history
     return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1],
             "train_accuracy": history["accuracy"][-1]}
 
 
-def epoch(task, clock, seed):
+def epoch(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, seed)
     with clock:
         history = model.fit(task.x, task.y, optimizer=nn.Adam(task.learning_rate), epochs=task.epochs,
@@ -35,7 +42,7 @@ def epoch(task, clock, seed):
     return {"loss": history["loss"][-1], "accuracy": model.evaluate(task.x_test, task.y_test)["accuracy"]}
 
 
-def race(task, clock, seed):
+def time_to_accuracy(task: Task, clock: Clock, seed: int) -> dict:
     model, optimizer = _model(task, seed), nn.Adam(task.learning_rate)
 
     def after_epoch(model, epoch, logs):
@@ -46,10 +53,11 @@ def race(task, clock, seed):
         history = model.fit(task.x, task.y, optimizer=optimizer, epochs=task.epochs, batch_size=task.batch,
                             validation_data=(task.x_test, task.y_test), seed=seed, callbacks=[after_epoch],
                             verbose=0).history
-    return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1], "epochs": len(history["loss"])}
+    return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1],
+            "epochs": len(history["loss"])}
 
 
-def predict_one(task, clock, seed):
+def predict_one(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, 0)
     clock.scale = 1 / len(task.x)
     with clock:
@@ -57,25 +65,25 @@ def predict_one(task, clock, seed):
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-def predict_all(task, clock, seed):
+def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, 0)
     with clock:
         predicted = model.predict(task.x)
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-# ---- images ---------------------------------------------------------------------------------------------------------
+# ---- images ------------------------------------------------------------------------------------------------
 
 def _image_model(task, seed):
-    layers = [layer for filters in task.filters for layer in (nn.Conv2D(filters, 3), nn.ReLU(), nn.MaxPool2D(2))]
-    layers += [nn.Flatten(), *(layer for units in task.units[:-1] for layer in (nn.Dense(units), nn.ReLU()))]
-    layers += [nn.Dense(task.units[-1])]
+    layers = []
+    for filters in task.filters:
+        layers += [nn.Conv2D(filters, 3), nn.ReLU(), nn.MaxPool2D(2)]
+    layers.append(nn.Flatten())
+    for units in task.units[:-1]:
+        layers += [nn.Dense(units), nn.ReLU()]
+    layers.append(nn.Dense(task.units[-1]))
     head = nn.Bernoulli() if task.units[-1] == 1 else nn.Categorical()
-    model = nn.Sequential(layers, head, task.dtype).build(task.x.shape[1:], seed)
-    matrices = (array for name, array in model.parameters().items() if name.endswith(".W"))
-    for own, given in zip(matrices, task.weights(seed)):
-        own[...] = given
-    return model
+    return _with_weights(nn.Sequential(layers, head, task.dtype).build(task.x.shape[1:], seed), task, seed)
 
 
 def _image_optimizer(task):
@@ -83,23 +91,28 @@ def _image_optimizer(task):
     return nn.Adam(nn.schedules.cosine(task.learning_rate, steps) if task.cosine else task.learning_rate)
 
 
-def image_epoch(task, clock, seed):
+def image_epoch(task: ImageTask, clock: Clock, seed: int) -> dict:
     model, optimizer = _image_model(task, seed), _image_optimizer(task)
     with clock:
         history = model.fit(task.x, task.y, optimizer, batch_size=task.batch, seed=seed, verbose=0).history
     return {"loss": history["loss"][-1], "accuracy": model.evaluate(task.x_test, task.y_test)["accuracy"]}
 
 
-def image_race(task, clock, seed):
+def image_time_to_accuracy(task: ImageTask, clock: Clock, seed: int) -> dict:
     model, optimizer = _image_model(task, seed), _image_optimizer(task)
+
+    def after_epoch(model, epoch, logs):
+        return logs["val_accuracy"] >= task.target
+
     with clock:
-        history = model.fit(task.x, task.y, optimizer, epochs=task.epochs, batch_size=task.batch, seed=seed, verbose=0,
-                            validation_data=(task.x_test, task.y_test),
-                            callbacks=[lambda model, epoch, logs: logs["val_accuracy"] >= task.target]).history
-    return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1], "epochs": len(history["loss"])}
+        history = model.fit(task.x, task.y, optimizer, epochs=task.epochs, batch_size=task.batch,
+                            validation_data=(task.x_test, task.y_test), seed=seed, callbacks=[after_epoch],
+                            verbose=0).history
+    return {"loss": history["loss"][-1], "accuracy": history["val_accuracy"][-1],
+            "epochs": len(history["loss"])}
 
 
-def image_predict(task, clock, seed):
+def image_predict(task: ImageTask, clock: Clock, seed: int) -> dict:
     model = _image_model(task, 0)
     x = (task.x / 255).astype(task.dtype)
     with clock:
@@ -107,7 +120,7 @@ def image_predict(task, clock, seed):
     return {"loss": model.evaluate(task.x, task.y)["loss"]}
 
 
-def convolve(task, clock, seed):
+def convolve(task: ConvolutionTask, clock: Clock, seed: int) -> dict:
     """Return as its loss the root mean squares of the output and of both gradients, multiplied."""
     from nnjit.kernels import convolution
     none, a, dx, dW = task.W.ravel()[:0], np.empty_like(task.x), np.empty_like(task.x), np.empty_like(task.W)

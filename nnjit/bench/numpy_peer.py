@@ -3,6 +3,9 @@ from functools import partial
 
 import numpy as np
 
+from .process import Clock
+from .tasks import Task
+
 LITERAL_ITERATIONS = 3
 
 
@@ -15,7 +18,7 @@ def _softmax(z):
 _ACTIVATIONS = {"tanh": (np.tanh, lambda a: 1 - a * a), "relu": (partial(np.maximum, 0), lambda a: a > 0)}
 
 
-def experiment_literally(task, clock, seed):
+def experiment_literally(task: Task, clock: Clock, seed: int) -> dict:
     """The book's loop: the test images one by one. A few iterations stand for all."""
     activate, slope = _ACTIVATIONS[task.activation]
     random = np.random.RandomState(seed)
@@ -46,7 +49,7 @@ def experiment_literally(task, clock, seed):
     return {"loss": loss / len(task.x), "accuracy": hits / len(task.x_test)}
 
 
-def experiment(task, clock, seed):
+def experiment(task: Task, clock: Clock, seed: int) -> dict:
     """Whole arrays, the large ones allocated once."""
     activate, slope = _ACTIVATIONS[task.activation]
     clock.scale = task.scale
@@ -80,7 +83,7 @@ def experiment(task, clock, seed):
     return {"loss": loss / len(task.x), "accuracy": accuracy, "train_accuracy": hits / len(task.x)}
 
 
-def predict_one(task, clock, seed):
+def predict_one(task: Task, clock: Clock, seed: int) -> dict:
     first, last = task.weights(0)
     clock.scale = 1 / len(task.x)
     with clock:
@@ -88,7 +91,7 @@ def predict_one(task, clock, seed):
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-def predict_all(task, clock, seed):
+def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     first, last = task.weights(0)
     with clock:
         hidden = task.x @ first

@@ -1,7 +1,7 @@
 """A contender in a process of its own, and both ends of the pipe to it.
 
-Thread pools (OpenMP, OpenBLAS, XLA) do not meet when every contender lives alone, and each begins with the number of
-threads that it is told: XLA cannot change its own later.
+Thread pools (OpenMP, OpenBLAS, XLA) do not meet when every contender lives alone, and each begins with the
+number of threads that it is told: XLA cannot change its own later.
 """
 import importlib
 import json
@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .workloads import find
 
-# XLA's thread pool follows NPROC.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
+# NPROC is for XLA's thread pool.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+                    "NPROC")
+LEAST = 1.0    # seconds that a measurement takes: a processor that was idle is slow at first
 
 
 class ContenderError(RuntimeError):
@@ -23,7 +26,7 @@ class ContenderError(RuntimeError):
 
 
 class Contender:
-    """A peer's function for a work, ready to be run in its process.
+    """A peer's function for a workload, ready to be run in its process.
 
     Attributes
     ----------
@@ -31,17 +34,18 @@ class Contender:
     peer, threads : whose it is, and how many threads it may use
     """
 
-    def __init__(self, work, dtype, label, threads):
+    def __init__(self, workload: str, dtype: str, label: str, threads: int):
         self.label, self.threads = label, threads
-        self.peer, function = find(work).contenders[label]
+        self.peer, function = find(workload).contenders[label]
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
         limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
+        program = f"from {__name__} import main; main()"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import main; main()", work, dtype, self.peer, function], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-c", program, workload, dtype, self.peer, function],
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, **limits, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
 
-    def run(self, seed):
+    def run(self, seed: int | str) -> dict:
         """Do the work once; return ``seconds``, ``wall`` (unscaled) and what the function returned.
 
         Raises
@@ -58,17 +62,18 @@ class Contender:
             raise ContenderError(answer["error"])
         return answer
 
-    def pools(self):
-        """Return the thread pools in use, as a list of short texts."""
+    def pools(self) -> list[str]:
+        """Return the thread pools in use, as short texts."""
         return self.run("pools")["pools"]
 
-    def close(self):
+    def close(self) -> None:
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
 
 class Clock:
-    """Times what happens within ``with clock:``; ``scale`` turns that into the seconds of the work."""
+    """Times what happens within ``with clock:``; ``scale`` turns that into the seconds of the workload."""
 
     def __init__(self):
         self.scale = 1.0
@@ -81,11 +86,8 @@ class Clock:
         self.wall = time.perf_counter() - self._begin
 
 
-LEAST = 1.0    # seconds that a measurement takes: a processor that comes from idling is slow at first, its caches are empty
-
-
-def measure(function, task, seed):
-    """Run a peer's function, a short one again and again; return the median run's seconds and outcome as plain values."""
+def measure(function: Callable, task: object, seed: int) -> dict:
+    """Run a peer's function, a short one again until `LEAST`; return the median run as plain values."""
     runs, begin = [], time.perf_counter()
     while not runs or time.perf_counter() - begin < LEAST:
         runs.append(_run(function, task, seed))
@@ -112,8 +114,8 @@ def _pools():
     return sorted(found)
 
 
-def main():
-    """Do the work that the command line names once for every seed on the standard input, until it ends.
+def main() -> None:
+    """Run the workload that the command line names for every seed on the standard input, until that ends.
 
     A line is answered by a line of JSON; ``pools`` asks for the thread pools.
     """
@@ -134,7 +136,8 @@ def main():
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _prepare(work, dtype, peer, function):
+def _prepare(workload, dtype, peer, function):
+    """Return the peer's function, its task, and the operations that are measured."""
     module = importlib.import_module(f".{peer}_peer", __package__)
-    task = find(work).task(dtype)
-    return getattr(module, function), task, find(work).operations(task)
+    task = find(workload).task(dtype)
+    return getattr(module, function), task, find(workload).operations(task)

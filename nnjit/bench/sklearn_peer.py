@@ -2,11 +2,14 @@
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
+from .process import Clock
+from .tasks import Task
+
 
 def _model(task, seed):
     """Return a classifier that holds the task's weights; every `partial_fit` is an epoch of Adam."""
-    model = MLPClassifier(task.sizes[1:-1], alpha=0, batch_size=task.batch, learning_rate_init=task.learning_rate,
-                          random_state=np.random.RandomState(seed))
+    model = MLPClassifier(task.sizes[1:-1], alpha=0, batch_size=task.batch,
+                          learning_rate_init=task.learning_rate, random_state=np.random.RandomState(seed))
     few = min(task.batch, task.x.shape[0])
     model.partial_fit(task.x[:few], task.y[:few], classes=np.arange(task.sizes[-1]))
     for own, given in zip(model.coefs_, task.weights(seed)):
@@ -17,7 +20,7 @@ def _model(task, seed):
     return model
 
 
-def epoch(task, clock, seed):
+def epoch(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, seed)
     with clock:
         for _ in range(task.epochs):
@@ -25,7 +28,7 @@ def epoch(task, clock, seed):
     return {"loss": model.loss_, "accuracy": np.mean(model.predict(task.x_test) == task.y_test)}
 
 
-def race(task, clock, seed):
+def time_to_accuracy(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, seed)
     with clock:
         for number in range(1, task.epochs + 1):
@@ -37,7 +40,7 @@ def race(task, clock, seed):
     return {"loss": model.loss_, "accuracy": accuracy, "epochs": number}
 
 
-def predict_one(task, clock, seed):
+def predict_one(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, 0)
     clock.scale = 1 / len(task.x)
     with clock:
@@ -45,7 +48,7 @@ def predict_one(task, clock, seed):
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-def predict_all(task, clock, seed):
+def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     model = _model(task, 0)
     with clock:
         predicted = model.predict(task.x)

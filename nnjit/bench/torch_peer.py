@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy
 
+from .process import Clock
+from .tasks import ConvolutionTask, ImageTask, Task
+
 
 def _tensors(task):
     return tuple(torch.from_numpy(array) for array in (task.x, task.y, task.x_test, task.y_test))
@@ -24,7 +27,7 @@ def _network(task, seed, activation=nn.ReLU, bias=True, dropout=()):
     return nn.Sequential(*layers[:-1 - len(dropout)])
 
 
-def experiment(task, clock, seed):
+def experiment(task: Task, clock: Clock, seed: int) -> dict:
     x, y, x_test, y_test = _tensors(task)
     batches = list(zip(x.split(task.batch), y.split(task.batch)))
     model = _network(task, seed, nn.Tanh, bias=False, dropout=[nn.Dropout(task.dropout)])
@@ -64,7 +67,7 @@ def _train_epoch(model, optimizer, x, y, batch):
     return total.item() / len(x)
 
 
-def epoch(task, clock, seed):
+def epoch(task: Task, clock: Clock, seed: int) -> dict:
     x, y, x_test, y_test = _tensors(task)
     model = _network(task, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=task.learning_rate, fused=True)
@@ -74,7 +77,7 @@ def epoch(task, clock, seed):
     return {"loss": loss, "accuracy": _accuracy(model, x_test, y_test)}
 
 
-def race(task, clock, seed):
+def time_to_accuracy(task: Task, clock: Clock, seed: int) -> dict:
     x, y, x_test, y_test = _tensors(task)
     model = _network(task, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=task.learning_rate, fused=True)
@@ -89,7 +92,7 @@ def race(task, clock, seed):
     return {"loss": loss, "accuracy": accuracy, "epochs": number}
 
 
-def predict_one(task, clock, seed):
+def predict_one(task: Task, clock: Clock, seed: int) -> dict:
     model = _network(task, 0).eval()
     clock.scale = 1 / len(task.x)
     with clock, torch.inference_mode():
@@ -97,14 +100,14 @@ def predict_one(task, clock, seed):
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-def predict_all(task, clock, seed):
+def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     model = _network(task, 0).eval()
     with clock, torch.inference_mode():
         predicted = model(torch.from_numpy(task.x)).argmax(1).numpy()
     return {"accuracy": np.mean(predicted == task.y)}
 
 
-# ---- images ---------------------------------------------------------------------------------------------------------
+# ---- images ------------------------------------------------------------------------------------------------
 #
 # In either layout of memory; the images become tensors of 0 to 1 once, outside what is timed.
 
@@ -166,11 +169,13 @@ def _image_training(task, seed, layout):
     model = _image_network(task, seed, layout)
     optimizer = torch.optim.Adam(model.parameters(), lr=task.learning_rate, fused=True)
     steps = task.epochs * -(-len(task.x) // task.batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, task.learning_rate / 100) if task.cosine else None
+    schedule = None
+    if task.cosine:
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, task.learning_rate / 100)
     return model, partial(_image_epoch, model, optimizer, schedule)
 
 
-def image_epoch(task, clock, seed, layout=torch.contiguous_format):
+def image_epoch(task: ImageTask, clock: Clock, seed: int, layout=torch.contiguous_format) -> dict:
     x, y, x_test, y_test = _image_tensors(task, layout)
     model, train = _image_training(task, seed, layout)
     with clock:
@@ -178,7 +183,7 @@ def image_epoch(task, clock, seed, layout=torch.contiguous_format):
     return {"loss": loss, "accuracy": _image_accuracy(model, x_test, y_test)}
 
 
-def image_race(task, clock, seed, layout=torch.contiguous_format):
+def image_time_to_accuracy(task: ImageTask, clock: Clock, seed: int, layout=torch.contiguous_format) -> dict:
     x, y, x_test, y_test = _image_tensors(task, layout)
     model, train = _image_training(task, seed, layout)
     with clock:
@@ -190,7 +195,8 @@ def image_race(task, clock, seed, layout=torch.contiguous_format):
     return {"loss": loss, "accuracy": accuracy, "epochs": number}
 
 
-def image_predict(task, clock, seed, layout=torch.contiguous_format, block=500):
+def image_predict(task: ImageTask, clock: Clock, seed: int, layout=torch.contiguous_format,
+                  block: int = 500) -> dict:
     """In blocks, which are faster than all at once."""
     model = _image_network(task, 0, layout).eval()
     x, y, _, _ = _image_tensors(task, layout)
@@ -201,8 +207,9 @@ def image_predict(task, clock, seed, layout=torch.contiguous_format, block=500):
                             for images, labels in zip(x.split(block), y.split(block))) / len(y)}
 
 
-def convolve(task, clock, seed, layout=torch.contiguous_format):
-    x, delta = (torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout) for array in (task.x, task.delta))
+def convolve(task: ConvolutionTask, clock: Clock, seed: int, layout=torch.contiguous_format) -> dict:
+    x, delta = (torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+                for array in (task.x, task.delta))
     W = torch.from_numpy(task.W.transpose(3, 2, 0, 1).copy()).to(memory_format=layout)
     x.requires_grad_(), W.requires_grad_()
     with clock:
@@ -212,6 +219,6 @@ def convolve(task, clock, seed, layout=torch.contiguous_format):
 
 
 image_epoch_channels_last = partial(image_epoch, layout=torch.channels_last)
-image_race_channels_last = partial(image_race, layout=torch.channels_last)
+image_time_to_accuracy_channels_last = partial(image_time_to_accuracy, layout=torch.channels_last)
 image_predict_channels_last = partial(image_predict, layout=torch.channels_last)
 convolve_channels_last = partial(convolve, layout=torch.channels_last)

@@ -1,15 +1,23 @@
 """What the commands share: options and their types, the data that they name, what is printed."""
 import argparse
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numba
 import numpy as np
 
 from .. import datasets, report
 from .._numba import threads
+from ..datasets import Dataset
+
+AUTO = ("auto: MNIST where its files lie in a folder, else the book's 11,000 images of it, embedded; mnist: "
+        "downloaded where it has to be (default: auto)")
 
 
-def add_run_options(command, data, data_help):
+# ---- options -----------------------------------------------------------------------------------------------
+
+def add_run_options(command: argparse.ArgumentParser, data: Sequence[str], data_help: str) -> None:
     """Give a command the options that train and book have in common."""
     add = command.add_argument
     add("--data", choices=data, default="auto", help=data_help)
@@ -18,14 +26,10 @@ def add_run_options(command, data, data_help):
     add("--seed", type=whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
     add("--threads", type=whole(1, numba.config.NUMBA_NUM_THREADS), help="(default: all cores)")
     add("--out-dir", metavar="DIR", help="where to save the results (default: a new folder in runs/)")
-    add("--quiet", action="store_true", help="print the results alone")
+    add("--quiet", action="store_true", help="print only the results")
 
 
-AUTO = ("auto: MNIST where its files lie in a folder, else the book's 11,000 images of it, embedded; mnist: downloaded where it "
-        "has to be (default: auto)")
-
-
-def whole(least, most=np.inf):
+def whole(least: int, most: float = np.inf) -> Callable[[str], int]:
     """Return the argparse type of a whole number from ``least`` to ``most``."""
     def whole(text):
         try:
@@ -39,12 +43,12 @@ def whole(least, most=np.inf):
     return whole
 
 
-def rate(text):
+def rate(text: str) -> float:
     """The argparse type of a learning rate."""
     return _number(text, lambda value: 0 < value < np.inf, "above 0")
 
 
-def fraction(text):
+def fraction(text: str) -> float:
     """The argparse type of a number from 0 to below 1."""
     return _number(text, lambda value: 0 <= value < 1, "from 0 to below 1")
 
@@ -59,40 +63,49 @@ def _number(text, fits, expected):
     return value
 
 
-def use_threads(args):
+# ---- what they mean ----------------------------------------------------------------------------------------
+
+def use_threads(args: argparse.Namespace) -> None:
     """Use as many threads as --threads says."""
     if args.threads is not None:
         threads.set_threads(args.threads)
 
 
-def check_data_dir(args):
+def check_data_dir(args: argparse.Namespace) -> None:
     """Object to a folder for data that come with the package."""
     if args.data in ("digits", "iris") and args.data_dir is not None:
-        args.error(f"argument --data-dir: got {args.data_dir!r}, expected none with --data {args.data}, embedded in the "
-                   "package")
+        args.error(f"argument --data-dir: got {args.data_dir!r}, expected none with --data {args.data}, "
+                   "embedded in the package")
 
 
-def load(args, say, train_size=None):
-    """Return the data set that --data names: the full MNIST where ``train_size`` images are more than are embedded."""
+def load(args: argparse.Namespace, say: Callable, train_size: int | None = None) -> Dataset:
+    """Return the data set that --data names, and say which it is.
+
+    "auto" becomes the full MNIST where ``train_size`` images are more than are embedded.
+    """
     check_data_dir(args)
     name = "auto" if args.data == "pairs" else args.data
     if name == "auto" and train_size is not None and train_size > datasets.BOOK_TRAIN_SIZE:
         name = "mnist"
-    return said(datasets.load(name, args.data_dir), say)
-
-
-def said(dataset, say):
-    """Say which data set it is, and return it."""
-    say(f"data     {dataset.name}, {dataset.source}: {len(dataset.x_train):,} images to train, {len(dataset.x_test):,} to test")
+    dataset = datasets.load(name, args.data_dir)
+    say_data(dataset, say)
     return dataset
 
 
-def say_to(args):
+# ---- what is printed ---------------------------------------------------------------------------------------
+
+def say_to(args: argparse.Namespace) -> Callable:
     """Return the function that prints what --quiet leaves out."""
     return (lambda *text: None) if args.quiet else partial(print, flush=True)
 
 
-def print_saved(folder):
+def say_data(dataset: Dataset, say: Callable) -> None:
+    """Say which data set it is."""
+    say(f"data     {dataset.name}, {dataset.source}: {len(dataset.x_train):,} images to train, "
+        f"{len(dataset.x_test):,} to test")
+
+
+def print_saved(folder: Path) -> None:
     """Say which files lie in the folder of the results."""
     missing = "" if report.can_draw() else "; no pictures without matplotlib"
     print(f"saved    {', '.join(sorted(path.name for path in folder.iterdir()))} in {folder}{missing}")

@@ -1,4 +1,11 @@
-"""Data sets: found in folders, downloaded and verified, or embedded in the package."""
+"""Data sets: found in folders, downloaded and verified, or embedded in the package.
+
+In reading order: `dataset`, what a data set is in memory; `embedded`, those that come with the package;
+`files`, how the files of the others are found, downloaded and verified; `mnist` and `cifar10`, which read
+them; `made`, data made of other data. `load` chooses by a name.
+"""
+from pathlib import Path
+
 from .cifar10 import load_cifar10
 from .dataset import Dataset, Table
 from .embedded import BOOK_TRAIN_SIZE, holds_the_books, load_book_mnist, load_digits, load_iris
@@ -7,15 +14,15 @@ from .made import paste_pairs, with_outliers
 from .mnist import load_fashion_mnist, load_mnist, read_idx
 
 
-def load(name: str = "auto", data_dir=None) -> Dataset:
+def load(name: str = "auto", data_dir: str | Path | None = None) -> Dataset:
     """Return a `Dataset` by its name.
 
     Parameters
     ----------
     name : {"auto", "mnist", "digits"}
-        ``"auto"`` downloads nothing: it is the full MNIST where that lies in a folder, else the book's part of it,
-        which comes with the package. ``"mnist"`` is the full one, downloaded where it has to be; ``"digits"`` are the
-        embedded UCI digits.
+        ``"auto"`` downloads nothing: it is the full MNIST where that lies in a folder, else the book's part
+        of it, which comes with the package. ``"mnist"`` is the full one, downloaded where it has to be.
+        ``"digits"`` are the embedded UCI digits.
     data_dir : path, optional
         The folder of MNIST, see `load_mnist`.
 
@@ -24,7 +31,8 @@ def load(name: str = "auto", data_dir=None) -> Dataset:
     ValueError
         Another ``name``.
     DataError
-        As `load_mnist`. For ``"auto"`` too, a damaged file is an error, and so is a ``data_dir`` without the files.
+        As `load_mnist`. For ``"auto"`` too, a damaged file is an error, and so is a
+        ``data_dir`` without the files.
     """
     if name not in ("auto", "mnist", "digits"):
         raise ValueError(f"data set: got {name!r}, expected 'auto', 'mnist' or 'digits'")

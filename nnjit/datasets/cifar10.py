@@ -3,6 +3,7 @@ import hashlib
 import os
 import tarfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +13,38 @@ from . import files
 from .dataset import Dataset
 from .files import NotFoundError, Published
 
-# What is in the archive's one folder. A record is a label and 1,024 bytes each of red, green and blue, row by row.
 CIFAR10 = Published(
     name="CIFAR-10",
     folder="cifar10",
     sources=("https://www.cs.toronto.edu/~kriz/",),
-    files={"cifar-10-binary.tar.gz": ("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", None)},
+    files={
+        "cifar-10-binary.tar.gz": ("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", None),
+    },
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
+# What the archive has in its one folder: files of as many records each. A record is a label and 1,024 bytes
+# each of red, green and blue, row by row.
 CIFAR10_FOLDER = "cifar-10-batches-bin"
 CIFAR10_BATCHES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
-CIFAR10_RECORDS, _RECORD_BYTES = 10000, 1 + 3 * 32 * 32    # of each file, and of each record
+CIFAR10_RECORDS, _RECORD_BYTES = 10000, 1 + 3 * 32 * 32
 
 
-def load_cifar10(classes=None, data_dir=None, download=True):
+def load_cifar10(classes: Sequence[str] | None = None, data_dir: str | Path | None = None,
+                 download: bool = True) -> Dataset:
     """Return CIFAR-10: colour images of 32 by 32 pixels, 50,000 to train and 10,000 to test, of ten classes.
 
     Parameters
     ----------
     classes : sequence of str, optional
-        Return the images of these alone, ``("bird", "airplane")`` say; their labels count from 0 in the order given.
+        Return only the images of these classes, ``("bird", "airplane")`` say. Their labels
+        count from 0 in the order given.
     data_dir : path, optional
-        The folder of the six files of the binary version (``data_batch_1.bin`` ... ``test_batch.bin``), or one with the folder
-        ``cifar-10-batches-bin`` or ``cifar10/cifar-10-batches-bin``. Without it, ``$NNJIT_DATA/cifar10`` and `default_folder`
-        are searched.
+        The folder of the six files of the binary version (``data_batch_1.bin`` ... ``test_batch.bin``), or
+        one with the folder ``cifar-10-batches-bin`` or ``cifar10/cifar-10-batches-bin``. Without it,
+        ``$NNJIT_DATA/cifar10`` and `default_folder` are searched.
     download : bool
-        Without ``data_dir``, download and unpack the archive into the default folder, which takes 350 MB at most.
+        Without ``data_dir``, download and unpack the archive into the default
+        folder, which takes at most 350 MB.
 
     Returns
     -------
@@ -57,35 +64,38 @@ def load_cifar10(classes=None, data_dir=None, download=True):
     """
     chosen = _check_classes(CIFAR10.classes if classes is None else classes)
     tried = []
-    for folder in _cifar10_places(data_dir):
+    for folder in _places(data_dir):
         lacking = [name for name in CIFAR10_BATCHES if not (folder / name).is_file()]
         if not lacking:
-            return _read_cifar10(folder, str(folder), chosen)
-        tried.append(f"{folder}: lacks {', '.join(lacking) if folder.is_dir() else 'everything: no such folder'}")
+            return _read(folder, str(folder), chosen)
+        what = ", ".join(lacking) if folder.is_dir() else "everything: no such folder"
+        tried.append(f"{folder}: lacks {what}")
     if data_dir is None and download:
         folder = files.default_folder(CIFAR10.folder)
         source, failures = _download_archive(folder)
         if source:
-            return _read_cifar10(folder / CIFAR10_FOLDER, f"{source}, kept in {folder}", chosen)
+            return _read(folder / CIFAR10_FOLDER, f"{source}, kept in {folder}", chosen)
         tried += failures
     error = DataError if data_dir is not None else NotFoundError
-    raise error("\n    ".join(["CIFAR-10 was not found in any of these places:", *tried]) + (
-        f"\nUnpack {next(iter(CIFAR10.files))}, the binary version, and name the folder as data_dir (--data-dir), or put its "
-        f"folder {CIFAR10_FOLDER} into a folder cifar10 and set NNJIT_DATA to the parent of that."))
+    raise error(files.not_found(CIFAR10, tried, (
+        f"Unpack {next(iter(CIFAR10.files))}, the binary version, and name the folder as data_dir "
+        f"(--data-dir), or put its folder {CIFAR10_FOLDER} into a folder cifar10 and set NNJIT_DATA to the "
+        "parent of that.")))
 
 
 def _check_classes(classes):
+    """Return the names as a tuple; TypeError or ValueError unless they are at least two different ones."""
     if isinstance(classes, str) or not hasattr(classes, "__iter__"):
         raise TypeError(f"classes: got {classes!r}, expected a list of names")
     classes = tuple(classes)
     unknown = [name for name in classes if name not in CIFAR10.classes]
     if unknown or len(set(classes)) < max(2, len(classes)):
-        raise ValueError(f"classes: got {', '.join(map(str, unknown or classes)) or 'none'}, expected two or more different ones "
-                         f"of {', '.join(CIFAR10.classes)}")
+        raise ValueError(f"classes: got {', '.join(map(str, unknown or classes)) or 'none'}, expected two or "
+                         f"more different ones of {', '.join(CIFAR10.classes)}")
     return classes
 
 
-def _cifar10_places(data_dir):
+def _places(data_dir):
     """Return the folders to search for the six files, in order."""
     if data_dir is None:
         return [folder / CIFAR10_FOLDER for folder in files.places(CIFAR10, None)]
@@ -93,27 +103,31 @@ def _cifar10_places(data_dir):
     return [data_dir, data_dir / CIFAR10_FOLDER, data_dir / CIFAR10.folder / CIFAR10_FOLDER]
 
 
-# ---- reading --------------------------------------------------------------------------------------------
+# ---- reading -----------------------------------------------------------------------------------------------
 
-def _read_cifar10(folder, source, classes):
+def _read(folder, source, classes):
+    """Return the images of these classes in the six files of a folder, as a `Dataset`."""
     batches = {name: _read_batch(folder / name) for name in CIFAR10_BATCHES}
     checksums = {name: hashlib.sha256(records).hexdigest() for name, records in batches.items()}
     *train, test = batches.values()
-    number = np.full(len(CIFAR10.classes), -1)    # of each label, -1 where it is not asked for
-    number[[CIFAR10.classes.index(name) for name in classes]] = np.arange(len(classes))
+    x_train, y_train = _images_and_labels(train, classes)
+    x_test, y_test = _images_and_labels([test], classes)
+    return Dataset(CIFAR10.name, x_train, y_train, x_test, y_test, source, checksums, classes)
 
-    def images_and_labels(parts):
-        numbers = [number[part[:, 0]] for part in parts]
-        labels = np.concatenate(numbers)
-        images = np.empty((np.count_nonzero(labels >= 0), 32, 32, 3), np.uint8)
-        first = 0
-        for part, of_part in zip(parts, numbers):    # one at a time, which takes less memory
-            chosen = part[of_part >= 0, 1:].reshape(-1, 3, 32, 32)
-            images[first:first + len(chosen)] = chosen.transpose(0, 2, 3, 1)
-            first += len(chosen)
-        return images, labels[labels >= 0]
 
-    return Dataset(CIFAR10.name, *images_and_labels(train), *images_and_labels([test]), source, checksums, classes)
+def _images_and_labels(batches, classes):
+    """Return these classes' records: images (N, 32, 32, 3) uint8, and labels (N,), places in ``classes``."""
+    new_label = np.full(len(CIFAR10.classes), -1)    # -1 for a class that is left out
+    new_label[[CIFAR10.classes.index(name) for name in classes]] = np.arange(len(classes))
+    labels = [new_label[records[:, 0]] for records in batches]
+    y = np.concatenate(labels)
+    x = np.empty((np.count_nonzero(y >= 0), 32, 32, 3), np.uint8)
+    first = 0
+    for records, of_batch in zip(batches, labels):    # one at a time, which takes less memory
+        chosen = records[of_batch >= 0, 1:].reshape(-1, 3, 32, 32)
+        x[first:first + len(chosen)] = chosen.transpose(0, 2, 3, 1)
+        first += len(chosen)
+    return x, y[y >= 0]
 
 
 def _read_batch(path):
@@ -124,7 +138,8 @@ def _read_batch(path):
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if size != CIFAR10_RECORDS * _RECORD_BYTES:
-        raise DataError(f"{path}: got {size:,} bytes, expected {CIFAR10_RECORDS:,} records of {_RECORD_BYTES:,} bytes")
+        raise DataError(f"{path}: got {size:,} bytes, expected {CIFAR10_RECORDS:,} records of "
+                        f"{_RECORD_BYTES:,} bytes")
     records = records.reshape(-1, _RECORD_BYTES)
     if records[:, 0].max() > 9:
         i = int(np.argmax(records[:, 0] > 9))
@@ -132,10 +147,10 @@ def _read_batch(path):
     return records
 
 
-# ---- downloading ----------------------------------------------------------------------------------------
+# ---- downloading -------------------------------------------------------------------------------------------
 
 def _download_archive(folder):
-    """Fetch and unpack the archive; return its source, or None, and the failures. One that lies there is not fetched again."""
+    """Fetch the archive unless it lies there, and unpack it; return its source or None, and the failures."""
     (name, (sha256, _)), = CIFAR10.files.items()
     archive, failures = folder / name, []
     for source in CIFAR10.sources:
@@ -153,7 +168,7 @@ def _download_archive(folder):
 
 
 def _unpack_batches(archive, folder):
-    """Write the six files of the archive into the folder: no others, under no other names, of no other size."""
+    """Write the archive's six files into the folder: no others, under no other names, of no other size."""
     size, found = CIFAR10_RECORDS * _RECORD_BYTES, set()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -163,7 +178,8 @@ def _unpack_batches(archive, folder):
                 if place != CIFAR10_FOLDER or name not in CIFAR10_BATCHES:
                     continue
                 if not member.isfile() or member.size != size:
-                    raise DataError(f"{archive}: got {member.size:,} bytes as {member.name}, expected a file of {size:,}")
+                    raise DataError(f"{archive}: got {member.size:,} bytes as {member.name}, expected a file "
+                                    f"of {size:,}")
                 partial = folder / f".{name}.{os.getpid()}"
                 partial.write_bytes(members.extractfile(member).read(size))
                 os.replace(partial, folder / name)
@@ -171,4 +187,5 @@ def _unpack_batches(archive, folder):
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"{archive}: damaged archive ({error}); get it anew") from error
     if len(found) < len(CIFAR10_BATCHES):
-        raise DataError(f"{archive}: lacks {', '.join(name for name in CIFAR10_BATCHES if name not in found)}")
+        lacking = [name for name in CIFAR10_BATCHES if name not in found]
+        raise DataError(f"{archive}: lacks {', '.join(lacking)}")

@@ -1,4 +1,4 @@
-"""Files of data sets: the folders searched, downloads, what is checked of both.
+"""Files of data sets: which folders are searched, how files are downloaded, what is checked of both.
 
 A file is trusted for its content: its sha256 decides whether it is the published one.
 """
@@ -24,66 +24,83 @@ class NotFoundError(DataError):
 
 @dataclass(frozen=True)
 class Published:
-    """What the publishers of a data set offer."""
+    """What the publishers of a data set offer.
+
+    Attributes
+    ----------
+    folder : its own folder among the data
+    sources : URLs that end in "/", in the order to be tried
+    files : {file name: (sha256 of the download, sha256 of the unpacked content or None if not published)}
+    classes : the names of the classes
+    """
 
     name: str
-    folder: str       # its own folder among the data
-    sources: tuple    # URLs that end in "/", in the order to be tried; each offers every file with ".gz"
-    files: dict       # file name → (sha256 of the .gz, sha256 of the unpacked content, None where that is not published)
-    classes: tuple = tuple("0123456789")
+    folder: str
+    sources: tuple[str, ...]
+    files: dict[str, tuple[str, str | None]]
+    classes: tuple[str, ...] = tuple("0123456789")
 
 
-# ---- finding --------------------------------------------------------------------------------------------
+# ---- finding -----------------------------------------------------------------------------------------------
 
-def default_folder(name="mnist"):
-    """Return the folder where a data set is kept, a Path: ``data/`` of a source checkout, else the user's cache."""
+def default_folder(name: str = "mnist") -> Path:
+    """Return a data set's folder: in ``data/`` of a source checkout, else in the user's cache."""
     checkout = _PACKAGE.parent
     parent = checkout / "data" if (checkout / "setup.cfg").is_file() else pooch.os_cache("nnjit")
     return parent / name
 
 
-def places(published, data_dir):
+def places(published: Published, data_dir: str | Path | None) -> list[Path]:
     """Return the folders to search, in order."""
     if data_dir is not None:
         data_dir = Path(data_dir).expanduser()
         return [data_dir, data_dir / published.folder]
     chosen = os.environ.get("NNJIT_DATA")
-    places = [Path(chosen).expanduser() / published.folder] if chosen else []
-    return [*places, default_folder(published.folder)]
+    named = [Path(chosen).expanduser() / published.folder] if chosen else []
+    return [*named, default_folder(published.folder)]
 
 
-def look(published, folder):
-    """Return the files that a folder holds, {file name: Path}, and what is wrong with it, "" if nothing is."""
+def look(published: Published, folder: Path) -> tuple[dict[str, Path], str]:
+    """Return the files that a folder holds, {file name: Path}, and what is wrong with it, "" for nothing."""
     try:
         present = set(os.listdir(folder))
     except OSError as error:
         return {}, error.strerror
-    paths = {name: folder / entry for name in published.files for entry in (name + ".gz", name) if entry in present}
+    paths = {name: folder / entry
+             for name in published.files for entry in (name + ".gz", name) if entry in present}
     lacking = [name for name in published.files if name not in paths]
     return paths, f"lacks {', '.join(lacking)}" if lacking else ""
 
 
-def not_found(published, tried):
-    return "\n    ".join([f"{published.name} was not found in any of these places:", *tried]) + (
-        f"\nPut the files {', '.join(published.files)}, raw or with .gz, into a folder and name it as data_dir "
-        f"(--data-dir), or into a folder {published.folder} and set NNJIT_DATA to its parent.")
+def not_found(published: Published, tried: list[str], remedy: str) -> str:
+    """Return the message that no place holds the files: a line for each that was tried, then the remedy."""
+    return "\n    ".join([f"{published.name} was not found in any of these places:", *tried]) + "\n" + remedy
 
 
-# ---- downloading ----------------------------------------------------------------------------------------
+# ---- downloading -------------------------------------------------------------------------------------------
 
 ANSWER_SECONDS = 4      # for a source to answer at all
 SILENCE_SECONDS = 10    # between two pieces of a download
 
 
-def download(published, folder):
-    """Fetch the files that a folder lacks; return the source that gave the last of them, or None, and the failures.
+def download(published: Published, folder: Path) -> tuple[str | None, list[str]]:
+    """Fetch the files that a folder lacks, each with ".gz".
 
-    A source that fails once is given up. DataError if the folder holds files of another data set: none are mixed.
+    Returns
+    -------
+    source, failures
+        The source that gave the last of them, or None if none did; a line for each source that
+        failed, which is not asked again.
+
+    Raises
+    ------
+    DataError
+        The folder holds files of another data set: the two are not mixed.
     """
     for name, path in look(published, folder)[0].items():
         if published.files[name][1] not in (hashlib.sha256(unpacked(path)).hexdigest(), None):
-            raise DataError(f"{path}: not the published {published.name}, whose other files are not downloaded beside "
-                            "it; add the files that belong to it, or remove it")
+            raise DataError(f"{path}: not the published {published.name}, whose other files are not "
+                            "downloaded beside it; add the files that belong to it, or remove it")
     failures = []
     for source in published.sources:
         try:
@@ -104,10 +121,11 @@ def _fetch_missing(published, source, folder):
         fetch(f"{source}{name}.gz", folder / f"{name}.gz", published.files[name][0])
 
 
-def check_answer(url):
+def check_answer(url: str) -> None:
     """Raise an OSError unless ``url`` is offered, after `ANSWER_SECONDS` at most.
 
-    A timeout of requests counts for one address of the host, and not for finding its addresses: hence a thread.
+    A timeout of requests counts for one address of the host, and not for finding
+    its addresses. Hence a thread.
     """
     outcome = []
 
@@ -127,30 +145,31 @@ def check_answer(url):
         raise error
 
 
-def fetch(url, path, sha256):
-    """Download ``url`` to ``path``; pooch keeps no file that fails its check."""
+def fetch(url: str, path: Path, sha256: str) -> None:
+    """Download ``url`` to ``path``; a ValueError, and no file, where its sha256 is another one."""
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("WARNING")
     try:
         with tqdm(total=1, desc=path.name, unit="B", unit_scale=True, leave=False, disable=None) as bar:
-            get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=(ANSWER_SECONDS, SILENCE_SECONDS))
+            get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16,
+                                       timeout=(ANSWER_SECONDS, SILENCE_SECONDS))
             pooch.retrieve(url, f"sha256:{sha256}", path.name, path.parent, downloader=get)
     finally:
         logger.setLevel(level)
 
 
-def reason(error):
-    """Return the message at the bottom of a chain: requests wraps "connection refused" in three lines of its own."""
+def reason(error: BaseException) -> str:
+    """Return the message at the bottom of a chain: requests wraps "connection refused" in three errors."""
     while error.__context__:
         error = error.__context__
     return str(error) or type(error).__name__
 
 
-# ---- reading --------------------------------------------------------------------------------------------
+# ---- reading -----------------------------------------------------------------------------------------------
 
-def unpacked(path):
-    """Return the bytes of a file, unpacked if it is gzipped."""
+def unpacked(path: str | Path) -> bytes:
+    """Return the bytes of a file, unpacked if it is gzipped; DataError if it is damaged or can't be read."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:

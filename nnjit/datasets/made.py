@@ -1,11 +1,13 @@
 """Data made of other data: images in pairs, of several labels; numbers with outliers."""
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..inputs.checks import as_numbers, check_count, check_real
 from ..inputs.targets import count_classes
 
 
-def paste_pairs(images, labels, count, seed=0):
+def paste_pairs(images: np.ndarray, labels: ArrayLike, count: int,
+                seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Paste images side by side in pairs, each of any two: which classes are present?
 
     Parameters
@@ -26,24 +28,27 @@ def paste_pairs(images, labels, count, seed=0):
     Raises
     ------
     TypeError, ValueError
-        ``count`` is not a whole number of at least 1; ``images`` have another shape; ``labels`` are no class numbers.
+        ``count`` is not an integer of at least 1; ``images`` have another shape;
+        ``labels`` are no class numbers.
     """
     count, K = check_count("count", count), count_classes("labels", labels)
     if np.ndim(images) != 3 or len(images) != len(labels):
-        raise ValueError(f"images: got shape {np.shape(images)}, expected ({len(labels)}, height, width), one for each label")
-    chosen = np.random.RandomState(seed).randint(len(images), size=(count, 2), dtype=np.int64)    # never another stream
+        raise ValueError(f"images: got shape {np.shape(images)}, expected ({len(labels)}, height, width), "
+                         "one for each label")
+    # RandomState, since its stream never changes with NumPy's version
+    chosen = np.random.RandomState(seed).randint(len(images), size=(count, 2), dtype=np.int64)
     present = np.zeros((count, K), np.uint8)
     present[np.arange(count)[:, None], np.asarray(labels, np.int64)[chosen]] = 1
     return np.concatenate([images[chosen[:, 0]], images[chosen[:, 1]]], axis=2), present
 
 
-def with_outliers(y, share=0.1, shift=5.0, seed=0):
-    """Return a copy of the numbers ``y`` (N,), of which ``share`` are too large by ``shift``; the seed says which.
+def with_outliers(y: ArrayLike, share: float = 0.1, shift: float = 5.0, seed: int = 0) -> np.ndarray:
+    """Return a copy of the numbers ``y`` (N,), of which a fraction ``share`` is too large by ``shift``.
 
-    They pull a mean away, and hardly a median. TypeError or ValueError where ``share`` is no number in [0, 1], or ``y``
-    no array of numbers.
+    The seed says which ones. They pull a mean away, and hardly a median. TypeError or ValueError where
+    ``share`` is no number from 0 to 1, or ``y`` no array of numbers.
     """
     y = np.array(as_numbers("y", y), np.float64)
-    wrong = np.random.RandomState(seed).permutation(len(y))[:round(check_real("share", share, 0, 1, "[]") * len(y))]
-    y[wrong] += shift
+    count = round(check_real("share", share, 0, 1, "[]") * len(y))
+    y[np.random.RandomState(seed).permutation(len(y))[:count]] += shift
     return y

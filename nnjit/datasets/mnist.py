@@ -2,6 +2,7 @@
 import hashlib
 import math
 import struct
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from .files import NotFoundError, Published
 MNIST = Published(
     name="MNIST",
     folder="mnist",
-    sources=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+    sources=("https://ossci-datasets.s3.amazonaws.com/mnist/",
+             "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     files={
         "train-images-idx3-ubyte": ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
                                     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
@@ -36,11 +38,12 @@ FASHION_MNIST = Published(
         "t10k-images-idx3-ubyte": ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", None),
         "t10k-labels-idx1-ubyte": ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", None),
     },
-    classes=("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    classes=("T-shirt", "trouser", "pullover", "dress", "coat",
+             "sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
 
 
-def load_mnist(data_dir=None, download=True):
+def load_mnist(data_dir: str | Path | None = None, download: bool = True) -> Dataset:
     """Return MNIST: 60,000 handwritten digits to train, 10,000 to test.
 
     Parameters
@@ -54,14 +57,14 @@ def load_mnist(data_dir=None, download=True):
     Returns
     -------
     Dataset
-        Files with other content than the published one are accepted, and named in ``source``.
+        Files whose content is not the published one are accepted, and named in ``source``.
 
     Raises
     ------
     DataError
         ``data_dir`` does not hold the four files; or a file, wherever it was found, is damaged.
     NotFoundError
-        (A DataError.) No place holds the four files, and they could not be downloaded.
+        No place holds the four files, and they could not be downloaded. It is a DataError, too.
 
     References
     ----------
@@ -70,21 +73,23 @@ def load_mnist(data_dir=None, download=True):
     return _load_idx(MNIST, data_dir, download)
 
 
-def load_fashion_mnist(data_dir=None, download=True):
+def load_fashion_mnist(data_dir: str | Path | None = None, download: bool = True) -> Dataset:
     """Return Fashion-MNIST: images of ten kinds of clothes, in MNIST's shape and numbers.
 
     Parameters, result and errors are as of `load_mnist`; the folder's name is ``fashion-mnist``.
 
     References
     ----------
-    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
-    arXiv 1708.07747, 2017. Licence: MIT.
+    H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
+    algorithms", arXiv 1708.07747, 2017. Licence: MIT.
     """
     return _load_idx(FASHION_MNIST, data_dir, download)
 
 
 def _load_idx(published, data_dir, download):
-    """Return a data set of four IDX files. Errors as for `load_mnist`."""
+    """Return a data set of four IDX files, found or downloaded; errors as for `load_mnist`."""
+    remedy = (f"Put the files {', '.join(published.files)}, raw or with .gz, into a folder and name it as "
+              f"data_dir (--data-dir), or into a folder {published.folder} and set NNJIT_DATA to its parent.")
     tried = []
     for folder in files.places(published, data_dir):
         paths, fault = files.look(published, folder)
@@ -92,14 +97,14 @@ def _load_idx(published, data_dir, download):
             return _read(published, paths, str(folder))
         tried.append(f"{folder}: {fault}")
     if data_dir is not None:
-        raise DataError(files.not_found(published, tried))
+        raise DataError(files.not_found(published, tried, remedy))
     if download:
         folder = files.default_folder(published.folder)
         source, failures = files.download(published, folder)
         if source:
             return _read(published, files.look(published, folder)[0], f"{source}, kept in {folder}")
         tried += failures
-    raise NotFoundError(files.not_found(published, tried))
+    raise NotFoundError(files.not_found(published, tried, remedy))
 
 
 def _read(published, paths, source):
@@ -114,23 +119,25 @@ def _read(published, paths, source):
     if foreign:
         source += f" (not the published {published.name}: {', '.join(foreign)})"
     return Dataset(published.name, arrays[train_images], arrays[train_labels].astype(np.int64),
-                   arrays[test_images], arrays[test_labels].astype(np.int64), source, checksums, published.classes)
+                   arrays[test_images], arrays[test_labels].astype(np.int64),
+                   source, checksums, published.classes)
 
 
 def _check_pair(images, images_path, labels, labels_path):
+    """Object to other images than (N, 28, 28), and to labels that are not N from 0 to 9."""
     if images.shape[1:] != (28, 28):
         raise DataError(f"{images_path}: got an array of shape {images.shape}, expected images, (N, 28, 28)")
     if labels.shape != (len(images),):
-        raise DataError(f"{labels_path}: got an array of shape {labels.shape}, expected one label for each of the "
-                        f"{len(images)} images in {images_path}")
+        raise DataError(f"{labels_path}: got an array of shape {labels.shape}, expected one label for each "
+                        f"of the {len(images)} images in {images_path}")
     if labels.max() > 9:
         i = int(np.argmax(labels > 9))
         raise DataError(f"{labels_path}: got the label {labels[i]} at index {i}, expected 0 to 9")
 
 
-# ---- the format -----------------------------------------------------------------------------------------
+# ---- the format --------------------------------------------------------------------------------------------
 
-def read_idx(path):
+def read_idx(path: str | Path) -> np.ndarray:
     """Return the array in an IDX file: uint8, with the shape that the header gives.
 
     The file may be gzipped, which is seen from its content and not from its name.
@@ -142,8 +149,8 @@ def read_idx(path):
 
     References
     ----------
-    The format, in Y. LeCun, "The MNIST database of handwritten digits": two zero bytes, the elements' type (8: unsigned
-    byte), the number of dimensions; the size of each, 4 bytes, big-endian; the elements.
+    The format, in Y. LeCun, "The MNIST database of handwritten digits": two zero bytes, the elements' type
+    (8: unsigned byte), the number of dimensions; the size of each, 4 bytes, big-endian; the elements.
     """
     return _parse_idx(files.unpacked(path), path)
 
@@ -160,7 +167,8 @@ def _parse_idx(content, path):
     expected = start + math.prod(shape)
     if len(content) != expected:
         fault = "truncated" if len(content) < expected else "trailing bytes"
-        raise DataError(f"{path}: {fault}: got {len(content)} bytes, expected {expected} for the shape {shape}")
+        raise DataError(f"{path}: {fault}: got {len(content)} bytes, expected {expected} for the shape "
+                        f"{shape}")
     if expected == start:
         raise DataError(f"{path}: got an empty array of shape {shape}, expected some elements")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()    # a copy can be written to

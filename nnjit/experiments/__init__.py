@@ -1,1 +1,5 @@
-"""The networks that the command trains: the book's two experiments, the questions of ``nnjit train``, presets for images."""
+"""The networks that the command trains.
+
+In reading order: `book`, the two experiments of *Grokking Deep Learning*; `questions`, what ``nnjit train``
+can be asked of small data; `presets`, networks for images.
+"""

@@ -1,40 +1,43 @@
 """The two MNIST experiments of *Grokking Deep Learning* (Andrew W. Trask, Manning 2019), chapter 9.
 
-784-100-10 without biases, tanh or ReLU in the hidden layer with half of its units dropped, softmax at the output. The first
-1,000 training images in batches of 100, in order; all 10,000 test images after every iteration. ``book.json`` beside this
-file holds the rows that the book prints, and their spread over seeds.
+784-100-10 without biases, tanh or ReLU in the hidden layer with half of its units dropped, softmax at the
+output. The first 1,000 training images in batches of 100, in order; all 10,000 test images after every
+iteration. ``book.json`` beside this file holds the rows that the book prints, and their spread over seeds.
 
-The book's code does not follow the gradient of its network. It writes the mask, doubled, over the hidden activation, so that
-the derivative is taken at h = 2 m a in place of a; and on the way back it multiplies by m and leaves the 2 out. That
-*literal* gradient exists here alone, as a layer of its own; the *exact* one is the library's.
+The book's code does not follow the gradient of its network. It writes the mask, doubled, over the
+hidden activation, so that the derivative is taken at h = 2 m a in place of a. In the backward
+pass it multiplies by m and leaves the 2 out. That *literal* gradient exists only here, as a
+layer; the *exact* one is the library's.
 """
 import dataclasses
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .. import datasets
-from ..inputs.checks import check_count
 from ..heads import Categorical
+from ..inputs.checks import check_count
 from ..kernels import dropout
 from ..layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from ..model import Sequential
 from ..optimizers import SGD
 
-DIFFERENCE = ("The literal gradient takes the hidden derivative at the masked and doubled activation and leaves dropout's factor "
-              "2 out of the way back, the exact one is the true gradient of the same network.")
+DIFFERENCE = ("The literal gradient takes the hidden derivative at the masked and doubled activation and "
+              "leaves dropout's factor 2 out of the backward pass, the exact one is the true gradient of the "
+              "same network.")
 BATCH_SIZE, TRAIN_SIZE, DROPOUT = 100, 1000, 0.5
 INPUT_RANGE = 0.02    # the first layer's weights begin uniform in ± half of it
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """The settings of one experiment. The learning rate is on the mean loss of a batch."""
+    """The settings of one experiment. The learning rate is for the mean loss of a batch."""
 
     name: str
     activation: type
-    iterations: int
+    iterations: int        # the book's word for epochs
     learning_rate: float
     output_range: float    # the output weights begin uniform in ± half of it
     key: str               # in book.json
@@ -48,15 +51,15 @@ EXPERIMENTS = {
 SIGMOID = Experiment("sigmoid", Sigmoid, 300, 0.2, 0.2, "")
 
 
-def published():
-    """Return the rows printed in the book and the spread of both gradients over seeds: ``book.json`` as a dict."""
+def published() -> dict:
+    """Return ``book.json``: the rows that the book prints, and the spread of both gradients over seeds."""
     return json.loads((Path(__file__).parent / "book.json").read_text(encoding="utf-8"))
 
 
-# ---- the network ----------------------------------------------------------------------------------------------------
+# ---- the network -------------------------------------------------------------------------------------------
 
 class _DrawnDropout(Dropout):
-    """Dropout of one half whose masks are drawn as in the book: ``randint(2)`` of a ``RandomState``, batch by batch."""
+    """Dropout of one half whose masks are drawn as in the book: ``randint(2)`` of a ``RandomState``."""
 
     def __init__(self, random_state):
         super().__init__(DROPOUT)
@@ -75,7 +78,7 @@ class _DrawnDropout(Dropout):
 
 
 class _LiteralDropout(_DrawnDropout):
-    """The book's own way: the mask writes over the activation, and the factor 2 is left out on the way back."""
+    """The book's dropout: its mask writes over the activation, its backward pass leaves out the factor 2."""
 
     def forward(self, x, out, ctx):
         return super().forward(x, x, ctx)
@@ -96,11 +99,12 @@ class _DrawnWeights:
         return self.width * self.random_state.random_sample(shape) - self.width / 2
 
 
-def network(experiment, random_state, new_dropout, hidden=(100,), dtype="float64"):
-    """Return a model as of the experiment, unbuilt, with hidden layers of these widths.
+def network(experiment: Experiment, random_state: np.random.RandomState, new_dropout: Callable[[], Dropout],
+            hidden: Sequence[int] = (100,), dtype: str = "float64") -> Sequential:
+    """Return the model of an experiment, unbuilt, with hidden layers of these widths.
 
-    ``new_dropout()`` makes a dropout layer. With one hidden layer the weights are drawn from ``random_state`` in the book's
-    order and ranges; more begin as `Dense` does by itself.
+    ``new_dropout()`` makes a dropout layer. With one hidden layer the weights are drawn from ``random_state``
+    in the book's order and ranges; with more they are initialised as `Dense` does by default.
     """
     def init(width):
         return _DrawnWeights(random_state, width) if len(hidden) == 1 else "glorot_uniform"
@@ -112,26 +116,27 @@ def network(experiment, random_state, new_dropout, hidden=(100,), dtype="float64
     return Sequential(layers, head=Categorical(), dtype=dtype)
 
 
-def literal_dropout(random_state):
-    """Return the book's dropout layer with its own backward pass, which draws its masks from ``random_state``."""
+def literal_dropout(random_state: np.random.RandomState) -> Dropout:
+    """Return the book's dropout layer with its literal backward pass; ``random_state`` draws its masks."""
     return _LiteralDropout(random_state)
 
 
-# ---- a run ----------------------------------------------------------------------------------------------------------
+# ---- a run -------------------------------------------------------------------------------------------------
 
 @dataclasses.dataclass
 class Run:
-    """What `run` returns: the trained model, and an entry an iteration in each of the lists."""
+    """What `run` returns: the trained model, and an entry for each iteration in each of the lists."""
 
     model: Sequential
-    iteration: list
-    train_loss: list
-    train_accuracy: list
-    test_accuracy: list
-    seconds: list
+    iteration: list[int]
+    train_loss: list[float]
+    train_accuracy: list[float]
+    test_accuracy: list[float]
+    seconds: list[float]
 
 
-def run(name, gradient="book", seed=0, dtype="float64", iterations=None, data=None, verbose=0):
+def run(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64",
+        iterations: int | None = None, data: datasets.Dataset | None = None, verbose: str | int = 0) -> Run:
     """Run an experiment.
 
     Parameters
@@ -142,9 +147,9 @@ def run(name, gradient="book", seed=0, dtype="float64", iterations=None, data=No
         Of the ``numpy.random.RandomState`` from which the weights and then the masks are drawn.
     dtype : "float32" or "float64"
     iterations : int, optional
-        Passes over the training images; the book's 300 (tanh) or 100 (ReLU) for None.
+        The book's word for epochs; for None the book's 300 (tanh) or 100 (ReLU).
     data : datasets.Dataset, optional
-        `datasets.load` ("auto") for None.
+        For None those of `datasets.load`.
     verbose : "auto", 0 or 1
         As of `Sequential.fit`.
 
@@ -171,7 +176,7 @@ def run(name, gradient="book", seed=0, dtype="float64", iterations=None, data=No
     random_state = np.random.RandomState(seed)
     layer = _LiteralDropout if gradient == "book" else _DrawnDropout
     model = network(experiment, random_state, lambda: layer(random_state), dtype=dtype)
-    history = model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test, shuffle=False,
-                        seed=seed, verbose=verbose)
+    history = model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test,
+                        shuffle=False, seed=seed, verbose=verbose)
     log = history.history
     return Run(model, history.epochs, log["loss"], log["accuracy"], log["val_accuracy"], log["seconds"])

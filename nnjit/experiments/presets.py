@@ -16,28 +16,28 @@ class Preset:
     Attributes
     ----------
     body : ``body()`` returns the layers below the last
-    rate : of Adam, a number, or a function of the steps of the whole training that returns a schedule
+    rate : Adam's learning rate, a number, or a function that makes a schedule for that many steps of training
     """
 
-    body: Callable
+    body: Callable[[], list]
     batch_size: int
     epochs: int
     rate: float | Callable = 0.001
 
-    def network(self, classes, dtype="float32"):
-        """Return the network for so many classes: one logit for two, else one for each."""
+    def network(self, classes: int, dtype: str = "float32") -> Sequential:
+        """Return the network, unbuilt, for a number of classes: one logit for two, else one for each."""
         head = Bernoulli() if classes == 2 else Categorical()
         return Sequential([*self.body(), Dense(1 if classes == 2 else classes)], head, dtype)
 
-    def optimizer(self, rows, epochs, batch_size, rate=None):
-        """Return a new optimizer for so many rows and epochs."""
+    def optimizer(self, rows: int, epochs: int, batch_size: int, rate: float | None = None) -> Adam:
+        """Return a new optimizer for a training on these many rows; ``rate`` is the preset's for None."""
         rate = rate or self.rate
         return Adam(rate(epochs * -(-rows // batch_size)) if callable(rate) else rate)
 
 
 def _two_convolutions(first, second, hidden):
-    return lambda: [Conv2D(first, 3), ReLU(), MaxPool2D(2), Conv2D(second, 3), ReLU(), MaxPool2D(2), Flatten(), Dense(hidden),
-                    ReLU()]
+    return lambda: [Conv2D(first, 3), ReLU(), MaxPool2D(2), Conv2D(second, 3), ReLU(), MaxPool2D(2),
+                    Flatten(), Dense(hidden), ReLU()]
 
 
 def _hidden_layers(*widths):

@@ -10,7 +10,6 @@ from ..kernels import losses as loss_kernels
 from ..objects import Part
 
 
-
 class Head(Part):
     """What every head has. A head of your own derives from it.
 

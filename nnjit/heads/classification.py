@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..inputs.checks import check_count, check_real
 from ..inputs import targets
+from ..inputs.checks import check_count, check_real
 from ..kernels import activations, softmax
 from ..kernels import losses as loss_kernels
 from .base import Head, IndependentUnits, check_logits, flat, refuse_nan

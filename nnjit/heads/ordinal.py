@@ -1,8 +1,8 @@
 """The head of classes with an order: `Ordinal`."""
 import numpy as np
 
-from ..inputs.checks import check_count
 from ..inputs import targets
+from ..inputs.checks import check_count
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
 from .base import Head, check_logits

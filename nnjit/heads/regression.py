@@ -1,8 +1,8 @@
 """Heads of numbers: `Gaussian`, `Laplace`, `Huber`, `Poisson`."""
 import numpy as np
 
-from ..inputs.checks import check_real
 from ..inputs import targets
+from ..inputs.checks import check_real
 from ..kernels import losses as loss_kernels
 from .base import IndependentUnits
 

@@ -1,2 +1,8 @@
-"""What a run leaves behind: the files of its folder, the numbers and the pictures."""
+"""What a run leaves behind: the files of its folder, the numbers and the pictures.
+
+In reading order: `folder`, which writes all files of a run; `analysis`, the numbers behind the pictures of a
+classifier; `drawing`, what all pictures share; `plots`, `image_plots` and `bench_plots`, the pictures of a
+training run, of images and of the benchmark; `figures`, those of docs/outputs-and-losses.md. Only `folder`
+and `analysis` do without matplotlib.
+"""
 from .folder import METRICS, Tested, can_draw, draw_classifier, new_folder, versions, write

@@ -3,6 +3,7 @@
 Nothing is computed a second way: change a head, and its figure changes. ``draw(folder)`` draws them all.
 """
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,17 @@ from ..kernels import activations
 from ..layers import Dense, ReLU
 from ..model import Sequential
 from ..optimizers import SGD, Adam
-from .plots import GLOW, Figure
+from .drawing import GLOW, Figure
 
-# After Okabe and Ito: the colour-blind tell them apart.
+# Close to Okabe's and Ito's colours, which the colour-blind tell apart.
 BLUE, RED, GREEN, PURPLE, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#A64D79", "#C08A00", "#767676"
 DPI = 100
 
 
-# ---- what a head computes -------------------------------------------------------------------------------------------
+# ---- what a head computes ----------------------------------------------------------------------------------
 
-def loss_and_slope(head, z, y):
-    """Return l and dl/dz, (n,) each, of a head with a single unit for the logits z (n,) and the target y."""
+def loss_and_slope(head, z: Sequence[float], y: float) -> np.ndarray:
+    """Return l and dl/dz, (2, n), of a head with a single unit for the logits z (n,) and the target y."""
     head.build((1,))
     target, one, delta = head.targets([y], 1, 1, np.dtype(np.float64)), np.ones(1), np.empty((1, 1))
     found = [(head.loss_and_delta(np.array([[logit]]), target, one, 1.0, delta)[0], delta[0, 0]) for logit in z]
@@ -37,9 +38,10 @@ def _squared_error_of_a_sigmoid():
         return SquaredError("sigmoid")
 
 
-# ---- how a figure looks ---------------------------------------------------------------------------------------------
+# ---- how a figure looks ------------------------------------------------------------------------------------
 
-def _panels(*titles, height=3.0):
+def _new_figure(*titles, height=3.0):
+    """Return a figure and its axes side by side, one for each title."""
     figure = Figure(figsize=(7.2, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, wspace=0.04)
     axes = figure.subplots(1, len(titles), squeeze=False)[0]
@@ -54,42 +56,43 @@ def _panels(*titles, height=3.0):
     return figure, axes
 
 
-def _note(ax, text, place, colour=GREY, side="left", arrow_to=None):
-    """Write a text beginning at ``place`` ("right": ending there), with an arrow to a point if one is given."""
+def _note(ax, text, place, colour=GREY, align="left", arrow_to=None):
+    """Write a text that begins at ``place`` ("right": ends there), with an arrow to a point, if any."""
     arrow = None if arrow_to is None else {"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 5}
-    ax.annotate(text, arrow_to or place, place, color=colour, size=8.5, va="center", ha=side, arrowprops=arrow,
-                annotation_clip=False)
+    ax.annotate(text, arrow_to or place, place, color=colour, size=8.5, va="center", ha=align,
+                arrowprops=arrow, annotation_clip=False)
 
 
-# ---- yes or no ------------------------------------------------------------------------------------------------------
+# ---- yes or no ---------------------------------------------------------------------------------------------
 
-def sigmoid():
+def sigmoid() -> Figure:
     """The sigmoid, its slope, and where it saturates."""
     z = np.linspace(-8, 8, 401)
     p = Bernoulli().activate(z[:, None])[:, 0]
     slope = np.empty_like(p)
     activations.sigmoid_backward(p, np.ones_like(p), slope)
     edge = z[slope >= 0.02].max()
-    figure, axes = _panels("p = sigmoid(z)", "its slope, dp/dz")
+    figure, axes = _new_figure("p = sigmoid(z)", "its slope, dp/dz")
     for ax, y in zip(axes, (p, slope)):
         ax.plot(z, y, color=BLUE, linewidth=2)
         ax.set(xlabel="z, the logit", xlim=(-8, 8))
-        for side in (-1, 1):
-            ax.axvspan(side * edge, side * 8, color=RED, alpha=0.1, linewidth=0)
+        for sign in (-1, 1):
+            ax.axvspan(sign * edge, sign * 8, color=RED, alpha=0.1, linewidth=0)
     _note(axes[0], "saturated:\nall but flat", (-7.7, 0.5), RED)
     _note(axes[1], f"below 0.02 where\n|z| > {edge:.1f}", (-7.8, 0.125), RED)
     _note(axes[1], "at most 1/4", (1.2, 0.243), BLUE)
     return figure
 
 
-def surprise():
+def surprise() -> Figure:
     """The cost of a probability: -log p, against the squared error (1 - p)²."""
     p = np.linspace(0.005, 1, 400)
-    figure, (ax,) = _panels("the cost of having given the truth the probability p", height=3.4)
+    figure, (ax,) = _new_figure("the cost of having given the truth the probability p", height=3.4)
     cost = losses.binary_crossentropy(np.ones_like(p), p)
     ax.plot(p, cost, color=BLUE, linewidth=2)
     ax.plot(p, losses.mean_squared_error(np.ones_like(p), p), color=RED, linewidth=2)
-    ax.set(xlabel="p, the probability that was given to what turned out to be true", xlim=(0, 1), ylim=(0, 5.4))
+    ax.set(xlabel="p, the probability that was given to what turned out to be true")
+    ax.set(xlim=(0, 1), ylim=(0, 5.4))
     _note(ax, "cross-entropy, −log p", (0.2, 1.85), BLUE)
     _note(ax, "squared error, (1 − p)²", (0.03, 0.42), RED)
     for at, text, place in [(0.01, "sure and wrong: {:.1f} at p = 0.01", (0.1, 4.6)),
@@ -101,10 +104,10 @@ def surprise():
     return figure
 
 
-def gradients():
-    """Loss and gradient by logit: cross-entropy against squared error on the same sigmoid, for a target of 1."""
+def gradients() -> Figure:
+    """Loss and gradient by the logit for a target of 1: cross-entropy and squared error of a sigmoid."""
     z = np.linspace(-10, 6, 161)
-    figure, axes = _panels("the loss for a target of 1", "its gradient by the logit, dl/dz")
+    figure, axes = _new_figure("the loss for a target of 1", "its gradient by the logit, dl/dz")
     for head, colour in [(Bernoulli(), BLUE), (_squared_error_of_a_sigmoid(), RED)]:
         for ax, y in zip(axes, loss_and_slope(head, z, 1)):
             ax.plot(z, y, color=colour, linewidth=2)
@@ -112,16 +115,18 @@ def gradients():
     _note(axes[0], "cross-entropy", (-5.2, 6.2), BLUE)
     _note(axes[0], "squared error", (-9.6, 1.9), RED)
     _note(axes[1], "cross-entropy: p − 1,\nlargest where\nit is wrong", (-9.6, -0.8), BLUE)
-    _note(axes[1], "squared error:\nnothing where it is\nsure and wrong", (-9.6, -0.27), RED, arrow_to=(-7, -0.002))
+    _note(axes[1], "squared error:\nnothing where it is\nsure and wrong", (-9.6, -0.27), RED,
+          arrow_to=(-7, -0.002))
     return figure
 
 
-def saturated_start():
-    """Learning curves of a network that begins sure of the same answer: cross-entropy against squared error."""
+def saturated_start() -> Figure:
+    """Learning curves of a network that begins sure of one answer: cross-entropy against squared error."""
     (x, y), _ = datasets.load_digits().only(3, 8).rows()
-    figure, (ax,) = _panels("is it a 3 or an 8? The network begins sure that it is a 3: p(8) = 0.002")
-    for head, colour, text, place in [(Bernoulli(), BLUE, "sigmoid and cross-entropy", (3.6, 0.9)),
-                                      (_squared_error_of_a_sigmoid(), RED, "sigmoid and squared error", (19.5, 0.75))]:
+    figure, (ax,) = _new_figure("is it a 3 or an 8? The network begins sure that it is a 3: p(8) = 0.002")
+    for head, colour, text, place in [
+            (Bernoulli(), BLUE, "sigmoid and cross-entropy", (3.6, 0.9)),
+            (_squared_error_of_a_sigmoid(), RED, "sigmoid and squared error", (19.5, 0.75))]:
         model = Sequential([Dense(20), ReLU(), Dense(1)], head=head).build(x.shape[1])
         model.parameters()["2.b"][:] = -6
         history = model.fit(x, y, SGD(0.1), epochs=35, batch_size=20, verbose=0).history
@@ -132,15 +137,15 @@ def saturated_start():
     return figure
 
 
-# ---- one of several -------------------------------------------------------------------------------------------------
+# ---- one of several ----------------------------------------------------------------------------------------
 
 RAW = np.array([1.2, -0.6, 2.8, 0.4, -1.5, 2.1, 0.0, -0.3, 3.4, 1.0])
 
 
-def softmax():
+def softmax() -> Figure:
     """Ten raw outputs, and their softmax at three temperatures."""
     titles = ["raw outputs z", "temperature ½", "temperature 1", "temperature 2"]
-    figure, axes = _panels(*titles, height=2.6)
+    figure, axes = _new_figure(*titles, height=2.6)
     shown = [RAW] + [Categorical(temperature=T).probabilities(RAW[None])[0] for T in (0.5, 1.0, 2.0)]
     for ax, values in zip(axes, shown):
         ax.bar(range(10), values, color=[RED if k == RAW.argmax() else BLUE for k in range(10)])
@@ -150,15 +155,15 @@ def softmax():
     axes[0].axhline(0, color="black", linewidth=0.8)
     for ax, p in zip(axes[1:], shown[1:]):
         ax.set(ylim=(0, 0.9))
-        ax.annotate(f"{p.max():.2f}", (p.argmax(), p.max()), (0, 3), textcoords="offset points", ha="center", size=8.5,
-                    color=RED)
+        ax.annotate(f"{p.max():.2f}", (p.argmax(), p.max()), (0, 3), textcoords="offset points", ha="center",
+                    size=8.5, color=RED)
     for ax in axes[2:]:
         ax.set_yticklabels([])
     return figure
 
 
-def first_layers():
-    """What each output looks for: the weights of a sigmoid-output and of a softmax-output network, from 0 on."""
+def first_layers() -> Figure:
+    """What each output looks for: the weights of ten sigmoids and of a softmax, trained from weights of 0."""
     (x, y), _ = datasets.load().rows(train_size=1000)
     figure = Figure(figsize=(7.2, 1.75), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.03, wspace=0, hspace=0)
@@ -180,12 +185,12 @@ def first_layers():
     return figure
 
 
-# ---- numbers --------------------------------------------------------------------------------------------------------
+# ---- numbers -----------------------------------------------------------------------------------------------
 
-def numbers():
+def numbers() -> Figure:
     """Squared, absolute and Huber's error, and how hard an error pulls."""
     error = np.linspace(-3, 3, 241)
-    figure, axes = _panels("the loss of an error", "how hard the error pulls, dl/dz")
+    figure, axes = _new_figure("the loss of an error", "how hard the error pulls, dl/dz")
     for head, colour in [(Gaussian(), BLUE), (Laplace(), RED), (Huber(), GREEN)]:
         for ax, y in zip(axes, loss_and_slope(head, error, 0)):
             ax.plot(error, y, color=colour, linewidth=2)
@@ -201,11 +206,12 @@ def numbers():
     return figure
 
 
-def mean_and_median():
+def mean_and_median() -> Figure:
     """Iris, sepal width by sepal length with outliers: squared against absolute error."""
     iris = datasets.load_iris()
     x, y = iris.x[:, :1] - iris.x[:, 0].mean(), datasets.with_outliers(iris.x[:, 1], share=0.1, shift=5.0)
-    figure, (ax,) = _panels("sepal width by length of 150 iris flowers; one in ten went wrong by 5 cm", height=3.4)
+    figure, (ax,) = _new_figure("sepal width by length of 150 iris flowers; one in ten went wrong by 5 cm",
+                                height=3.4)
     ax.plot(iris.x[:, 0], y, "o", color=GREY, markersize=3.5, alpha=0.6, markeredgewidth=0)
     order = np.argsort(x[:, 0])
     for head, colour, text, place in [(Gaussian(), BLUE, "squared error: the mean", (6.55, 4.35)),
@@ -218,10 +224,11 @@ def mean_and_median():
     return figure
 
 
-def poisson():
+def poisson() -> Figure:
     """Poisson's distribution for three rates, and its loss by the logit for three counts."""
     counts, z = np.arange(16), np.linspace(-2.5, 3.2, 115)
-    figure, axes = _panels("what is assumed: p(y) at the rate $e^z$", "the loss by the logit, $e^z − z\\,y$")
+    figure, axes = _new_figure("what is assumed: p(y) at the rate $e^z$", "the loss by the logit, $e^z − "
+                                                                          "z\\,y$")
     for rate, colour in [(1, BLUE), (3, GREEN), (8, RED)]:
         loss = losses.poisson(counts, np.full(16, float(rate)))
         p = np.exp(-loss - special.gammaln(counts + 1))
@@ -239,34 +246,34 @@ def poisson():
     return figure
 
 
-# ---- ranks ----------------------------------------------------------------------------------------------------------
+# ---- ranks -------------------------------------------------------------------------------------------------
 
-def ordinal():
+def ordinal() -> Figure:
     """Five ordered classes by one score: the cumulative sigmoids, and the probabilities of the classes."""
     K, z = 5, np.linspace(-6, 6, 241)[:, None]
     head = Ordinal(K)
     head.build((1,))
     head.parameters = {"b": np.array([3.0, 1.2, -0.8, -3.2])}
-    figure, axes = _panels("the questions: p(y > k) = sigmoid(z + $b_k$)", "the answer: p(y = k)")
+    figure, axes = _new_figure("the questions: p(y > k) = sigmoid(z + $b_k$)", "the answer: p(y = k)")
     colours = [BLUE, GREEN, PURPLE, ORANGE, RED]
     for k, p in enumerate(head.activate(z).T):
         axes[0].plot(z, p, color=colours[k], linewidth=2)
         _note(axes[0], f"> {k}", (z[np.argmin(abs(p - 0.5)), 0] - 0.2, 0.62), colours[k], "right")
     for k, p in enumerate(head.probabilities(z).T):
         axes[1].plot(z, p, color=colours[k], linewidth=2)
-        _note(axes[1], str(k), (z[p.argmax(), 0] if 0 < k < K - 1 else z[p.argmax(), 0] * 0.93, p.max() + 0.04),
-              colours[k], "center")
+        at = z[p.argmax(), 0] * (1 if 0 < k < K - 1 else 0.93)    # the first and last are largest at an end
+        _note(axes[1], str(k), (at, p.max() + 0.04), colours[k], "center")
     for ax in axes:
         ax.set(xlabel="z, the score that all classes share", xlim=(-6, 6), ylim=(0, 1.1))
     return figure
 
 
-FIGURES = {"sigmoid": sigmoid, "surprise": surprise, "gradients": gradients, "saturated-start": saturated_start,
-           "softmax": softmax, "first-layers": first_layers, "numbers": numbers, "mean-and-median": mean_and_median,
-           "poisson": poisson, "ordinal": ordinal}
+FIGURES = {"sigmoid": sigmoid, "surprise": surprise, "gradients": gradients,
+           "saturated-start": saturated_start, "softmax": softmax, "first-layers": first_layers,
+           "numbers": numbers, "mean-and-median": mean_and_median, "poisson": poisson, "ordinal": ordinal}
 
 
-def draw(folder):
+def draw(folder: str | Path) -> list[Path]:
     """Draw all figures into a folder, as PNG; return their paths."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from .._numba.jit import compile_seconds
 from .._numba.threads import get_threads, threading_layer
+from ..datasets import Dataset, Table
 from ..layers import Dropout
 from ..model import Sequential
 from . import analysis
@@ -24,13 +25,16 @@ METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}    # as the hea
 PACKAGES = ("nnjit", "numba", "llvmlite", "numpy", "scipy")
 
 
-def new_folder(out_dir, name):
-    """Make and return ``out_dir``, or for None a new folder ``runs/<date>-<time>-<name>``, a Path.
+def new_folder(out_dir: str | Path | None, name: str) -> Path:
+    """Make and return ``out_dir``, or for None a new folder ``runs/<date>-<time>-<name>``.
 
     OSError where it can't be made, or nothing can be written there.
     """
-    stem = f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
-    folder = Path(out_dir) if out_dir is not None else next(path for path in _names(stem) if not path.exists())
+    if out_dir is not None:
+        folder = Path(out_dir)
+    else:
+        stem = f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
+        folder = next(path for path in _names(stem) if not path.exists())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -45,25 +49,38 @@ def _names(stem):
     yield from (Path(f"{stem}-{i}") for i in range(2, 1000))
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages}
 
 
 class Tested(NamedTuple):
     """Images that a classifier is shown with: what it is given, what is drawn, and the truth."""
 
-    x: np.ndarray         # (N, ...) as the model takes them
-    images: np.ndarray    # (N, H, W, C) uint8, the same as they look
-    y: np.ndarray         # (N,) class numbers
-    classes: tuple        # the names of the classes
+    x: np.ndarray              # (N, ...) as the model takes them
+    images: np.ndarray         # (N, H, W, C) uint8, the same as they look
+    y: np.ndarray              # (N,) class numbers
+    classes: tuple[str, ...]   # the names of the classes
 
 
-def write(folder, model, configuration, dataset, title, image_shape=None, tested=None, **book):
-    """Write all files of a trained model and return the results, a dict.
+def write(folder: Path, model: Sequential, configuration: dict, dataset: Dataset | Table, title: str,
+          image_shape: tuple[int, int] | None = None, tested: Tested | None = None, **book) -> dict:
+    """Write all files of a trained model into a folder.
 
-    ``image_shape`` (rows, columns) is that of flat inputs that are images; ``tested``, a `Tested`, gives the pictures of a
-    classifier of images; ``book`` is as of `plots.learning_curves`.
+    Parameters
+    ----------
+    configuration : what the run was told, for ``run.json``
+    dataset : whose name, source and checksums are for ``run.json``
+    title : of the pictures
+    image_shape : (rows, columns) of flat inputs that are images
+    tested : for the pictures of a classifier of images
+    book : ``printed``, ``spread`` and ``seeds`` as of `plots.learning_curves`
+
+    Returns
+    -------
+    dict
+        The results, as in ``run.json``.
     """
     results = _results(model.history, model.head.metric)
     _write_history(folder / "history.csv", model.history, model.head.metric)
@@ -77,7 +94,7 @@ def write(folder, model, configuration, dataset, title, image_shape=None, tested
 
 
 def _results(history, metric):
-    """Return the figures of the last evaluated iteration of a `training.History`, and the best on the test data."""
+    """Return the figures of a `training.History`'s last evaluated epoch, and the best on the test data."""
     log, i = history.history, history.epochs.index(history.validated[-1])
     tested = log[f"val_{metric}"]
     best = int(np.argmax(tested) if metric == "accuracy" else np.argmin(tested))
@@ -88,7 +105,7 @@ def _results(history, metric):
 
 
 def _write_history(path, history, metric):
-    """Write a row for every evaluated iteration."""
+    """Write a row for every evaluated epoch."""
     log = history.history
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -109,66 +126,74 @@ def _write_run(path, configuration, dataset, results):
 
 
 def _write_model(path, model):
-    """Save the model with the library's dropout in the place of the book's: trained, the network is the same."""
-    layers = [Dropout(layer.rate) if isinstance(layer, Dropout) else copy.copy(layer) for layer in model.layers]
+    """Save the model with the library's dropout in place of the book's: trained, the network is the same."""
+    layers = [Dropout(layer.rate) if isinstance(layer, Dropout) else copy.copy(layer)
+              for layer in model.layers]
     same = Sequential(layers, copy.copy(model.head), model.dtype).build(model.input_shape)
     same.copy_weights(model)
     same.input_scale = model.input_scale
     same.save(path)
 
 
-def can_draw():
+def can_draw() -> bool:
     """Return whether matplotlib is installed, which the pictures need."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def _draw_run(folder, model, title, image_shape, **book):
-    """Draw the metric and the loss by epoch, and the weights of the first layer where its inputs are flat images."""
+    """Draw the metric and the loss by epoch, and the first layer's weights where its inputs are images."""
     from . import plots
     log, epochs, metric = model.history.history, model.history.validated, model.head.metric
     by_metric = partial(plots.learning_curves, **book) if metric == "accuracy" else plots.error_curves
     by_loss = partial(plots.error_curves, ylabel="loss")
     for draw, name, figure, heading in ((by_metric, "curves.png", metric, title),
                                         (by_loss, "loss.png", "loss", f"{title}: loss")):
-        test, train = log[f"val_{figure}"], [log[figure][model.history.epochs.index(epoch)] for epoch in epochs]
-        if np.isfinite([test, train]).all() and np.min([test, train]) >= 0:    # a count's loss may be below 0
+        test = log[f"val_{figure}"]
+        train = [log[figure][model.history.epochs.index(epoch)] for epoch in epochs]
+        # The loss of a count may be negative.
+        if np.isfinite([test, train]).all() and np.min([test, train]) >= 0:
             draw(folder / name, epochs, train, test, heading)
     W = model.parameters().get("0.W")
     if image_shape is not None and np.isfinite(W).all():
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)
 
 
-# ---- a classifier of images -----------------------------------------------------------------------------------------
+# ---- a classifier of images --------------------------------------------------------------------------------
 
-MISTAKES, ANSWERS = 12, 40    # drawn
+MISTAKES, ANSWERS = 12, 40    # numbers of images that are drawn
 
 
-def draw_classifier(folder, model, tested, title):
+def draw_classifier(folder: Path, model: Sequential, tested: Tested, title: str) -> None:
     """Draw what a classifier does with the images of `Tested`.
 
-    The first images with its answers, how often each class is taken for each other, and the mistakes of which it is most
-    certain; of a convolutional one the first filters, too, and one image on its way through the layers.
+    That is, the first images with its answers, how often each class is taken for each other, and
+    the mistakes of which it is most certain; of a convolutional network also the first filters,
+    and one image after each layer.
     """
     from . import image_plots as plots
     x, images, y, classes = tested
     p = model.predict_proba(x)
     answers = p.argmax(axis=1)
     named = [classes[k] for k in y[:ANSWERS]], [classes[k] for k in answers[:ANSWERS]]
-    plots.answers(folder / "answers.png", images[:ANSWERS], *named, f"{title}: the first test images, and the answers")
-    plots.confusion(folder / "confusion.png", analysis.confusion_matrix(y, answers, len(classes)), classes, title)
+    plots.answers(folder / "answers.png", images[:ANSWERS], *named,
+                  f"{title}: the first test images, and the answers")
+    counts = analysis.confusion_matrix(y, answers, len(classes))
+    plots.confusion(folder / "confusion.png", counts, classes, title)
     worst = analysis.surest_mistakes(p, y, MISTAKES)
     if len(worst):
         ranked = [[(classes[k], p[i, k]) for k in np.argsort(-p[i], kind="stable")] for i in worst]
         plots.mistakes(folder / "mistakes.png", images[worst], [classes[k] for k in y[worst]], ranked,
                        "Wrong, and most certain of it")
-    shown = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
-    _draw_layers(folder, model, x[shown:shown + 1], images[shown], f"{classes[y[shown]].capitalize()}, {p[shown].max():.1%}")
+    surest = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
+    _draw_layers(folder, model, x[surest:surest + 1], images[surest],
+                 f"{classes[y[surest]].capitalize()}, {p[surest].max():.1%}")
 
 
 def _draw_layers(folder, model, x, image, title):
-    """Draw the first filters, and one image on its way through the layers whose outputs are images."""
+    """Draw the first filters, and one image after each of the layers whose outputs are images."""
     from . import image_plots as plots
-    stages = [(type(layer).__name__, a[0]) for layer, a in zip(model.layers, model.activations(x)) if a.ndim == 4]
+    outputs = zip(model.layers, model.activations(x))
+    stages = [(type(layer).__name__, a[0]) for layer, a in outputs if a.ndim == 4]
     if stages:
         W = next(array for name, array in model.parameters().items() if array.ndim == 4)
         plots.filters(folder / "filters.png", W, "Filters of the first convolution")

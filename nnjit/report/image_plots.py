@@ -1,22 +1,31 @@
-"""Pictures of images: filters, an image's way through the layers, who is taken for whom, mistakes."""
+"""Pictures of images: filters, what the layers make of an image, which class is taken for which, mistakes.
+
+Each function draws one picture under a title into ``path``, a name that ends in .png or .svg
+(ValueError for another one), and returns the path. An image is (H, W, C), grey or in colour, of
+bytes or of numbers from 0 to 1.
+"""
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .plots import DPI, GLOW, STYLES, Figure, save, save_axes
+from .drawing import DPI, GLOW, STYLES, Figure, save, save_axes
 
+# ---- layers ------------------------------------------------------------------------------------------------
 
-def filters(path, W, title):
-    """Draw the weights of a first convolution as small images; return ``path``.
+def filters(path: str | Path, W: ArrayLike, title: str) -> str | Path:
+    """Draw the weights of a first convolution as small images.
 
     Parameters
     ----------
-    path : str or Path, ending in .png or .svg
-    W : array_like, (k, k, C, O); with 3 channels in the colours that they answer to: grey is 0, red more red, cyan less
-    title : str
+    W : array_like, (k, k, C, O)
+        With 3 channels in the colours that they respond to: grey is 0, red is more red, cyan less.
 
     Raises
     ------
     ValueError
-        Another suffix, or a W of another shape or with NaN or infinity.
+        A W of another shape or with NaN or infinity.
     """
     W = np.asarray(W, float)
     if W.ndim != 4 or not (W.size and np.isfinite(W).all()):
@@ -26,71 +35,89 @@ def filters(path, W, title):
         tiles = [[0.5 + W[..., o] / 2 / limit for o in range(W.shape[3])]]
     else:
         tiles = [[W[:, :, c, o] for o in range(W.shape[3])] for c in range(W.shape[2])]
-    figure, places = _grid([len(row) for row in tiles])
-    for ax, tile in zip(places, (tile for row in tiles for tile in row)):
+    figure, squares = _rows_of_squares([len(row) for row in tiles])
+    for ax, tile in zip(squares, (tile for row in tiles for tile in row)):
         ax.imshow(tile, GLOW, vmin=-limit, vmax=limit, interpolation="none")
     return save(path, figure, title)
 
 
-def feature_maps(path, image, stages, title, most=16):
-    """Draw what an image becomes from layer to layer; return ``path``.
+def feature_maps(path: str | Path, image: np.ndarray, stages: list[tuple[str, np.ndarray]], title: str,
+                 most: int = 16) -> str | Path:
+    """Draw what an image becomes from layer to layer.
 
     Parameters
     ----------
-    path : str or Path, ending in .png or .svg
-    image : (H, W, C) array, grey or colours: bytes, or 0 to 1
-    stages : list of (name, (H, W, C) array): a row of the picture each, an image for each channel
-    title : str
-    most : int, channels drawn of a stage
+    image : (H, W, C) array
+    stages : list of (name, (H, W, C) array), drawn as a row each, with an image for each channel
+    most : channels drawn of a stage at most
 
     Raises
     ------
     ValueError
-        Another suffix, or no stages.
+        No stages.
     """
     if not stages:
         raise ValueError("stages: got none, expected at least one (name, array)")
-    figure, places = _grid([1, *(min(a.shape[-1], most) for _, a in stages)], labels=True)
-    ax = next(places)
+    figure, squares = _rows_of_squares([1, *(min(a.shape[-1], most) for _, a in stages)], labels=True)
+    ax = next(squares)
     _show(ax, image)
-    ax.set_ylabel(f"input\n{' × '.join(map(str, image.shape))}", **_BESIDE)
+    _label_row(ax, "input", image.shape)
     for name, a in stages:
         brightest = np.abs(a).max() or 1
         for c in range(min(a.shape[-1], most)):
-            ax = next(places)
+            ax = next(squares)
             ax.imshow(a[..., c], GLOW, vmin=-brightest, vmax=brightest, interpolation="none")
             if c == 0:
-                ax.set_ylabel(f"{name}\n{' × '.join(map(str, a.shape))}", **_BESIDE)
+                _label_row(ax, name, a.shape)
     return save(path, figure, title)
 
 
-def confusion(path, counts, classes, title):
-    """Draw how often each class was taken for each other; return ``path``.
+def _label_row(ax, name, shape):
+    """Write a stage's name and shape on the left of its first image."""
+    ax.set_ylabel(f"{name}\n{' × '.join(map(str, shape))}", rotation=0, ha="right", va="center", size=8)
+
+
+def _rows_of_squares(counts, labels=False):
+    """Return a figure with rows of square axes, ``counts[i]`` in row i, and an iterator over the axes."""
+    margin = 1.5 if labels else 0.1
+    width, height = 0.75 * max(counts) + margin, 0.75 * len(counts) + 0.1
+    figure = Figure(figsize=(width, height), dpi=DPI)
+
+    def squares():
+        for i, count in enumerate(counts):
+            for j in range(count):
+                left, bottom = margin + 0.75 * j, height - 0.75 * (i + 1)
+                ax = figure.add_axes((left / width, bottom / height, 0.7 / width, 0.7 / height))
+                _make_bare(ax)
+                yield ax
+    return figure, squares()
+
+
+# ---- a classifier ------------------------------------------------------------------------------------------
+
+def confusion(path: str | Path, counts: ArrayLike, classes: Sequence[str], title: str) -> str | Path:
+    """Draw how often each class was taken for each other.
 
     Parameters
     ----------
-    path : str or Path, ending in .png or .svg
-    counts : (K, K) array of how many of the class of the row were taken for that of the column
+    counts : (K, K) array, how many of the row's class were taken for the column's
     classes : K names
-    title : str
 
     Raises
     ------
     ValueError
-        Another suffix, or counts of another shape.
+        Counts of another shape.
     """
     counts, K = np.asarray(counts), len(classes)
     if counts.shape != (K, K):
         raise ValueError(f"counts: got shape {counts.shape}, expected ({K}, {K}) for {K} classes")
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 2.2 + 0.55 * K
     ax = Figure(figsize=(size, size), dpi=DPI, layout="constrained").add_subplot()
-    ax.imshow(np.sqrt(shares), "Blues", vmin=0, vmax=1)    # the root, or errors of a few percent would be white
-    for i in range(K):
-        for j in range(K):
-            if counts[i, j]:
-                ax.text(j, i, counts[i, j], ha="center", va="center", size=8, color="white" if shares[i, j] > 0.4 else "#222222",
-                        weight="bold" if i == j else "normal")
+    ax.imshow(np.sqrt(fractions), "Blues", vmin=0, vmax=1)    # the root, or a few percent would look white
+    for i, j in np.argwhere(counts):
+        ax.text(j, i, counts[i, j], ha="center", va="center", size=8, weight="bold" if i == j else "normal",
+                color="white" if fractions[i, j] > 0.4 else "#222222")
     ax.set(xticks=range(K), yticks=range(K), yticklabels=classes, xlabel="taken for", ylabel="is")
     ax.set_xticks(range(K), classes, rotation=45, ha="right", rotation_mode="anchor")
     ax.spines[:].set_visible(False)
@@ -98,99 +125,89 @@ def confusion(path, counts, classes, title):
     return save_axes(path, ax, title)
 
 
-def mistakes(path, images, truths, answers, title):
-    """Draw images that were taken for something else; return ``path``.
+def mistakes(path: str | Path, images: Sequence[np.ndarray], truths: Sequence[str],
+             answers: Sequence[list[tuple[str, float]]], title: str) -> str | Path:
+    """Draw images that were taken for something else, each with the three most probable answers as bars.
 
     Parameters
     ----------
-    path : str or Path, ending in .png or .svg
     images : sequence of (H, W, C) arrays, at least one
-    truths : their classes' names
+    truths : the names of their classes
     answers : for each a list of (class's name, probability), the most probable first
-    title : str
 
     Raises
     ------
     ValueError
-        Another suffix, or no images.
+        No images.
     """
-    if not len(images):
-        raise ValueError("images: got none, expected at least one")
-    across = min(6, len(images))
-    down = -(-len(images) // across)
-    figure = Figure(figsize=(1.75 * across, 2.45 * down + 0.5), dpi=DPI)
+    columns, rows = _grid(images, 6)
+    figure = Figure(figsize=(1.75 * columns, 2.45 * rows + 0.5), dpi=DPI)
     for k, (image, truth, given) in enumerate(zip(images, truths, answers, strict=True)):
-        # a column is 1 wide; an image takes the upper part of its place, and bars the rest
-        left, bottom = (k % across + 0.08) / across, 1 - (k // across + 0.62) / down
-        ax = figure.add_axes((left, bottom, 0.84 / across, 0.5 / down))
+        # In fractions of a cell, the image takes the upper part, and the bars the lower one.
+        left, bottom = (k % columns + 0.08) / columns, 1 - (k // columns + 0.62) / rows
+        ax = figure.add_axes((left, bottom, 0.84 / columns, 0.5 / rows))
         _show(ax, image)
         ax.set_title(truth, size=9, pad=3, weight="bold")
-        bars = figure.add_axes((left, bottom - 0.29 / down, 0.84 / across, 0.25 / down))
-        names, shares = zip(*given[:3])
-        colours = [STYLES["test" if name == truth else "train"][0] for name in names]
-        bars.barh(range(len(names)), shares, color=colours, alpha=0.45, height=0.8)
-        for i, (name, share) in enumerate(zip(names, shares)):
-            bars.text(0.02, i, f"{name} {share:.1%}", va="center", size=7.5)
-        bars.set(xlim=(0, 1), ylim=(2.5, -0.5), xticks=[], yticks=[])
-        bars.spines[:].set_visible(False)
+        bars = figure.add_axes((left, bottom - 0.29 / rows, 0.84 / columns, 0.25 / rows))
+        _draw_probabilities(bars, given[:3], truth)
     return save(path, figure, title)
 
 
-def answers(path, images, truths, given, title, across=10):
-    """Draw images with what was answered, in orange where it was wrong, with the truth in brackets; return ``path``.
+def _draw_probabilities(ax, answers, truth):
+    """Draw (name, probability) pairs as bars, that of the truth in another colour."""
+    for i, (name, probability) in enumerate(answers):
+        colour = STYLES["test" if name == truth else "train"][0]
+        ax.barh(i, probability, color=colour, alpha=0.45, height=0.8)
+        ax.text(0.02, i, f"{name} {probability:.1%}", va="center", size=7.5)
+    ax.set(xlim=(0, 1), ylim=(2.5, -0.5))
+    _make_bare(ax)
+
+
+def answers(path: str | Path, images: Sequence[np.ndarray], truths: Sequence[str], given: Sequence[str],
+            title: str, columns: int = 10) -> str | Path:
+    """Draw images with what was answered; a wrong answer is orange, with the truth in brackets.
 
     Parameters
     ----------
-    path : str or Path, ending in .png or .svg
     images : sequence of (H, W, C) arrays, at least one
-    truths, given : their classes' names, and those that were answered
-    title : str
-    across : int, images in a row
+    truths, given : the names of their classes, and those that were answered
+    columns : images in a row at most
 
     Raises
     ------
     ValueError
-        Another suffix, or no images.
+        No images.
     """
-    if not len(images):
-        raise ValueError("images: got none, expected at least one")
-    across = min(across, len(images))
-    down = -(-len(images) // across)
-    figure = Figure(figsize=(0.95 * across, 1.2 * down + 0.2), dpi=DPI)
+    columns, rows = _grid(images, columns)
+    figure = Figure(figsize=(0.95 * columns, 1.2 * rows + 0.2), dpi=DPI)
     for k, (image, truth, answer) in enumerate(zip(images, truths, given, strict=True)):
-        ax = figure.add_axes(((k % across + 0.06) / across, 1 - (k // across + 0.98) / down, 0.88 / across, 0.72 / down))
+        left, bottom = (k % columns + 0.06) / columns, 1 - (k // columns + 0.98) / rows
+        ax = figure.add_axes((left, bottom, 0.88 / columns, 0.72 / rows))
         _show(ax, image)
-        right = answer == truth
-        ax.set_title(answer if right else f"{answer} (is {truth})", size=9, pad=2, weight="normal" if right else "bold",
-                     color="#222222" if right else STYLES["train"][0])
+        if answer == truth:
+            ax.set_title(answer, size=9, pad=2, color="#222222")
+        else:
+            ax.set_title(f"{answer} (is {truth})", size=9, pad=2, weight="bold", color=STYLES["train"][0])
     return save(path, figure, title)
 
 
-_BESIDE = {"rotation": 0, "ha": "right", "va": "center", "size": 8}
+def _grid(images, most):
+    """Return the numbers of columns, at most ``most``, and of rows for all images; ValueError without any."""
+    if not len(images):
+        raise ValueError("images: got none, expected at least one")
+    columns = min(most, len(images))
+    return columns, -(-len(images) // columns)
 
 
-def _grid(widths, labels=False):
-    """Return a figure with a row of as many square places as each width says, and an iterator over them."""
-    across, down = max(widths), len(widths)
-    margin = 1.5 if labels else 0.1
-    width, height = 0.75 * across + margin, 0.75 * down + 0.1
-    figure = Figure(figsize=(width, height), dpi=DPI)
-
-    def places():
-        for i, many in enumerate(widths):
-            for j in range(many):
-                ax = figure.add_axes(((margin + 0.75 * j) / width, 1 - (0.75 * (i + 1)) / height, 0.7 / width, 0.7 / height))
-                _bare(ax)
-                yield ax
-    return figure, places()
-
-
-def _bare(ax):
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-
+# ---- one image ---------------------------------------------------------------------------------------------
 
 def _show(ax, image):
     image = np.asarray(image) / (255 if image.dtype == np.uint8 else 1)
-    ax.imshow(image if image.shape[-1] == 3 else image[..., 0], "gray_r", vmin=0, vmax=1, interpolation="none")
-    _bare(ax)
+    shown = image if image.shape[-1] == 3 else image[..., 0]
+    ax.imshow(shown, "gray_r", vmin=0, vmax=1, interpolation="none")
+    _make_bare(ax)
+
+
+def _make_bare(ax):
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
