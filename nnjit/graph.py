@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .inputs.batches import Batch
+from .kernels import random
 from .layers.base import INFERENCE, Context, layer_key
 from .memory import Layout, aligned
 
@@ -52,7 +53,7 @@ class Graph:
         self.infer_shapes(input_shape)
         self._attach()
         for index, (_, part) in enumerate(self.parts()):
-            part.initialise(np.random.default_rng([seed, index]))
+            part.initialise(random.generator(random.INITIAL_WEIGHTS, seed, index))
         self.input_shape = input_shape
 
     def _attach(self):

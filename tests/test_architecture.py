@@ -94,7 +94,7 @@ def kernels():
 def test_kernels_are_compiled_in_one_way():
     plain = {name for name, function in kernels() if not isinstance(function, Dispatcher)}
     templates = ("_forward", "_forward_in_chunks", "_backward", "_backward_in_chunks", "_bind", "_by_size", "elementwise")
-    assert plain == {"kernels/dropout.py: keep_digits", "kernels/random.py: layer_key",
+    assert plain == {"kernels/dropout.py: keep_digits", "kernels/random.py: layer_key", "kernels/random.py: generator",
                      *(f"kernels/activations.py: {name}" for name in templates)}
     for name, function in kernels():
         if name in plain:

@@ -5,6 +5,7 @@ import pytest
 from kernel_tools import DTYPES
 from scipy import stats
 
+import nnjit as nn
 from nnjit.kernels import dropout, random
 
 
@@ -112,3 +113,22 @@ def test_apply_mask(rng, dtype):
     assert np.array_equal(out, np.where(kept, x * dtype(1.25), 0))
     dropout.apply_mask(x, words, 1.25, x)
     assert np.array_equal(x, out)
+
+
+# ---- generators --------------------------------------------------------------------------------------------
+
+def test_every_purpose_seed_and_number_has_a_stream_of_its_own():
+    keys = [(purpose, seed, number) for purpose in (random.INITIAL_WEIGHTS, random.ROW_ORDER)
+            for seed in (0, 1, 2**63 - 1) for number in (0, 1, 2**40)]
+    draws = [tuple(random.generator(*key).integers(2**63, size=4).tolist()) for key in keys]
+    assert len(set(draws)) == len(keys)
+    assert draws == [tuple(random.generator(*key).integers(2**63, size=4).tolist()) for key in keys]
+
+
+def test_weights_and_the_order_of_rows_are_drawn_apart():
+    """They were the same draws: layer 0's weights, and the order of the epoch that begins at step 0."""
+    model = nn.Sequential([nn.Dense(5, init=lambda rng, shape: rng.random(shape))], nn.Categorical(), "float64").build(8, seed=3)
+    order = random.generator(random.ROW_ORDER, 3, 0)
+    assert not np.isin(model.parameters()["0.W"], order.random(1000)).any()
+    expected = random.generator(random.INITIAL_WEIGHTS, 3, 0).random((8, 5))
+    np.testing.assert_array_equal(model.parameters()["0.W"], expected)

@@ -33,6 +33,14 @@ def absorb(key, number):
     return mix((key ^ np.uint64(number)) + GOLDEN)
 
 
+INITIAL_WEIGHTS, ROW_ORDER = range(2)    # what a generator is for
+
+
+def generator(purpose: int, seed: int, number: int) -> np.random.Generator:
+    """Return a generator of its own for every purpose, seed and number (of a layer, or a step): no two share a stream."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, number)))
+
+
 def layer_key(seed, layer):
     """Return the key of a layer, an np.uint64, from the seed and the layer's number, whole numbers from 0 to
     2^63 - 1.

@@ -10,6 +10,9 @@ from ..kernels import random
 from ..objects import Part
 
 
+_NO_KEY = np.uint64(0)
+
+
 class Context:
     """What a layer's methods are given beside the arrays of the batch.
 
@@ -32,7 +35,7 @@ class Context:
 
     __slots__ = "first_row", "key", "mask", "scratch", "step", "w"
 
-    def __init__(self, key=np.uint64(0), scratch=None, step=None, first_row=0, w=None, mask=None):
+    def __init__(self, key=_NO_KEY, scratch=None, step=None, first_row=0, w=None, mask=None):
         self.key, self.scratch = key, {} if scratch is None else scratch
         self.step, self.first_row, self.w, self.mask = step, first_row, w, mask
 

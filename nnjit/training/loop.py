@@ -3,9 +3,8 @@ import math
 import time
 from typing import NamedTuple
 
-import numpy as np
-
 from .._numba.threads import parallel_region
+from ..kernels import random
 from .history import History
 from .progress import Progress
 from .state import TrainingState
@@ -47,7 +46,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
 
 def _order(N, state):
     """Return the order of the rows in the epoch that begins at this step."""
-    return np.random.default_rng([state.seed, state.steps]).permutation(N)
+    return random.generator(random.ROW_ORDER, state.seed, state.steps).permutation(N)
 
 
 def _train_epoch(graph, batches, divisor, state, workspaces):
