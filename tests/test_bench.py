@@ -382,7 +382,8 @@ def test_workloads_without_their_data_are_one_line(tiny_workload, monkeypatch, t
 
     monkeypatch.setattr(datasets, "load_mnist", absent)
     monkeypatch.setattr(workloads, "_missing", workloads._missing.__wrapped__)
-    monkeypatch.setitem(workloads.WORKLOADS, "tiny", dataclasses.replace(TINY_WORKLOAD, needs=("load_mnist",)))
+    without_data = dataclasses.replace(TINY_WORKLOAD, needs=("load_mnist",))
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", without_data)
     assert bench.run(_arguments("--work", "tiny", "--out-dir", str(tmp_path))) == 0
     out = capsys.readouterr().out
     assert "\ntiny is left out: MNIST was not found; `nnjit train --data mnist` says where it is " in out

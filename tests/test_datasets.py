@@ -571,7 +571,7 @@ def test_digits_can_be_told_apart():
     assert (nearest == y_test).mean() > 0.85
 
 
-# ---- some classes alone, pairs, outliers -------------------------------------------------------------------
+# ---- only some classes, pairs, outliers --------------------------------------------------------------------
 
 def test_only_some_classes_in_the_given_order():
     data = datasets.load_digits()

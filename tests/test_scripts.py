@@ -1,4 +1,5 @@
-"""The scripts: they find the checkout's environment, or say what to run."""
+"""The scripts: they find the checkout's environment, or say what to run. And that the types are shipped."""
+import configparser
 import os
 import shutil
 import subprocess
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ROOT / "scripts"
 NAMES = ["train", "book", "bench"]
 
 # A Python without any package: neither those that are installed nor the user's own.
@@ -44,3 +46,10 @@ def test_the_environment_of_the_checkout_is_used(checkout, name):
     python.chmod(0o755)
     done = call(checkout / "scripts" / f"{name}.py", "--seed", "3")
     assert (done.returncode, done.stdout, done.stderr) == (7, f"-m nnjit {name} --seed 3\n", "")
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (ROOT / "nnjit" / "py.typed").is_file()
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert settings["options.package_data"]["nnjit"] == "py.typed"

@@ -1,6 +1,6 @@
 """A contender in a process of its own, and both ends of the pipe to it.
 
-Thread pools (OpenMP, OpenBLAS, XLA) do not meet when every contender lives alone, and each begins with the
+Thread pools (OpenMP, OpenBLAS, XLA) do not meet when each contender has a process, and each begins with the
 number of threads that it is told: XLA cannot change its own later.
 """
 import importlib
