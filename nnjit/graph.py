@@ -6,7 +6,7 @@ import numpy as np
 
 from .inputs.batches import Batch
 from .kernels import random
-from .layers.base import INFERENCE, Context, layer_key
+from .layers.base import INFERENCE, Context, Layer, layer_key
 from .memory import Layout, aligned
 
 
@@ -17,6 +17,8 @@ class Graph:
     ----------
     vector, gradient_vector, state_vector : (P,), (P,), (S,) arrays
         After `build`; those of the layers and the head are views of them.
+    decayed : int
+        The first so many parameters are those on which ``weight_decay`` acts.
     shapes : list of tuple
         Of a row of every layer's output.
     """
@@ -40,6 +42,7 @@ class Graph:
         if len(shape) != 1:
             raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() after the last")
         self.outputs = _outputs(self.layers, self.shapes)
+        self.penalised = [layer for layer in self.layers if type(layer).penalise is not Layer.penalise]
         self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
         return {f"{key}.{name}": shape for key, part in self.parts() for name, shape in part.shapes.items() if math.prod(shape)}
@@ -58,10 +61,15 @@ class Graph:
 
     def _attach(self):
         """Make the vectors, and give the layers and the head their views. The padding between them stays 0."""
-        layouts = [Layout({f"{key}.{name}": shape for key, part in self.parts() for name, shape in getattr(part, kind).items()},
-                          self.dtype) for kind in ("shapes", "state_shapes")]
-        self.layout, self.state_layout = layouts
-        self.vector, self.gradient_vector, self.state_vector = (layout.zeros() for layout in (layouts[0], *layouts))
+        decayed, others, state = {}, {}, {}
+        for key, part in self.parts():
+            for name, shape in part.shapes.items():
+                (decayed if name in part.decayed else others)[f"{key}.{name}"] = shape
+            state.update({f"{key}.{name}": shape for name, shape in part.state_shapes.items()})
+        self.layout, self.state_layout = Layout({**decayed, **others}, self.dtype), Layout(state, self.dtype)
+        self.decayed = Layout(decayed, self.dtype).size
+        self.vector, self.gradient_vector = self.layout.zeros(), self.layout.zeros()
+        self.state_vector = self.state_layout.zeros()
         stored = [self.layout.stored(self.vector), self.layout.stored(self.gradient_vector),
                   self.state_layout.views(self.state_vector)]
         for key, part in self.parts():
@@ -114,11 +122,18 @@ class Graph:
         return self.head.loss(z, batch.y, batch.w, workspace.delta)
 
     def loss_and_gradient(self, batch: Batch, total, workspace, step: int | None = None):
-        """Return the head's sums, and leave the gradient of sum w l / ``total`` in ``gradient_vector``."""
+        """Leave the gradient of L = sum w l / ``total`` + penalty in ``gradient_vector``.
+
+        Return the sums (w l, w metric, w) of the head, and the penalty.
+        """
         z = self.forward(batch.x, workspace, step, batch)
         sums = self.head.loss_and_delta(z, batch.y, batch.w, total, workspace.delta)
         self.backward(workspace.delta, workspace)
-        return sums
+        return *sums, self.penalise(with_gradient=True)
+
+    def penalise(self, with_gradient: bool = False) -> float:
+        """Return the sum of the layers' penalties, and add its derivative to the gradient if told to."""
+        return sum(layer.penalise(with_gradient) for layer in self.penalised)
 
     def commit(self, workspace):
         """Let the layers change their state, after a training step of this workspace's batch."""

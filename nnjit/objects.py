@@ -67,12 +67,15 @@ class Part(Strict):
         The names of the arguments of ``__init__``, each also an attribute: a saved part is made from them again.
     shapes, state_shapes : dict of {name: shape}
         Of the parameters, and of arrays that are saved but not trained, such as running means. Known after ``build``.
+    decayed : tuple of str
+        The parameters on which an optimiser's ``weight_decay`` acts: those called W. It leaves biases alone, and cut points.
     parameters, gradients, state : dict of {name: array}
         The arrays, once a model is built with it.
     """
 
     config = ()
     shapes, state_shapes = {}, {}
+    decayed = ("W",)
     parameters, gradients, state = {}, {}, {}
     padded, padded_gradients = {}, {}    # parameters and gradients as they are stored, see `memory.padded_shape`
     owner = None    # a weak reference to the graph whose arrays they are

@@ -47,8 +47,11 @@ class Optimizer(Strict):
                              f"({self._rate_text()}); a copy of a model goes on with copy.deepcopy(optimizer)")
         self._owner = weakref.ref(graph)
 
-    def step(self, parameters: np.ndarray, gradient: np.ndarray):
-        """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping shortens in place."""
+    def step(self, parameters: np.ndarray, gradient: np.ndarray, decayed: int | None = None):
+        """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping shortens in place.
+
+        ``weight_decay`` acts on the first ``decayed`` of them, by default on all.
+        """
         if not self.slots:
             self.slots = {name: np.zeros_like(parameters) for name in self.slot_names}
         self._check_model(parameters)
@@ -56,7 +59,12 @@ class Optimizer(Strict):
         if self.clip_norm is not None:
             updates.clip(gradient, self.clip_norm)
         self.iterations += 1
-        self._update(parameters, gradient, rate)
+        arrays = parameters, gradient, *self.slots.values()
+        if self.weight_decay == 0 or decayed is None:
+            self._update(*arrays, rate, self.weight_decay)
+        else:
+            self._update(*(array[:decayed] for array in arrays), rate, self.weight_decay)
+            self._update(*(array[decayed:] for array in arrays), rate, 0.0)
 
     def rate(self) -> float:
         """Return the learning rate of the next step."""
@@ -80,7 +88,7 @@ class Optimizer(Strict):
                 if array.size:
                     array[:] = arrays[f"{slot}/{name}"]
 
-    def _update(self, W, g, rate):
+    def _update(self, W, g, *slots_rate_decay):
         raise NotImplementedError
 
     def _rate_text(self):
@@ -113,7 +121,8 @@ class SGD(Optimizer):
     nesterov : bool
         Look ahead along the momentum.
     weight_decay : float
-        At least 0: every step also subtracts ``learning_rate * weight_decay * W``.
+        At least 0: every step also subtracts ``learning_rate * weight_decay * W``, of weights only: not of biases, nor of the
+        cut points of `Ordinal` (Keras decays all). For a penalty in the loss, see ``l2`` of `Dense`.
     clip_norm : float, optional
         Above 0: a gradient that is longer, as one vector of all parameters, is shortened to this (Pascanu, Mikolov and Bengio,
         ICML 2013).
@@ -133,12 +142,12 @@ class SGD(Optimizer):
             raise ValueError("nesterov: got momentum 0, expected a momentum above 0")
         self.slot_names = ("velocity",) if self.momentum else ()
 
-    def _update(self, W, g, rate):
+    def _update(self, W, g, *rest):
         if self.momentum:
-            updates.sgd_momentum(W, g, self.slots["velocity"], rate, self.momentum, self.nesterov,
-                                 self.weight_decay)
+            velocity, rate, weight_decay = rest
+            updates.sgd_momentum(W, g, velocity, rate, self.momentum, self.nesterov, weight_decay)
         else:
-            updates.sgd(W, g, rate, self.weight_decay)
+            updates.sgd(W, g, *rest)
 
     def __repr__(self):
         return (f"SGD(learning_rate={self._rate_text()}, momentum={self.momentum:g}, nesterov={self.nesterov}, "
@@ -156,9 +165,8 @@ class _AdamStep(Optimizer):
         self.beta_2 = check_real("beta_2", beta_2, 0.0, 1.0)
         self.epsilon = check_real("epsilon", epsilon, 0.0, closed="()")
 
-    def _update(self, W, g, rate):
-        updates.adam(W, g, self.slots["m"], self.slots["v"], self.iterations, rate, self.beta_1,
-                     self.beta_2, self.epsilon, self.weight_decay)
+    def _update(self, W, g, m, v, rate, weight_decay):
+        updates.adam(W, g, m, v, self.iterations, rate, self.beta_1, self.beta_2, self.epsilon, weight_decay)
 
     def __repr__(self):
         decay = f", weight_decay={self.weight_decay:g}" if isinstance(self, AdamW) else ""
@@ -199,7 +207,8 @@ class AdamW(_AdamStep):
     learning_rate, beta_1, beta_2, epsilon, clip_norm
         As of `Adam`.
     weight_decay : float
-        At least 0: every step also subtracts ``learning_rate * weight_decay * W``.
+        At least 0: every step also subtracts ``learning_rate * weight_decay * W``, of weights only: not of biases, nor of the
+        cut points of `Ordinal` (Keras decays all). For a penalty in the loss, see ``l2`` of `Dense`.
 
     Raises
     ------

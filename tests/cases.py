@@ -34,6 +34,7 @@ IMAGE = (5, 4, 3)
 
 LAYERS = {
     "Dense": Case(lambda: nn.Dense(4)),
+    "Dense with penalties": Case(lambda: nn.Dense(4, l1=0.01, l2=0.02)),
     "Dense without bias": Case(lambda: nn.Dense(19, bias=False)),
     "Tanh": Case(nn.Tanh),
     "ReLU": Case(nn.ReLU, kinks=True),
@@ -44,6 +45,7 @@ LAYERS = {
     "Dropout of nothing": Case(lambda: nn.Dropout(0)),
     "Conv2D": Case(lambda: nn.Conv2D(4, 3), IMAGE),
     "Conv2D with strides": Case(lambda: nn.Conv2D(2, 3, strides=2, padding="valid", bias=False), IMAGE),
+    "Conv2D with penalties": Case(lambda: nn.Conv2D(4, 3, l1=0.01, l2=0.02), IMAGE),
     "Conv2DTranspose": Case(lambda: nn.Conv2DTranspose(2, 3, strides=2), IMAGE),
     "MaxPool2D": Case(lambda: nn.MaxPool2D(2), IMAGE),
     "AveragePool2D": Case(lambda: nn.AveragePool2D(3, 1), IMAGE),

@@ -36,7 +36,7 @@ def differences(model, X, y, w, step):
 
     def mean_loss():
         loss, _, weight = model.graph.loss(batch, workspace, step)
-        return loss / weight
+        return loss / weight + model.graph.penalise()
 
     def slope(array, index, h=1e-3):
         centre, losses = array[index], []
@@ -60,6 +60,7 @@ def check(model, X, y, w=None, step=None):
 
 
 NETWORKS = {
+    "penalties": lambda: [nn.Dense(5, l1=0.03), nn.Tanh(), nn.Dense(4, l2=0.2, bias=False), nn.Dense(4, l1=0.1, l2=0.05)],
     "no hidden layer": list,
     "tanh": lambda: [nn.Dense(5), nn.Tanh(), nn.Dense(4), nn.Tanh()],
     "sigmoid": lambda: [nn.Dense(5), nn.Sigmoid(), nn.Dense(4), nn.Sigmoid()],

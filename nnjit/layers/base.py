@@ -100,6 +100,10 @@ class Layer(Part):
     def commit(self, ctx: Context):
         """Change the state after a training step. Only the training loop calls it, so looking at a gradient moves nothing."""
 
+    def penalise(self, with_gradient: bool) -> float:
+        """Return the penalty on the parameters, a part of the loss; add its derivative to ``gradients`` if told to."""
+        return 0.0
+
     def __repr__(self):
         return f"{type(self).__name__}()"
 

@@ -1,10 +1,10 @@
 """Convolutions of images, (N, H, W, C)."""
 import math
+from collections.abc import Callable
 
 from ..inputs.checks import check_count
 from ..kernels import convolution
-from .base import Layer
-from .initializers import check_init, initial_weights
+from .weighted import Weighted
 
 
 def check_images(layer, shape):
@@ -14,21 +14,22 @@ def check_images(layer, shape):
     return shape
 
 
-class _Convolution(Layer):
+class _Convolution(Weighted):
     """What both convolutions share: checks, and the parameters ``W``, with four sizes, and ``b``."""
 
     input_kind = "images"
-    config = ("filters", "kernel_size", "strides", "padding", "bias", "init")
+    config = ("filters", "kernel_size", "strides", "padding", "bias", "init", "l1", "l2")
 
-    def __init__(self, filters, kernel_size, strides=1, padding="same", bias=True, init="glorot_uniform"):
+    def __init__(self, filters: int, kernel_size: int, strides: int = 1, padding: str = "same", bias: bool = True,
+                 init: str | Callable = "glorot_uniform", l1: float = 0.0, l2: float = 0.0):
+        super().__init__(bias, init, l1, l2)
         name = type(self).__name__
         self.filters = check_count(f"{name} filters", filters)
         self.kernel_size = check_count(f"{name} kernel_size", kernel_size)
         self.strides = check_count(f"{name} strides", strides)
         if padding not in ("same", "valid"):
             raise ValueError(f"{name} padding: got {padding!r}, expected 'same' or 'valid'")
-        self.padding, self.bias = padding, bool(bias)
-        self.init = check_init(name, init)
+        self.padding = padding
 
     def _lay_out(self, W_shape, outer, inner):
         """Take the sizes of W and the shapes of the larger and the smaller images, between which the convolution goes."""
@@ -37,9 +38,6 @@ class _Convolution(Layer):
         self.top, self.left = (max((n - 1) * stride + size - m, 0) // 2 if self.padding == "same" else 0
                                for m, n in zip(outer[:2], inner[:2]))
         self.multiply_adds = inner[0] * inner[1] * math.prod(W_shape)
-
-    def initialise(self, rng):
-        self.parameters["W"][:] = initial_weights(type(self).__name__, self.init, rng, self.shapes["W"])
 
     def _convolve(self, x, b, out):
         convolution.correlate(x, self.parameters["W"], False, b, self.strides, 1, self.top, self.left, out)
@@ -76,6 +74,8 @@ class Conv2D(_Convolution):
         Whether there is a ``b``; it begins at 0.
     init : str or callable
         How W (k, k, C, filters) begins, as of `Dense`; an output has k k C inputs.
+    l1, l2 : float
+        As of `Dense`.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class Conv2DTranspose(_Convolution):
 
     Parameters
     ----------
-    filters, kernel_size, strides, padding, bias, init
+    filters, kernel_size, strides, padding, bias, init, l1, l2
         As of `Conv2D`; W is (k, k, filters, C). With padding "same" H' = s H, with "valid" H' = s H + max(k - s, 0).
 
     Raises

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from ..inputs import rows
 from ..inputs.checks import check_count
 from ..kernels import affine
-from .base import Layer
-from .initializers import check_init, initial_weights
+from .weighted import Weighted
 
 
-class Dense(Layer):
+class Dense(Weighted):
     """A fully connected layer: z = x W + b, from (N, D) to (N, H).
 
     Parameters
@@ -21,20 +20,21 @@ class Dense(Layer):
         How W (D, H) begins: ``"glorot_uniform"``, uniform in ±sqrt(6 / (D + H)) (Glorot and Bengio, AISTATS 2010);
         ``"he_uniform"``, uniform in ±sqrt(6 / D), or ``"he_normal"``, normal of variance 2 / D, both for ReLU (He et al., ICCV
         2015); or a function ``init(rng, shape)`` of a ``numpy.random.Generator`` that returns the array.
+    l1, l2 : float
+        Non-negative: the loss of a batch, and of an evaluation, also has l1 sum |W| + l2 sum W² (as Keras's kernel_regularizer).
 
     Raises
     ------
     TypeError, ValueError
-        ``units`` is not a whole number of at least 1; ``init`` is unknown.
+        ``units`` is not a whole number of at least 1; ``init`` is unknown; ``l1`` or ``l2`` is no such number.
     """
 
-    config = ("units", "bias", "init")
+    config = ("units", "bias", "init", "l1", "l2")
     takes_sparse = True
 
-    def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform"):
+    def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform", l1: float = 0.0, l2: float = 0.0):
+        super().__init__(bias, init, l1, l2)
         self.units = check_count("Dense units", units)
-        self.bias = bool(bias)
-        self.init = check_init("Dense", init)
 
     def build(self, input_shape):
         if len(input_shape) != 1:
@@ -42,9 +42,6 @@ class Dense(Layer):
         self.shapes = {"W": (input_shape[0], self.units), "b": (self.units if self.bias else 0,)}
         self.multiply_adds = input_shape[0] * self.units
         return (self.units,)
-
-    def initialise(self, rng):
-        self.parameters["W"][:] = initial_weights("Dense", self.init, rng, self.shapes["W"])
 
     def forward(self, x, out, ctx):
         rows.product(x, self.padded["W"], self.parameters["b"], out)

@@ -55,8 +55,8 @@ def _train_epoch(graph, batches, divisor, state, workspaces):
     for batch in batches:
         N = len(batch.w)
         workspace = workspaces[N]
-        sums.add(*graph.loss_and_gradient(batch, divisor(N), workspace, state.steps))
-        state.optimizer.step(graph.vector, graph.gradient_vector)
+        sums.add(N, *graph.loss_and_gradient(batch, divisor(N), workspace, state.steps))
+        state.optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
         graph.commit(workspace)
     return sums.means()
 
@@ -78,22 +78,27 @@ def evaluation_rows(graph) -> int:
 
 def evaluate(graph, blocks, workspaces) -> dict:
     """Return the mean loss and metric over the ``blocks`` of rows, batches of `evaluation_rows`, without dropout."""
-    sums = _Sums(graph.head)
+    sums, penalty = _Sums(graph.head), graph.penalise()
     with parallel_region:
         for batch in blocks:
-            sums.add(*graph.loss(batch, workspaces[len(batch.w)]))
+            N = len(batch.w)
+            sums.add(N, *graph.loss(batch, workspaces[N]), penalty)
     return sums.means()
 
 
 class _Sums:
-    """The sums that a head returns, added up over batches."""
+    """The sums that a head returns, and the penalties, added up over batches."""
 
     def __init__(self, head):
         self.head = head
-        self.loss, self.metric, self.weight = 0.0, 0.0, 0.0
+        self.loss, self.metric, self.weight, self.penalty, self.rows = 0.0, 0.0, 0.0, 0.0, 0
 
-    def add(self, loss, metric, weight):
+    def add(self, rows, loss, metric, weight, penalty):
         self.loss, self.metric, self.weight = self.loss + loss, self.metric + metric, self.weight + weight
+        self.penalty, self.rows = self.penalty + rows * penalty, self.rows + rows
 
     def means(self):
-        return self.head.means(self.loss, self.metric, self.weight)
+        means = self.head.means(self.loss, self.metric, self.weight)
+        if self.penalty:
+            means["loss"] += self.penalty / self.rows
+        return means

@@ -1,0 +1,27 @@
+"""What layers with weights W and biases b share: how W begins, and the penalty on it."""
+from collections.abc import Callable
+
+from ..inputs.checks import check_real
+from ..kernels import penalties
+from .base import Layer, as_rows
+from .initializers import check_init, initial_weights
+
+
+class Weighted(Layer):
+    """A layer with the parameters ``W`` and ``b``; b begins at 0, and has the size 0 where there are no biases."""
+
+    def __init__(self, bias: bool, init: str | Callable, l1: float, l2: float):
+        name = type(self).__name__
+        self.bias, self.init = bool(bias), check_init(name, init)
+        self.l1, self.l2 = check_real(f"{name} l1", l1), check_real(f"{name} l2", l2)
+
+    def initialise(self, rng):
+        self.parameters["W"][:] = initial_weights(type(self).__name__, self.init, rng, self.shapes["W"])
+
+    def penalise(self, with_gradient):
+        if self.l1 == 0 and self.l2 == 0:
+            return 0.0
+        W, dW = (as_rows(arrays["W"]) for arrays in (self.padded, self.padded_gradients))
+        if with_gradient:
+            penalties.add_slope(W, self.l1, self.l2, dW)
+        return penalties.penalty(W, self.l1, self.l2)
