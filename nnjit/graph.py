@@ -198,6 +198,10 @@ class _Workspace:
         for context in self.contexts:
             context.step, context.w, context.mask = step, w, mask
 
+    def first_nonfinite(self) -> int | None:
+        """Return the number of the first layer whose output is not finite, or None."""
+        return next((i for i, a in enumerate(self.arrays[1:]) if not np.isfinite(a).all()), None)
+
     @functools.cached_property
     def delta(self):
         """dL/dz, which the head writes."""

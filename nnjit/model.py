@@ -186,13 +186,19 @@ class Sequential(Strict):
         seed : int
             At least 0: of the initialisation at the first call, the order and the dropout masks.
         callbacks : sequence of callables
-            Called as ``callback(model, epoch, logs)`` after every epoch; one that returns True ends the training.
+            Called as ``callback(model, epoch, logs)`` after every epoch; one that returns ``True`` ends the training.
+            Anything else that it returns does not.
         verbose : "auto", 0 or 1
             A progress bar on a terminal and plain lines elsewhere, or nothing (0).
         validate_every : int
             Evaluate the validation data after the epochs 0, this, twice this, ... and after the last.
         sparse : "auto", True or False
             Whether the zeros of the inputs are left out: where there are many, always, or never.
+
+        Warns
+        -----
+        RuntimeWarning
+            Once, at the first loss that is not finite: a training that diverges goes on, and learns nothing.
 
         Returns
         -------

@@ -258,12 +258,16 @@ def test_absolute_error_holds_where_outliers_pull_the_mean_away(tmp_path, capsys
 
 
 @trains
-def test_a_training_that_diverges_is_saved_and_said(tmp_path, capsys):
-    status = cli.main(f"train --data digits --act relu --lr 1e200 --epochs 2 --out-dir {tmp_path}".split())
-    assert status == 0
-    assert "diverged" in capsys.readouterr().out
+def test_a_training_that_diverges_stops_is_saved_and_exits_1(tmp_path, capsys):
+    status = cli.main(f"train --data digits --act relu --lr 1e200 --epochs 9 --out-dir {tmp_path}".split())
+    assert status == 1
+    out, err = capsys.readouterr()
+    assert "diverged" in out and "best nan" not in out
+    warned = [line for line in err.splitlines() if line.startswith("nnjit: warning: ")]
+    assert len(warned) == 1 and "fit: got a loss that is not finite in epoch 0" in warned[0]
     assert read_run(tmp_path)["results"]["train_loss"] is None
-    assert np.isnan(read_history(tmp_path)[-1][1])
+    history = read_history(tmp_path)
+    assert len(history) == 1 and np.isnan(history[0][1]) and np.isnan(history[0][2])
     assert (tmp_path / "model.npz").exists()
 
 

@@ -3,8 +3,10 @@
 Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C.
 """
 import argparse
+import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from .. import bench, report
@@ -16,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` for None) and return the exit status."""
     args = _parser().parse_args(argv)
     try:
-        return args.run(args) or 0
+        with _warnings_in_a_line():
+            return args.run(args) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -26,6 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DataError, OSError, ImportError, MemoryError) as error:
         print(f"nnjit: error: {error}", file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line():
+    """Print the warnings of the package as lines of the command, each once, also where warnings are errors."""
+    def show(message, *where):
+        print(f"nnjit: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", module=r"nnjit\.")
+        warnings.showwarning = show
+        yield
 
 
 def _parser():

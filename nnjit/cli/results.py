@@ -11,19 +11,30 @@ from .options import print_saved
 
 
 def save(args: argparse.Namespace, folder: Path, model: Sequential, data: Dataset | Table, title: str,
-         **pictures) -> None:
-    """Write the files of a training as `report.write` does, and print its result."""
+         **pictures) -> int:
+    """Write the files of a training as `report.write` does, print its result, and return the exit status.
+
+    It is 1 where the training diverged.
+    """
     if model.history is None or not model.history.validated:
         print("result   none: stopped before the first epoch was over")
-        return
+        return 0
     settings = {name: value for name, value in vars(args).items() if name not in ("run", "error", "quiet")}
     title = f"{data.name}: {title}, seed {args.seed}"
     results = report.write(folder, model, settings, data, title, **pictures)
     metric = model.head.metric
     shown = {name.replace(f"_{metric}", ""): value for name, value in results.items()}
-    print("result   iteration {iteration}: test {metric} {test:.4f} (best {best_test:.4f} in iteration "
-          "{best_iteration}), train {metric} {train:.4f}; {seconds:.1f} s, of which {compile_seconds:.1f} s "
-          "to compile".format(metric=report.METRICS[metric], **shown))
-    if not np.isfinite(results["train_loss"]):
+    best = "" if np.isnan(shown["best_test"]) else " (best {best_test:.4f} in iteration {best_iteration})"
+    print(("result   iteration {iteration}: test {metric} {test:.4f}" + best + ", train {metric} {train:.4f}; "
+           "{seconds:.1f} s, of which {compile_seconds:.1f} s to compile").format(
+               metric=report.METRICS[metric], **shown))
+    diverged = ends_divergence(model, None, {"loss": results["train_loss"]})
+    if diverged:
         print("diverged: the loss is no longer a finite number; try a smaller --lr")
     print_saved(folder)
+    return int(diverged)
+
+
+def ends_divergence(model: Sequential, epoch: int | None, logs: dict) -> bool:
+    """The callback that ends a training whose loss is not finite."""
+    return not np.isfinite(logs["loss"])

@@ -1,7 +1,5 @@
 """``nnjit train``: its options, and one network, trained on a question of some data."""
 import argparse
-import sys
-import warnings
 from functools import partial
 
 import numpy as np
@@ -14,7 +12,7 @@ from ..layers import Dropout
 from ..optimizers import SGD, Adam
 from . import options, train_images
 from .options import AUTO, check_data_dir, fraction, load, rate, say_to, use_threads, whole
-from .results import save
+from .results import ends_divergence, save
 
 # ---- options -----------------------------------------------------------------------------------------------
 
@@ -135,12 +133,11 @@ def _check_gradient(args):
 
 # ---- a question --------------------------------------------------------------------------------------------
 
-def run(args: argparse.Namespace) -> None:
-    """Train one network and save what it did, also where it was interrupted."""
+def run(args: argparse.Namespace) -> int:
+    """Train one network, save what it did, also where it was interrupted, and return the exit status."""
     if args.model == "cnn" or args.data in ("cifar10", "fashion"):
-        train_images.run(args)
-    else:
-        _run_question(args)
+        return train_images.run(args)
+    return _run_question(args)
 
 
 def _run_question(args):
@@ -161,14 +158,15 @@ def _run_question(args):
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=question.test,
                   shuffle=args.shuffle, seed=args.seed, verbose=0 if args.quiet else "auto",
-                  validate_every=args.eval_every)
+                  validate_every=args.eval_every, callbacks=[ends_divergence])
     finally:
         how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
         x_test, y_test = question.test
         tested = None if question.images is None else report.Tested(x_test, question.images, y_test,
                                                                     question.data.classes)
-        save(args, folder, model, question.data, f"{args.act}, {how}", image_shape=question.image_shape,
-             tested=tested)
+        status = save(args, folder, model, question.data, f"{args.act}, {how}",
+                      image_shape=question.image_shape, tested=tested)
+    return status
 
 
 def _ask(args, say):
@@ -191,7 +189,7 @@ def _ask(args, say):
 
 
 def _network(args, question, make_head):
-    """Return the network, unbuilt; print what its head warns of."""
+    """Return the network, unbuilt."""
     random_state = np.random.RandomState(args.seed)
     if args.gradient == "book":
         new_dropout = partial(book.literal_dropout, random_state)
@@ -199,10 +197,5 @@ def _network(args, question, make_head):
         new_dropout = partial(Dropout, args.dropout)
     if _is_books_network(args):
         return book.network(_experiment(args), random_state, new_dropout, args.hidden, args.dtype)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        head = make_head(**question.settings)
-    for warning in caught:
-        print(f"nnjit: warning: {warning.message}", file=sys.stderr)
     return questions.network(args.act, args.hidden, new_dropout if args.dropout else None, question.units,
-                             head, args.dtype)
+                             make_head(**question.settings), args.dtype)

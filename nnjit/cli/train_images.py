@@ -6,12 +6,12 @@ from .._numba import threads
 from ..experiments import presets
 from ..inputs.checks import DataError
 from . import options
-from .results import save
+from .results import ends_divergence, save
 
 FULL = 60000    # images to train: MNIST is wanted, and not the part of it that comes with the package
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Train a preset's network; --epochs, --batch-size, --lr and --train-size replace its settings."""
     say = options.say_to(args)
     options.use_threads(args)
@@ -31,11 +31,13 @@ def run(args: argparse.Namespace) -> None:
         f"{args.batch_size}; {args.dtype}; {threads.get_threads()} threads; seed {args.seed}")
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
-                  verbose=0 if args.quiet else "auto", validate_every=args.eval_every)
+                  verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
+                  callbacks=[ends_divergence])
     finally:
         x_test, y_test = test
         tested = report.Tested(x_test, x_test, y_test, dataset.classes)
-        save(args, folder, model, dataset, args.model, tested=tested)
+        status = save(args, folder, model, dataset, args.model, tested=tested)
+    return status
 
 
 def _check_preset(args):

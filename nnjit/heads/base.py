@@ -1,5 +1,6 @@
 """The base of the heads: what a head must have and may have."""
 import inspect
+import math
 import warnings
 
 import numpy as np
@@ -116,8 +117,12 @@ class Head(Part):
         return self.loss_and_delta(z, y, w, 1.0, delta)
 
     def means(self, loss_sum: float, metric_sum: float, weight_sum: float) -> dict[str, float]:
-        """Return the mean loss and metric as a dict, from the sums of `loss` added up over all rows."""
-        return {"loss": float(loss_sum / weight_sum), self.metric: float(metric_sum / weight_sum)}
+        """Return the mean loss and metric as a dict, from the sums of `loss` added up over all rows.
+
+        Where the loss is NaN, so is the metric: right decisions that are counted from NaN would look real.
+        """
+        loss = float(loss_sum / weight_sum)
+        return {"loss": loss, self.metric: mean_of(metric_sum, weight_sum, loss)}
 
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return the probabilities of the classes, (N, K); TypeError where there are none."""
@@ -158,8 +163,8 @@ class IndependentUnits(Head):
         return loss_kernels.weighted_sums(losses, self.errors(z, y), w, z.shape[1], total, delta)
 
     def means(self, loss_sum, metric_sum, weight_sum):
-        means = super().means(loss_sum, metric_sum, weight_sum)
-        return {**means, self.metric: float(metric_sum / (weight_sum * self.units))}
+        loss = float(loss_sum / weight_sum)
+        return {"loss": loss, self.metric: mean_of(metric_sum, weight_sum * self.units, loss)}
 
     def errors(self, z, y):
         """Return what the metric counts, (N, K)."""
@@ -173,6 +178,11 @@ class IndependentUnits(Head):
         """Return the prediction, (N,) for one unit and (N, K) for K."""
         check_logits(z)
         return flat(self.activate(z))
+
+
+def mean_of(metric_sum, weight, loss):
+    """Return the mean of a metric, NaN beside a ``loss`` that is NaN."""
+    return math.nan if math.isnan(loss) else float(metric_sum / weight)
 
 
 def check_logits(z):

@@ -1,7 +1,10 @@
 """The epoch loop: batches, steps, evaluation, callbacks."""
 import math
 import time
+import warnings
 from typing import NamedTuple
+
+import numpy as np
 
 from .._numba.threads import parallel_region
 from ..kernels import random
@@ -52,13 +55,25 @@ def _order(N, state):
 def _train_epoch(graph, batches, divisor, state, workspaces):
     """Take a step for every batch; return the means over the epoch."""
     sums = _Sums(graph.head)
-    for batch in batches:
+    for number, batch in enumerate(batches):
         N = len(batch.w)
         workspace = workspaces[N]
         sums.add(N, *graph.loss_and_gradient(batch, divisor(N), workspace, state.steps))
+        if not (sums.is_finite() or state.diverged):
+            _warn_diverged(graph, workspace, state, number)
         state.optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
         graph.commit(workspace)
     return sums.means()
+
+
+def _warn_diverged(graph, workspace, state, number):
+    """Warn, once in a training, that the loss of this batch is not finite, and say where that began."""
+    state.diverged = True
+    layer = workspace.first_nonfinite()
+    where = "the head" if layer is None else f"layer {layer}, {graph.layers[layer]!r}"
+    warnings.warn(f"fit: got a loss that is not finite in epoch {state.epoch}, batch {number}, at the learning rate "
+                  f"{state.optimizer.rate():g}, where {where} is the first whose output is not finite; try a smaller learning rate, "
+                  "or clip_norm", RuntimeWarning, stacklevel=5)
 
 
 def _end_epoch(model, state, logs, plan, progress):
@@ -67,7 +82,8 @@ def _end_epoch(model, state, logs, plan, progress):
     progress.show(epoch, logs)
     state.epoch += 1
     for callback in plan.callbacks:
-        state.stop |= bool(callback(model, epoch, logs))
+        answer = callback(model, epoch, logs)
+        state.stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
 def evaluation_rows(graph) -> int:
@@ -96,6 +112,10 @@ class _Sums:
     def add(self, rows, loss, metric, weight, penalty):
         self.loss, self.metric, self.weight = self.loss + loss, self.metric + metric, self.weight + weight
         self.penalty, self.rows = self.penalty + rows * penalty, self.rows + rows
+
+    def is_finite(self):
+        """Return whether the sum of the losses is."""
+        return np.isfinite(self.loss).all() if isinstance(self.loss, np.ndarray) else math.isfinite(self.loss)
 
     def means(self):
         means = self.head.means(self.loss, self.metric, self.weight)

@@ -18,6 +18,7 @@ class TrainingState:
     epoch: int = 0          # the one that is running, or comes next, from 0
     history: History = field(default_factory=History)
     stop: bool = False      # whether the training ends after this epoch
+    diverged: bool = False  # whether a loss was not finite, of which a warning was given
 
     @property
     def steps(self) -> int:
