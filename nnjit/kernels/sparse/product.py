@@ -105,8 +105,8 @@ def _gather_add_short(extents, indices, data, W, k, initial, step, sums):
 def _gather_add_block(extents, indices, data, W, k, initial, step, sums, width):
     """`_gather_add_strip` for a strip of this width, or for rows of W shorter than a vector, of width 0.
 
-    One ladder of widths for gather and scatter, given the strip kernel and a tuple of arguments, would add 3 %
-    to the time of compilation.
+    One ladder of widths for gather and scatter, given the strip kernel and a tuple of arguments, would add
+    3 % to the time of compilation.
     """
     if width == 13:
         _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _13)
