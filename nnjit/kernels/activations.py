@@ -19,9 +19,9 @@ from ._chunks import _chunk, _count_chunks
 from .elementary import sigmoid, tanh
 
 _CHUNK = 1024    # numbers of one task: few, so that threads get about as many
-# Sizes of arrays from which a loop is split over threads, of formulas such as tanh and of cheap ones: waking
-# the threads costs less than they save.
-DEAR, CHEAP = 2**13, 2**18
+# Sizes of arrays from which a loop is split over threads. DEAR is for formulas such as tanh: below it there
+# is one chunk. CHEAP is for a few multiplications, of which 100,000 take as long as waking the threads.
+DEAR, CHEAP = _CHUNK, 2**18
 
 
 # ---- the factory -------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ takes one hash for 64 units, 3/4 two, any other rate at most 32.
 import numpy as np
 
 from .._numba.jit import kernel
-from ._chunks import _chunk
 from .random import DIGITS, absorb, bernoulli_word
 
 _ONE, _ALL = np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -56,7 +55,6 @@ def apply_mask(x, words, scale, out):
                 out[i, u] = x[i, u]
     for i in range(N):
         for m in range(words.shape[1]):
-            first, last = _chunk(m, H, WORD)
-            word, units = words[i, m], out[i, first:last]
+            word, units = words[i, m], out[i, m * WORD:min(H, (m + 1) * WORD)]
             for u in range(units.size):
                 units[u] = units[u] * scale if (word >> np.uint64(u)) & _ONE else zero

@@ -72,28 +72,6 @@ def _strip(half_vectors, strips, s):
     return first, 2 * (last - first) + (half_vectors % 2 if s == strips - 1 else 0)
 
 
-@kernel
-def _with_width(strip, short, arguments, width):
-    """Call ``strip(*arguments, width)`` with the width as a constant, or ``short(*arguments)`` where it is 0.
-    """
-    if width == 13:
-        strip(*(arguments + (_13,)))
-    elif width == 12:
-        strip(*(arguments + (_12,)))
-    elif width == 10:
-        strip(*(arguments + (_10,)))
-    elif width == 8:
-        strip(*(arguments + (_8,)))
-    elif width == 6:
-        strip(*(arguments + (_6,)))
-    elif width == 4:
-        strip(*(arguments + (_4,)))
-    elif width == 2:
-        strip(*(arguments + (_2,)))
-    else:
-        short(*arguments)
-
-
 # ---- gather: z = x W + b -----------------------------------------------------------------------------------
 
 @kernel
@@ -124,6 +102,31 @@ def _gather_add_short(extents, indices, data, W, k, initial, step, sums):
 
 
 @kernel
+def _gather_add_block(extents, indices, data, W, k, initial, step, sums, width):
+    """`_gather_add_strip` for a strip of this width, or for rows of W shorter than a vector, of width 0.
+
+    One ladder of widths for gather and scatter, given the strip kernel and a tuple of arguments, would add
+    3 % to the time of compilation.
+    """
+    if width == 13:
+        _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _13)
+    elif width == 12:
+        _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _12)
+    elif width == 10:
+        _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _10)
+    elif width == 8:
+        _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _8)
+    elif width == 6:
+        _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _6)
+    elif width == 4:
+        _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _4)
+    elif width == 2:
+        _gather_add_strip(extents, indices, data, W, k, initial, step, sums, _2)
+    else:
+        _gather_add_short(extents, indices, data, W, k, initial, step, sums)
+
+
+@kernel
 def _product(extents, indices, data, W, H, initial, step, z):
     """z[i] = initial[i step] + x[i] W, block by block and strip by strip; ``step`` 0 begins every row with
     initial[0].
@@ -140,8 +143,7 @@ def _product(extents, indices, data, W, H, initial, step, z):
         for s in range(strips):
             vector, width = _strip(half_vectors, strips, s)
             k = vector * BYTES // W.itemsize
-            arguments = extents[c], indices, data, W, k, initial, step, sums
-            _with_width(_gather_add_strip, _gather_add_short, arguments, width)
+            _gather_add_block(extents[c], indices, data, W, k, initial, step, sums, width)
         initial, step = sums, 1
 
 
@@ -243,6 +245,27 @@ def _scatter_add_short(extents, indices, data, delta, k, dW):
                 dW[indices[p], j] += data[p] * delta[i, j]
 
 
+@kernel
+def _scatter_add_block(extents, indices, data, delta, k, dW, width):
+    """`_scatter_add_strip` for a strip of this width, or for rows of dW shorter than a vector, of width 0."""
+    if width == 13:
+        _scatter_add_strip(extents, indices, data, delta, k, dW, _13)
+    elif width == 12:
+        _scatter_add_strip(extents, indices, data, delta, k, dW, _12)
+    elif width == 10:
+        _scatter_add_strip(extents, indices, data, delta, k, dW, _10)
+    elif width == 8:
+        _scatter_add_strip(extents, indices, data, delta, k, dW, _8)
+    elif width == 6:
+        _scatter_add_strip(extents, indices, data, delta, k, dW, _6)
+    elif width == 4:
+        _scatter_add_strip(extents, indices, data, delta, k, dW, _4)
+    elif width == 2:
+        _scatter_add_strip(extents, indices, data, delta, k, dW, _2)
+    else:
+        _scatter_add_short(extents, indices, data, delta, k, dW)
+
+
 @parallel_kernel
 def weight_gradient(extents, indices, data, split, delta, H, dW):
     """dW = xᵀ delta for the batch x (N, D), delta (N, H). dW is (D, H) or padded with zeros, and overwritten.
@@ -260,5 +283,4 @@ def weight_gradient(extents, indices, data, split, delta, H, dW):
             for s in range(strips):
                 vector, width = _strip(half_vectors, strips, s)
                 k = vector * BYTES // dW.itemsize
-                arguments = extents[c], indices, data, delta, k, dW
-                _with_width(_scatter_add_strip, _scatter_add_short, arguments, width)
+                _scatter_add_block(extents[c], indices, data, delta, k, dW, width)
