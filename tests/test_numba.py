@@ -117,7 +117,7 @@ def test_both_compilers_give_the_same_bits(run_python):
     fast = run_python(SAME_BITS, NNJIT_PLAIN_NUMBA="0")
     plain = run_python(SAME_BITS, NNJIT_PLAIN_NUMBA="1", **wide)
     assert plain[0] == "plain, because NNJIT_PLAIN_NUMBA is set"
-    assert fast[0] == "fast" if jit.FASTER else fast[0].startswith("plain, because ")
+    assert fast[0] == "fast" or "is not one of the tested versions" in fast[0]
     assert fast[1] == plain[1] and len(set(fast[1])) == 3
 
 
