@@ -17,6 +17,8 @@ from .heads import (
 from .inputs.checks import DataError
 from .kernels.activations import elementwise
 from .layers import (
+    ELU,
+    GELU,
     Activation,
     AveragePool2D,
     Conv2D,
@@ -26,11 +28,14 @@ from .layers import (
     Flatten,
     GlobalAveragePool2D,
     Layer,
+    LeakyReLU,
     MaxPool2D,
     RandomFlip,
     RandomShift,
     ReLU,
     Sigmoid,
+    SiLU,
+    Softplus,
     Tanh,
 )
 from .model import Sequential, load

@@ -16,7 +16,7 @@ from numba import prange
 
 from .._numba.jit import formula, kernel, parallel_kernel
 from ._chunks import _chunk, _count_chunks
-from .elementary import sigmoid, tanh
+from .elementary import expm1, normal_cdf, normal_pdf, sigmoid, softplus, tanh
 
 _CHUNK = 1024    # numbers of one task: few, so that threads get about as many
 # Sizes of arrays from which a loop is split over threads. DEAR is for formulas such as tanh: below it there
@@ -42,30 +42,30 @@ def _flat_copy(x, out):
     return flat
 
 
-def _forward(x, out):
+def _forward(x, out, *constants):
     out = _flat_copy(x, out)
     for i in range(out.size):
-        out[i] = _value(out[i])    # noqa: F821
+        out[i] = _value(out[i], *constants)    # noqa: F821
 
 
-def _forward_in_chunks(x, out):
+def _forward_in_chunks(x, out, *constants):
     x, out = x.reshape(-1), out.reshape(-1)
     for k in prange(_count_chunks(out.size, _CHUNK)):
         first, last = _chunk(k, out.size, _CHUNK)
-        _loop(x[first:last], out[first:last])    # noqa: F821
+        _loop(x[first:last], out[first:last], *constants)    # noqa: F821
 
 
-def _backward(saved, delta, dx):
+def _backward(saved, delta, dx, *constants):
     saved, dx = saved.reshape(-1), _flat_copy(delta, dx)
     for i in range(dx.size):
-        dx[i] *= _slope(saved[i])    # noqa: F821
+        dx[i] *= _slope(saved[i], *constants)    # noqa: F821
 
 
-def _backward_in_chunks(saved, delta, dx):
+def _backward_in_chunks(saved, delta, dx, *constants):
     saved, delta, dx = saved.reshape(-1), delta.reshape(-1), dx.reshape(-1)
     for k in prange(_count_chunks(dx.size, _CHUNK)):
         first, last = _chunk(k, dx.size, _CHUNK)
-        _loop(saved[first:last], delta[first:last], dx[first:last])    # noqa: F821
+        _loop(saved[first:last], delta[first:last], dx[first:last], *constants)    # noqa: F821
 
 
 def _bind(template, name, module, **names):
@@ -97,7 +97,8 @@ def elementwise(name, value, slope, parallel_from=(DEAR, CHEAP)):
     """Return ``forward(x, out)`` and ``backward(saved, delta, dx)`` of an elementwise activation.
 
     ``forward`` writes out = value(x), and ``out`` may be ``x``; ``backward`` writes dx = delta slope(saved),
-    and ``dx`` may be ``delta``. All arrays of a call are C-contiguous, of one shape and dtype.
+    and ``dx`` may be ``delta``. All arrays of a call are C-contiguous, of one shape and dtype. Numbers that
+    follow the arrays, such as ELU's alpha, are handed to both formulas.
 
     Parameters
     ----------
@@ -160,3 +161,66 @@ tanh_forward, tanh_backward = elementwise("tanh", tanh, _tanh_slope)
 sigmoid_forward, sigmoid_backward = elementwise("sigmoid", sigmoid, _sigmoid_slope)
 # dx = delta where a > 0, else 0
 relu_forward, relu_backward = elementwise("relu", relu, _relu_slope, (CHEAP, CHEAP))
+
+
+# ---- with the slope from the input, or a constant ----------------------------------------------------------
+
+_FAR = 1e4    # beyond it, each of them is at its limit, where infinity times 0 would be NaN
+
+
+@formula
+def _gelu(x):
+    """x Phi(x), with the normal distribution's Phi (Hendrycks and Gimpel, arXiv 1606.08415, 2016)."""
+    return max(x, type(x)(-_FAR)) * normal_cdf(x)
+
+
+@formula
+def _gelu_slope(x):
+    T = type(x)
+    return normal_cdf(x) + min(max(x, T(-_FAR)), T(_FAR)) * normal_pdf(x)
+
+
+@formula
+def _silu(x):
+    """x sigmoid(x) (Elfwing, Uchibe and Doya, Neural Networks 107, 2018)."""
+    return max(x, type(x)(-_FAR)) * sigmoid(x)
+
+
+@formula
+def _silu_slope(x):
+    T = type(x)
+    s = sigmoid(x)
+    return s * (T(1) + min(max(x, T(-_FAR)), T(_FAR)) * sigmoid(-x))
+
+
+@formula
+def _leaky_relu(x, negative_slope):
+    """x, times ``negative_slope`` where x < 0 (Maas, Hannun and Ng, ICML 2013)."""
+    T = type(x)
+    return x * (T(negative_slope) if x < T(0) else T(1))
+
+
+@formula
+def _leaky_relu_slope(a, negative_slope):
+    T = type(a)
+    return T(1) if a > T(0) else T(negative_slope)
+
+
+@formula
+def _elu(x, alpha):
+    """x, and alpha (e^x - 1) where x < 0 (Clevert, Unterthiner and Hochreiter, ICLR 2016)."""
+    T = type(x)
+    return T(alpha) * expm1(x) if x < T(0) else x
+
+
+@formula
+def _elu_slope(a, alpha):
+    T = type(a)
+    return T(1) if a > T(0) else a + T(alpha)
+
+
+gelu_forward, gelu_backward = elementwise("gelu", _gelu, _gelu_slope, (DEAR, DEAR))
+silu_forward, silu_backward = elementwise("silu", _silu, _silu_slope, (DEAR, DEAR))
+softplus_forward, softplus_backward = elementwise("softplus", softplus, sigmoid, (DEAR, DEAR))
+leaky_relu_forward, leaky_relu_backward = elementwise("leaky_relu", _leaky_relu, _leaky_relu_slope, (CHEAP, CHEAP))
+elu_forward, elu_backward = elementwise("elu", _elu, _elu_slope)

@@ -1,4 +1,5 @@
 """The activations: an elementwise pair of kernels each, forward and backward."""
+from ..inputs.checks import check_real
 from ..kernels import activations
 from .base import Elementwise, as_rows
 
@@ -12,17 +13,20 @@ class Activation(Elementwise):
         The pair that `kernels.activations.elementwise` makes of two formulas.
     in_place : bool
         Whether the slope is taken from the output; otherwise it is from the input.
+    constants : tuple of float
+        What both kernels get beside their arrays.
     """
 
     effect_on_output = "is no longer a logit"
-    kernels = ()
+    kernels, constants = (), ()
 
     def forward(self, x, out, ctx):
-        self.kernels[0](as_rows(x), as_rows(out))
+        self.kernels[0](as_rows(x), as_rows(out), *self.constants)
         return out
 
     def backward(self, x, a, delta, dx, ctx):
-        self.kernels[1](as_rows(a if self.in_place else x), as_rows(delta), as_rows(dx))
+        saved = a if self.in_place else x
+        self.kernels[1](as_rows(saved), as_rows(delta), as_rows(dx), *self.constants)
         return dx
 
 
@@ -48,3 +52,74 @@ class Sigmoid(Activation):
     effect_on_output = "keeps the output in 0 .. 1 and saturates"
     in_place = True
     kernels = activations.sigmoid_forward, activations.sigmoid_backward
+
+
+class GELU(Activation):
+    """a = z Φ(z), exact, with the normal distribution's Φ(z) = (1 + erf(z / √2)) / 2; da/dz = Φ(z) + z φ(z)."""
+
+    kernels = activations.gelu_forward, activations.gelu_backward
+
+
+class SiLU(Activation):
+    """a = z s with s = sigmoid(z), also called swish; da/dz = s (1 + z (1 - s))."""
+
+    kernels = activations.silu_forward, activations.silu_backward
+
+
+class Softplus(Activation):
+    """a = log(1 + e^z), da/dz = sigmoid(z)."""
+
+    effect_on_output = "lets no output below 0"
+    kernels = activations.softplus_forward, activations.softplus_backward
+
+
+class LeakyReLU(Activation):
+    """a = z where z > 0, else negative_slope z; so is da/dz 1 and negative_slope.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Non-negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``negative_slope`` is no such number.
+    """
+
+    config = ("negative_slope",)
+    in_place = True
+    kernels = activations.leaky_relu_forward, activations.leaky_relu_backward
+
+    def __init__(self, negative_slope: float = 0.3):
+        self.negative_slope = check_real("LeakyReLU negative_slope", negative_slope)
+        self.constants = (self.negative_slope,)
+
+    def __repr__(self):
+        return f"LeakyReLU({self.negative_slope:g})"
+
+
+class ELU(Activation):
+    """a = z where z > 0, else alpha (e^z - 1); da/dz = 1, and a + alpha.
+
+    Parameters
+    ----------
+    alpha : float
+        Non-negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``alpha`` is no such number.
+    """
+
+    config = ("alpha",)
+    in_place = True
+    kernels = activations.elu_forward, activations.elu_backward
+
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = check_real("ELU alpha", alpha)
+        self.constants = (self.alpha,)
+
+    def __repr__(self):
+        return f"ELU({self.alpha:g})"

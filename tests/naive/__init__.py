@@ -3,12 +3,17 @@
 A twin takes arrays and returns a new one; nothing in it is fast, fused or in place. There is a file for each family.
 """
 from .activations import (
+    elu,
+    gelu,
+    leaky_relu,
     log_softmax,
     relu,
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
     softmax,
+    softplus,
     tanh,
     tanh_backward,
 )

@@ -1,5 +1,6 @@
 """The twins of elementwise activations and softmax."""
 import numpy as np
+from scipy import special
 
 
 def tanh(x):
@@ -24,6 +25,26 @@ def relu(x):
 
 def relu_backward(a, delta):
     return np.where(a > 0, delta, 0)
+
+
+def gelu(x):
+    return x * special.ndtr(x)
+
+
+def silu(x):
+    return x * special.expit(x)
+
+
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def leaky_relu(x, negative_slope):
+    return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
+
+
+def elu(x, alpha):
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
 
 
 def softmax(z):
