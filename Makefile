@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # what the linter looks for, here and in no configuration file
-LINT := --isolated --target-version py310 --line-length 130 \
+LINT := --isolated --target-version py310 --line-length 110 \
 	--select E,F,W,I,B,UP,C4,SIM,PIE,NPY,PLE,RUF \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
 	--per-file-ignores "__init__.py:F401"

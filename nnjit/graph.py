@@ -1,4 +1,5 @@
-"""The graph: a row of layers and a head, the arrays that it attaches to them, and the two passes of a batch."""
+"""The graph: a row of layers and a head, the arrays that it attaches to them, and the two passes of a
+batch."""
 import functools
 import math
 
@@ -11,7 +12,8 @@ from .memory import Layout, aligned
 
 
 class Graph:
-    """Layers, each fed by the one before, and a head. All parameters lie in one flat vector, all gradients in another.
+    """Layers, each fed by the one before, and a head. All parameters lie in one flat vector, all gradients in
+    another.
 
     Attributes
     ----------
@@ -33,19 +35,21 @@ class Graph:
         """Return the layers and the head, each after its name in the keys of `parameters`."""
         return [*((str(i), layer) for i, layer in enumerate(self.layers)), ("head", self.head)]
 
-    # ---- the arrays -------------------------------------------------------------------------------------------------
+    # ---- the arrays ----------------------------------------------------------------------------------------
 
     def infer_shapes(self, input_shape: tuple) -> dict:
         """Return the shapes that `parameters` will have for rows of ``input_shape``; nothing is allocated."""
         shape = input_shape
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
         if len(shape) != 1:
-            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() after the last")
+            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() "
+                             "after the last")
         self.outputs = _outputs(self.layers, self.shapes)
         self.penalised = [layer for layer in self.layers if type(layer).penalise is not Layer.penalise]
         self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
-        return {f"{key}.{name}": shape for key, part in self.parts() for name, shape in part.shapes.items() if math.prod(shape)}
+        return {f"{key}.{name}": shape for key, part in self.parts() for name, shape in part.shapes.items()
+                if math.prod(shape)}
 
     def build(self, input_shape: tuple, seed: int):
         """Make the arrays for rows of ``input_shape`` and initialise them."""
@@ -60,7 +64,8 @@ class Graph:
         self.input_shape = input_shape
 
     def _attach(self):
-        """Make the vectors, and give the layers and the head their views. The padding between them stays 0."""
+        """Make the vectors, and give the layers and the head their views. The padding between them stays
+        0."""
         decayed, others, state = {}, {}, {}
         for key, part in self.parts():
             for name, shape in part.shapes.items():
@@ -77,8 +82,10 @@ class Graph:
                           for names, arrays in zip((part.shapes, part.shapes, part.state_shapes), stored)))
 
     def named(self, kind: str) -> dict:
-        """Return ``{"0.W": array, ...}`` of the "parameters", the "gradients" or the "state", the arrays themselves."""
-        return {f"{key}.{name}": array for key, part in self.parts() for name, array in getattr(part, kind).items() if array.size}
+        """Return ``{"0.W": array, ...}`` of the "parameters", the "gradients" or the "state", the arrays
+        themselves."""
+        return {f"{key}.{name}": array for key, part in self.parts() for name,
+                array in getattr(part, kind).items() if array.size}
 
     def __getstate__(self):
         """Return what a copy is made from: the arrays are copied, and the parts come without theirs."""
@@ -94,10 +101,11 @@ class Graph:
         self._attach()
         self.vector[:], self.state_vector[:] = state["vector"], state["state_vector"]
 
-    # ---- the passes -------------------------------------------------------------------------------------------------
+    # ---- the passes ----------------------------------------------------------------------------------------
 
     def workspaces(self) -> dict:
-        """Return the arrays that batches pass through: ``workspaces[N]`` is made when N rows come for the first time."""
+        """Return the arrays that batches pass through: ``workspaces[N]`` is made when N rows come for the
+        first time."""
         return _Workspaces(self)
 
     def forward(self, x, workspace, step: int | None = None, batch: Batch | None = None):
@@ -110,11 +118,13 @@ class Graph:
         return a
 
     def backward(self, delta, workspace):
-        """Write the gradients that follow from ``delta`` = dL/dz, which is overwritten, after `forward` in this workspace."""
+        """Write the gradients that follow from ``delta`` = dL/dz, which is overwritten, after `forward` in
+        this workspace."""
         for i in reversed(range(workspace.lowest, len(self.layers))):
             layer = self.layers[i]
             dx = delta if layer.elementwise else workspace.deltas[i]
-            delta = layer.backward(workspace.arrays[i], workspace.arrays[i + 1], delta, dx, workspace.contexts[i])
+            delta = layer.backward(workspace.arrays[i], workspace.arrays[i + 1], delta, dx,
+                                   workspace.contexts[i])
 
     def loss(self, batch: Batch, workspace, step: int | None = None):
         """Return the head's sums (w l, w metric, w) over a batch."""
@@ -156,7 +166,8 @@ class Graph:
 
 
 def _outputs(layers, shapes):
-    """Return the shapes of the layers' outputs, None where a layer writes over its input, which no other needs."""
+    """Return the shapes of the layers' outputs, None where a layer writes over its input, which no other
+    needs."""
     outputs, free = [], False
     for layer, shape in zip(layers, shapes):
         outputs.append(None if layer.in_place and free else shape)
@@ -177,20 +188,24 @@ class _Workspaces(dict):
 
 
 class _Workspace:
-    """The arrays that N rows pass through: what every layer gets and gives, its context, and the deltas on their way back.
+    """The arrays that N rows pass through: what every layer gets and gives, its context, and the deltas on
+    their way back.
 
-    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over dL/da, or not needed:
-    no layer below ``lowest`` has parameters.
+    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over
+    dL/da, or not needed: no layer below ``lowest`` has parameters.
     """
 
     def __init__(self, graph, N):
         self.graph, self.N = graph, N
         self.arrays = [None] * (len(graph.layers) + 1)
-        self.outputs = [None if shape is None else aligned((N, *shape), graph.dtype) for shape in graph.outputs]
-        self.contexts = [Context(layer_key(graph.seed, i), self._scratch(layer)) for i, layer in enumerate(graph.layers)]
+        self.outputs = [None if shape is None else aligned((N, *shape), graph.dtype)
+                        for shape in graph.outputs]
+        self.contexts = [Context(layer_key(graph.seed, i), self._scratch(layer)) for i,
+                         layer in enumerate(graph.layers)]
 
     def _scratch(self, layer):
-        return {name: np.empty((self.N, *shape), dtype or self.graph.dtype) for name, (shape, dtype) in layer.scratch.items()}
+        return {name: np.empty((self.N, *shape), dtype or self.graph.dtype) for name,
+                (shape, dtype) in layer.scratch.items()}
 
     def begin(self, step, batch):
         """Give every layer's context what belongs to this pass."""
@@ -214,5 +229,6 @@ class _Workspace:
     @functools.cached_property
     def deltas(self):
         """dL/dx of every layer above the lowest with parameters, where it has an array of its own."""
-        return [None if i <= self.lowest or layer.elementwise else aligned((self.N, *self.graph.shapes[i - 1]), self.graph.dtype)
+        return [None if i <= self.lowest or layer.elementwise
+                else aligned((self.N, *self.graph.shapes[i - 1]), self.graph.dtype)
                 for i, layer in enumerate(self.graph.layers)]

@@ -20,12 +20,14 @@ from .summary import summary
 class Sequential(Strict):
     """A network: layers, each fed by the one before, and a head that gives the output its meaning.
 
-    It can be copied and pickled: a copy predicts the same, trains on as the original would, and shares nothing with it.
+    It can be copied and pickled: a copy predicts the same, trains on as the original would, and shares
+    nothing with it.
 
     Parameters
     ----------
     layers : sequence of layers
-        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`; for images `Conv2D`, `MaxPool2D` and the others of `layers`.
+        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`; for images `Conv2D`, `MaxPool2D` and the others of
+        `layers`.
     head : a head
         `Categorical` and the others of `heads`. The last layer gives its logits.
     dtype : str or np.dtype
@@ -54,7 +56,7 @@ class Sequential(Strict):
         self.input_scale = None    # of what was trained on, an `inputs.scale.Scale`
         self.history = None
 
-    # ---- what it consists of ----------------------------------------------------------------------------------------
+    # ---- what it consists of -------------------------------------------------------------------------------
 
     @property
     def layers(self) -> list:
@@ -93,15 +95,18 @@ class Sequential(Strict):
         """
         shape = input_shape if isinstance(input_shape, tuple) else (input_shape,)
         self.input_scale = None
-        self.graph.build(tuple(check_count("input_shape", size) for size in shape), check_count("seed", seed, least=0))
+        self.graph.build(tuple(check_count("input_shape", size) for size in shape),
+                         check_count("seed", seed, least=0))
         return self
 
     def infer_shapes(self, input_shape) -> dict:
-        """Return the shapes that `parameters` will have for rows of ``input_shape``, a tuple; nothing is allocated."""
+        """Return the shapes that `parameters` will have for rows of ``input_shape``, a tuple; nothing is
+        allocated."""
         return self.graph.infer_shapes(tuple(check_count("input_shape", size) for size in input_shape))
 
     def parameters(self) -> dict:
-        """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,), ...}``; a head's own are ``"head.…"``."""
+        """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,), ...}``; a head's own are
+        ``"head.…"``."""
         self._check_built()
         return self.graph.named("parameters")
 
@@ -120,7 +125,8 @@ class Sequential(Strict):
         step = None if step is None else check_count("step", step, least=0)
         with parallel_region:
             batch, = data.batches(len(data))
-            self.graph.loss_and_gradient(batch, data.divisor(len(data)), self.graph.workspaces()[len(data)], step)
+            self.graph.loss_and_gradient(batch, data.divisor(len(data)), self.graph.workspaces()[len(data)],
+                                         step)
         return {name: array.copy() for name, array in self.graph.named("gradients").items()}
 
     def copy_weights(self, other: "Sequential", layers=None):
@@ -131,8 +137,8 @@ class Sequential(Strict):
         other : Sequential
             A built model, of either dtype.
         layers : slice, or sequence of str, optional
-            Which layers, by their numbers in both models: ``slice(0, 3)``; or names as of `parameters`, such as ``["0.W"]``. By
-            default all, and the head.
+            Which layers, by their numbers in both models: ``slice(0, 3)``; or names as of `parameters`, such
+            as ``["0.W"]``. By default all, and the head.
 
         Raises
         ------
@@ -148,8 +154,8 @@ class Sequential(Strict):
         for name in names:
             if name not in own or name not in given or own[name].shape != given[name].shape:
                 here, there = (arrays[name].shape if name in arrays else "nothing" for arrays in (own, given))
-                raise ValueError(f"copy_weights: got {there} for {name}, expected {here}; name the layers that are alike, such as "
-                                 "layers=slice(0, 1)")
+                raise ValueError(f"copy_weights: got {there} for {name}, expected {here}; name the layers "
+                                 "that are alike, such as layers=slice(0, 1)")
         for name in names:
             own[name][:] = given[name]
 
@@ -157,19 +163,19 @@ class Sequential(Strict):
         """Return a copy that shares nothing: one that shared its weights would be trained by halves."""
         return copy.deepcopy(self)
 
-    # ---- training ---------------------------------------------------------------------------------------------------
+    # ---- training ------------------------------------------------------------------------------------------
 
-    def fit(self, X, y, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32, validation_data=None, sample_weight=None,
-            shuffle: bool = True, seed: int = 0, callbacks=(), verbose="auto", validate_every: int = 1,
-            sparse="auto") -> training.History:
+    def fit(self, X, y, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32, validation_data=None,
+            sample_weight=None, shuffle: bool = True, seed: int = 0, callbacks=(), verbose="auto",
+            validate_every: int = 1, sparse="auto") -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
         ----------
         X : array_like, (N, D)
-            Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified. Bytes
-            (uint8) are divided by 255 where the first layer takes images: convolutions, pools, `Flatten`,
-            `RandomFlip` and `RandomShift`. For other first layers they are numbers as they are.
+            Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified.
+            Bytes (uint8) are divided by 255 where the first layer takes images: convolutions, pools,
+            `Flatten`, `RandomFlip` and `RandomShift`. For other first layers they are numbers as they are.
         y : array_like
             Targets as the head takes them.
         optimizer : SGD, Adam, AdamW
@@ -179,15 +185,15 @@ class Sequential(Strict):
         validation_data : tuple, optional
             ``(X, y)`` or ``(X, y, sample_weight)``, evaluated without dropout.
         sample_weight : array_like, (N,), optional
-            The loss of a batch of n rows is sum w l / (n times the mean weight of all training rows), so that weights keep their
-            force in batches of any size.
+            The loss of a batch of n rows is sum w l / (n times the mean weight of all training rows), so that
+            weights keep their force in batches of any size.
         shuffle : bool
             A new order in every epoch, which follows from ``seed``.
         seed : int
             At least 0: of the initialisation at the first call, the order and the dropout masks.
         callbacks : sequence of callables
-            Called as ``callback(model, epoch, logs)`` after every epoch; one that returns ``True`` ends the training.
-            Anything else that it returns does not.
+            Called as ``callback(model, epoch, logs)`` after every epoch; one that returns ``True`` ends the
+            training. Anything else that it returns does not.
         verbose : "auto", 0 or 1
             A progress bar on a terminal and plain lines elsewhere, or nothing (0).
         validate_every : int
@@ -211,12 +217,13 @@ class Sequential(Strict):
             Anything above is not as described; the message says what was got and what is expected.
         """
         plan = training.Plan(check_count("epochs", epochs), check_count("batch_size", batch_size),
-                             check_count("validate_every", validate_every), bool(shuffle), _check_callbacks(callbacks),
-                             _check_verbose(verbose))
+                             check_count("validate_every", validate_every), bool(shuffle),
+                             _check_callbacks(callbacks), _check_verbose(verbose))
         seed = check_count("seed", seed, least=0)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
-        data, validation = self._take(X, y, sample_weight, validation_data, sparse, seed, single_pass=plan.epochs == 1)
+        data, validation = self._take(X, y, sample_weight, validation_data, sparse, seed,
+                                      single_pass=plan.epochs == 1)
         optimizer.claim(self.graph)
         self.graph.seed = seed
         state = training.TrainingState(optimizer, seed)
@@ -224,7 +231,8 @@ class Sequential(Strict):
         return training.fit(self, data, validation, state, plan)
 
     def _take(self, X, y, sample_weight, validation_data, sparse, seed, single_pass):
-        """Return the training and the validation `Examples`, checked; build the model if it is not. It is as before on an error."""
+        """Return the training and the validation `Examples`, checked; build the model if it is not. It is as
+        before on an error."""
         fresh, scale = self.input_shape is None, self.input_scale
         try:
             rows = validate(X, self.input_shape)
@@ -238,24 +246,29 @@ class Sequential(Strict):
             self.graph.input_shape, self.input_scale = None if fresh else self.input_shape, scale
             raise
 
-    # ---- use --------------------------------------------------------------------------------------------------------
+    # ---- use -----------------------------------------------------------------------------------------------
 
     def evaluate(self, X, y, sample_weight=None, sparse="auto") -> dict:
-        """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, both weighted, without dropout.
+        """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, both weighted, without
+        dropout.
 
-        The loss of a row may depend on the rows beside it in its last digits, and warnings are given, as of `logits`.
+        The loss of a row may depend on the rows beside it in its last digits, and warnings are given, as of
+        `logits`.
         """
         self._check_built()
-        data = self._examples(validate(X, self.input_shape), y, sample_weight, sparse, training=False, single_pass=True)
-        return training.evaluate(self.graph, data.batches(training.evaluation_rows(self.graph)), self.graph.workspaces())
+        data = self._examples(validate(X, self.input_shape), y, sample_weight, sparse, training=False,
+                              single_pass=True)
+        return training.evaluate(self.graph, data.batches(training.evaluation_rows(self.graph)),
+                                 self.graph.workspaces())
 
     def logits(self, X, sparse="auto") -> np.ndarray:
         """Return the last layer's output (N, K), before the head.
 
-        A row's last digits (differences of about 1e-6 in float32, 1e-15 in float64) may depend on how many rows stand
-        beside it: BLAS adds up the products of dense layers in an order that follows from the number of rows. With
-        "auto", the number of zeros in all the rows also decides how the first layer is computed. Where the network
-        is one `Dense` layer, with ``sparse=True``, a row's logits depend on the row only.
+        A row's last digits (differences of about 1e-6 in float32, 1e-15 in float64) may depend on how many
+        rows stand beside it: BLAS adds up the products of dense layers in an order that follows from the
+        number of rows. With "auto", the number of zeros in all the rows also decides how the first layer is
+        computed. Where the network is one `Dense` layer, with ``sparse=True``, a row's logits depend on the
+        row only.
 
         Warns
         -----
@@ -290,7 +303,8 @@ class Sequential(Strict):
         return self.head.decide(self.logits(X, sparse))
 
     def predict_proba(self, X, sparse="auto"):
-        """Return the head's probabilities, (N, K). They follow from the `logits`, whose notes and warnings apply."""
+        """Return the head's probabilities, (N, K). They follow from the `logits`, whose notes and warnings
+        apply."""
         z = self.logits(X, sparse)
         with exclusive_layer:
             return self.head.probabilities(z)
@@ -298,8 +312,8 @@ class Sequential(Strict):
     def summary(self) -> str:
         """Return a table of the layers.
 
-        Each has its output shape, number of parameters, multiply-adds for one row in the forward pass, and what it sees, its
-        receptive field: the pixels of the input, H × W, that one of its outputs depends on.
+        Each has its output shape, number of parameters, multiply-adds for one row in the forward pass, and
+        what it sees, its receptive field: the pixels of the input, H × W, that one of its outputs depends on.
         """
         self._check_built()
         return summary(self.graph)
@@ -307,10 +321,10 @@ class Sequential(Strict):
     def save(self, path):
         """Write the network and its parameters to the file ``path``, which `load` reads.
 
-        A file that was there is replaced only when the new one is complete and on the disk; it hands its permissions
-        on. Until then the new one is called ``.name.partial``. A layer or a head of your own is saved as its class's
-        name and its configuration, which have to be plain values. An ``init`` that is a function is not saved: a
-        loaded network that is built anew begins as by default.
+        A file that was there is replaced only when the new one is complete and on the disk; it hands its
+        permissions on. Until then the new one is called ``.name.partial``. A layer or a head of your own is
+        saved as its class's name and its configuration, which have to be plain values. An ``init`` that is a
+        function is not saved: a loaded network that is built anew begins as by default.
 
         Raises
         ------
@@ -322,7 +336,7 @@ class Sequential(Strict):
         self._check_built()
         checkpoint.save(path, self)
 
-    # ---- checks -----------------------------------------------------------------------------------------------------
+    # ---- checks --------------------------------------------------------------------------------------------
 
     def _check_built(self):
         if self.input_shape is None:
@@ -352,9 +366,11 @@ class Sequential(Strict):
         if data is None:
             return None
         if not isinstance(data, (tuple, list)):
-            raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, sample_weight)")
+            raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, "
+                            "sample_weight)")
         if len(data) not in (2, 3):
-            raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
+            raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, "
+                             "sample_weight)")
         rows = validate(data[0], self.input_shape)
         # also for one epoch not in a single pass: it is to be refused before it is trained
         return self._examples(rows, *data[1:], sparse=sparse, training=False)
@@ -365,7 +381,8 @@ def _check_layers(layers):
         raise TypeError(f"layers: got {layers!r}, expected a list of layers")
     for layer in layers:
         if not isinstance(layer, Layer):
-            raise TypeError(f"layers: got {layer!r}, expected layers such as Dense(100), or of a class that derives from nn.Layer")
+            raise TypeError(f"layers: got {layer!r}, expected layers such as Dense(100), or of a class that "
+                            "derives from nn.Layer")
     if not layers:
         raise ValueError("layers: got none, expected at least one layer")
     if len(set(map(id, layers))) < len(layers):
@@ -393,7 +410,8 @@ def _chosen_names(layers, own, given, count):
         numbers = set(map(str, range(*layers.indices(count))))
         return [name for name in sorted({*own, *given}) if name.partition(".")[0] in numbers]
     if isinstance(layers, str) or not all(isinstance(name, str) for name in layers):
-        raise TypeError(f"layers: got {layers!r}, expected a slice of layer numbers, or a list of names such as '0.W'")
+        raise TypeError(f"layers: got {layers!r}, expected a slice of layer numbers, or a list of names such "
+                        "as '0.W'")
     return list(layers)
 
 
@@ -412,7 +430,8 @@ def load(path, custom: dict | None = None) -> Sequential:
     Raises
     ------
     DataError
-        There is no such file, or it is damaged, or not a saved model. Nothing is allocated for what a file merely says.
+        There is no such file, or it is damaged, or not a saved model. Nothing is allocated for what a file
+        merely says.
     ValueError
         The file has a layer or a head that is neither the package's nor in ``custom``; the message names it.
     """

@@ -1,4 +1,5 @@
-"""What layers, heads and optimisers have in common: strict attributes, and for those with parameters, arrays that are attached."""
+"""What layers, heads and optimisers have in common: strict attributes, and for those with parameters, arrays
+that are attached."""
 import functools
 import weakref
 
@@ -19,9 +20,11 @@ def _completing(init):
 
 
 class Strict:
-    """An object that refuses an attribute which it does not have: ``layer.trainable = False`` would do nothing, silently.
+    """An object that refuses an attribute which it does not have: ``layer.trainable = False`` would do
+    nothing, silently.
 
-    All attributes are there when ``__init__`` returns. A copy, and a pickled object, is without those that are attached.
+    All attributes are there when ``__init__`` returns. A copy, and a pickled object, is without those that
+    are attached.
     """
 
     _attached = ()    # the names of what others attach
@@ -38,8 +41,8 @@ class Strict:
     def __setattr__(self, name, value):
         if self.__dict__.get("_complete") and not hasattr(self, name):
             known = ", ".join(key for key in vars(self) if not key.startswith("_")) or "no attributes"
-            raise AttributeError(f"{type(self).__name__}: got the unknown attribute {name!r}, which would do nothing, expected "
-                                 f"one of {known}")
+            raise AttributeError(f"{type(self).__name__}: got the unknown attribute {name!r}, which would do "
+                                 f"nothing, expected one of {known}")
         object.__setattr__(self, name, value)
 
     def __getstate__(self):
@@ -64,11 +67,14 @@ class Part(Strict):
     Attributes
     ----------
     config : tuple of str
-        The names of the arguments of ``__init__``, each also an attribute: a saved part is made from them again.
+        The names of the arguments of ``__init__``, each also an attribute: a saved part is made from them
+        again.
     shapes, state_shapes : dict of {name: shape}
-        Of the parameters, and of arrays that are saved but not trained, such as running means. Known after ``build``.
+        Of the parameters, and of arrays that are saved but not trained, such as running means. Known after
+        ``build``.
     decayed : tuple of str
-        The parameters on which an optimiser's ``weight_decay`` acts: those called W. It leaves biases alone, and cut points.
+        The parameters on which an optimiser's ``weight_decay`` acts: those called W. It leaves biases alone,
+        and cut points.
     parameters, gradients, state : dict of {name: array}
         The arrays, once a model is built with it.
     """
@@ -77,7 +83,8 @@ class Part(Strict):
     shapes, state_shapes = {}, {}
     decayed = ("W",)
     parameters, gradients, state = {}, {}, {}
-    padded, padded_gradients = {}, {}    # parameters and gradients as they are stored, see `memory.padded_shape`
+    # parameters and gradients as they are stored, see `memory.padded_shape`
+    padded, padded_gradients = {}, {}
     owner = None    # a weak reference to the graph whose arrays they are
     _attached = ("parameters", "gradients", "state", "padded", "padded_gradients", "owner")
 
@@ -98,13 +105,16 @@ class Part(Strict):
         """Raise ValueError where this belongs to another graph than ``owner``."""
         holder = self.owner and self.owner()
         if holder is not None and holder is not owner:
-            raise ValueError(f"{self!r}: got one that belongs to another model, which would lose its parameters, expected a new "
-                             "one; make one, and take over trained weights with model.copy_weights(other_model)")
+            raise ValueError(f"{self!r}: got one that belongs to another model, which would lose its "
+                             "parameters, expected a new one; make one, and take over trained weights with "
+                             "model.copy_weights(other_model)")
 
     def attach(self, padded: dict, padded_gradients: dict, state: dict):
-        """Take the arrays, under the names of `shapes` and `state_shapes`; of the first two, as they are stored."""
+        """Take the arrays, under the names of `shapes` and `state_shapes`; of the first two, as they are
+        stored."""
         self.padded, self.padded_gradients, self.state = padded, padded_gradients, state
-        self.parameters, self.gradients = ({name: array[..., :self.shapes[name][-1]] for name, array in arrays.items()}
+        self.parameters, self.gradients = ({name: array[..., :self.shapes[name][-1]] for name,
+                                            array in arrays.items()}
                                            for arrays in (padded, padded_gradients))
 
     def initialise(self, rng: np.random.Generator):

@@ -1,9 +1,11 @@
 """The optimisers: hyperparameters, and the slots that a step carries over to the next.
 
-``step(parameters, gradient)`` changes a model's parameters, one flat vector, in place. An optimiser belongs to the model that
-it first stepped; given to that model's `Sequential.fit` again, it goes on where it was. A learning rate is a number, or a
-function of the number of steps that have been taken, such as those of `schedules`.
+``step(parameters, gradient)`` changes a model's parameters, one flat vector, in place. An optimiser belongs
+to the model that it first stepped; given to that model's `Sequential.fit` again, it goes on where it was. A
+learning rate is a number, or a function of the number of steps that have been taken, such as those of
+`schedules`.
 """
+import dataclasses
 import weakref
 from collections.abc import Callable
 
@@ -15,7 +17,8 @@ from .objects import Strict
 
 
 class Optimizer(Strict):
-    """What the optimisers share: it counts the steps, and keeps the slots, vectors like the parameters, 0 at first.
+    """What the optimisers share: it counts the steps, and keeps the slots, vectors like the parameters, 0 at
+    first.
 
     Attributes
     ----------
@@ -42,13 +45,15 @@ class Optimizer(Strict):
         A copy belongs to nobody: with a copy of the model, it goes on as the original would.
         """
         if self._owner is not None and self._owner() is not graph:
-            raise ValueError(f"optimizer: got one that has taken {self.iterations} steps with another model, whose moments and step "
-                             f"count it would carry over, expected a new one, such as {type(self).__name__}"
-                             f"({self._rate_text()}); a copy of a model goes on with copy.deepcopy(optimizer)")
+            raise ValueError(f"optimizer: got one that has taken {self.iterations} steps with another model, "
+                             f"whose moments and step count it would carry over, expected a new one, such as "
+                             f"{type(self).__name__}({self._rate_text()}); a copy of a model goes on with "
+                             "copy.deepcopy(optimizer)")
         self._owner = weakref.ref(graph)
 
     def step(self, parameters: np.ndarray, gradient: np.ndarray, decayed: int | None = None):
-        """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping shortens in place.
+        """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping
+        shortens in place.
 
         ``weight_decay`` acts on the first ``decayed`` of them, by default on all.
         """
@@ -72,7 +77,8 @@ class Optimizer(Strict):
         return _check_rate(rate(self.iterations)) if callable(rate) else rate
 
     def state(self, layout) -> dict:
-        """Return ``{"m/0.W": array, ...}``, copies of the slots by the names and in the shapes of the parameters.
+        """Return ``{"m/0.W": array, ...}``, copies of the slots by the names and in the shapes of the
+        parameters.
 
         ``layout`` is the `memory.Layout` of the parameters.
         """
@@ -80,7 +86,8 @@ class Optimizer(Strict):
                 for name, array in layout.views(vector).items() if array.size}
 
     def load_state(self, arrays: dict, iterations: int, layout):
-        """Go on from what `state` returned after so many steps, also where the arrays are laid out otherwise."""
+        """Go on from what `state` returned after so many steps, also where the arrays are laid out
+        otherwise."""
         self.slots, self.iterations = {}, iterations
         for slot in self.slot_names:
             self.slots[slot] = vector = layout.zeros()
@@ -93,7 +100,9 @@ class Optimizer(Strict):
 
     def _rate_text(self):
         rate = self.learning_rate
-        return f"{rate:g}" if not callable(rate) else repr(rate) if hasattr(rate, "__dataclass_fields__") else "a function"
+        if not callable(rate):
+            return f"{rate:g}"
+        return repr(rate) if dataclasses.is_dataclass(rate) else "a function"
 
     def _clip_text(self):
         return "" if self.clip_norm is None else f", clip_norm={self.clip_norm:g}"
@@ -101,8 +110,9 @@ class Optimizer(Strict):
     def _check_model(self, parameters):
         for slot in self.slots.values():
             if slot.shape != parameters.shape or slot.dtype != parameters.dtype:
-                raise ValueError(f"optimizer: got a model of {parameters.size} parameters in {parameters.dtype}, expected "
-                                 f"the {slot.size} in {slot.dtype} that it began with; use a new optimizer")
+                raise ValueError(f"optimizer: got a model of {parameters.size} parameters in "
+                                 f"{parameters.dtype}, expected the {slot.size} in {slot.dtype} that it "
+                                 "began with; use a new optimizer")
 
 
 def _check_rate(rate):
@@ -121,11 +131,12 @@ class SGD(Optimizer):
     nesterov : bool
         Look ahead along the momentum.
     weight_decay : float
-        At least 0: every step also subtracts ``learning_rate * weight_decay * W``, of weights only: not of biases, nor of the
-        cut points of `Ordinal` (Keras decays all). For a penalty in the loss, see ``l2`` of `Dense`.
+        At least 0: every step also subtracts ``learning_rate * weight_decay * W``, of weights only: not of
+        biases, nor of the cut points of `Ordinal` (Keras decays all). For a penalty in the loss, see ``l2``
+        of `Dense`.
     clip_norm : float, optional
-        Above 0: a gradient that is longer, as one vector of all parameters, is shortened to this (Pascanu, Mikolov and Bengio,
-        ICML 2013).
+        Above 0: a gradient that is longer, as one vector of all parameters, is shortened to this (Pascanu,
+        Mikolov and Bengio, ICML 2013).
 
     Raises
     ------
@@ -150,8 +161,8 @@ class SGD(Optimizer):
             updates.sgd(W, g, *rest)
 
     def __repr__(self):
-        return (f"SGD(learning_rate={self._rate_text()}, momentum={self.momentum:g}, nesterov={self.nesterov}, "
-                f"weight_decay={self.weight_decay:g}{self._clip_text()})")
+        return (f"SGD(learning_rate={self._rate_text()}, momentum={self.momentum:g}, "
+                f"nesterov={self.nesterov}, weight_decay={self.weight_decay:g}{self._clip_text()})")
 
 
 class _AdamStep(Optimizer):
@@ -207,8 +218,9 @@ class AdamW(_AdamStep):
     learning_rate, beta_1, beta_2, epsilon, clip_norm
         As of `Adam`.
     weight_decay : float
-        At least 0: every step also subtracts ``learning_rate * weight_decay * W``, of weights only: not of biases, nor of the
-        cut points of `Ordinal` (Keras decays all). For a penalty in the loss, see ``l2`` of `Dense`.
+        At least 0: every step also subtracts ``learning_rate * weight_decay * W``, of weights only: not of
+        biases, nor of the cut points of `Ordinal` (Keras decays all). For a penalty in the loss, see ``l2``
+        of `Dense`.
 
     Raises
     ------
@@ -216,6 +228,7 @@ class AdamW(_AdamStep):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate: float | Callable = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
-                 beta_2: float = 0.999, epsilon: float = 1e-7, clip_norm: float | None = None):
+    def __init__(self, learning_rate: float | Callable = 0.001, weight_decay: float = 0.004,
+                 beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+                 clip_norm: float | None = None):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm)

@@ -1,6 +1,7 @@
 """Learning rates that change: values that are called with the step, 0, 1, 2, ..., and return the rate.
 
-They can be compared, stored and shown. Any other function of the step that returns a number above 0 will do as well.
+They can be compared, stored and shown. Any other function of the step that returns a number above 0 will do
+as well.
 """
 import math
 from collections.abc import Callable
@@ -48,7 +49,8 @@ class Step:
 class Cosine:
     """From ``rate`` down to ``last`` times it within ``steps`` steps along half a cosine; it stays there.
 
-    (Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without the restarts.)
+    (Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without the
+    restarts.)
     """
 
     rate: float
@@ -66,7 +68,8 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """A straight rise for ``steps`` steps, and then ``schedule``, a function of the step or a number, from its step 0.
+    """A straight rise for ``steps`` steps, and then ``schedule``, a function of the step or a number, from
+    its step 0.
 
     Step 0 has 1 / ``steps`` of the schedule's first rate.
     """

@@ -5,22 +5,27 @@ import numpy as np
 def summary(graph) -> str:
     """Return a table of the layers of a built `Graph`, see `Sequential.summary`."""
     rows = [("", "layer", "output", "parameters", "multiply-adds", "sees")]
-    rows += [(str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}", f"{layer.multiply_adds:,}",
-              field) for i, (layer, shape, field) in enumerate(zip(graph.layers, graph.shapes, _receptive_fields(graph)))]
-    rows.append(("", repr(graph.head), "", f"{sum(array.size for array in graph.named('parameters').values()):,}",
+    for i, (layer, shape, seen) in enumerate(zip(graph.layers, graph.shapes, _receptive_fields(graph))):
+        rows.append((str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}",
+                     f"{layer.multiply_adds:,}", seen))
+    rows.append(("", repr(graph.head), "",
+                 f"{sum(array.size for array in graph.named('parameters').values()):,}",
                  f"{sum(layer.multiply_adds for layer in graph.layers):,}", ""))
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(f"{cell:{'<<<>>>'[k]}{width}}" for k, (cell, width) in enumerate(zip(row, widths))).rstrip()
+    return "\n".join("  ".join(f"{cell:{'<<<>>>'[k]}{width}}" for k,
+                               (cell, width) in enumerate(zip(row, widths))).rstrip()
                      for row in rows)
 
 
 def _receptive_fields(graph):
-    """Return for each layer what an output sees of the network's input, as text: height × width in pixels, or all."""
+    """Return for each layer what an output sees of the network's input, as text: height × width in pixels, or
+    all."""
     size, stride, fields, whole = 1, 1, [], len(graph.input_shape) != 3
     for layer in graph.layers:
         whole = whole or layer.receptive_field is None
         if not whole:
             own_size, own_stride = layer.receptive_field
             size, stride = size + (own_size - 1) * stride, stride * own_stride
-        fields.append("all" if whole else " × ".join(f"{min(size, most):g}" for most in graph.input_shape[:2]))
+        fields.append("all" if whole
+                      else " × ".join(f"{min(size, most):g}" for most in graph.input_shape[:2]))
     return fields

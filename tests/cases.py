@@ -69,11 +69,13 @@ class Alone:
         self.case, self.dtype, self.layer = case, np.dtype(dtype), case.make()
         self.output_shape = self.layer.build(case.input_shape)
         shapes, state = Layout(self.layer.shapes, dtype), Layout(self.layer.state_shapes, dtype)
-        self.layer.attach(shapes.stored(shapes.zeros()), shapes.stored(shapes.zeros()), state.views(state.zeros()))
+        self.layer.attach(shapes.stored(shapes.zeros()), shapes.stored(shapes.zeros()),
+                          state.views(state.zeros()))
         self.layer.initialise(np.random.default_rng(seed))
 
     def context(self, N, step=STEP, first_row=0):
-        scratch = {name: np.empty((N, *shape), dtype or self.dtype) for name, (shape, dtype) in self.layer.scratch.items()}
+        scratch = {name: np.empty((N, *shape), dtype or self.dtype) for name,
+                   (shape, dtype) in self.layer.scratch.items()}
         return Context(layer_key(SEED, 1), scratch, step, first_row, np.ones(N, self.dtype))
 
     def forward(self, x, ctx):
@@ -83,7 +85,8 @@ class Alone:
     def backward(self, x, a, delta, ctx):
         """Return dL/dx; the gradients are the layer's."""
         delta, dx = delta.copy(), np.zeros_like(x)
-        return self.layer.backward(x, a, delta, delta if self.layer.elementwise else dx, ctx).reshape(x.shape).copy()
+        return self.layer.backward(x, a, delta, delta if self.layer.elementwise else dx,
+                                   ctx).reshape(x.shape).copy()
 
     def rows(self, N, seed=0):
         """Return N rows of inputs."""
@@ -98,6 +101,6 @@ def network(case, dtype="float64", seed=SEED):
     flat = len(case.input_shape) == 1
     shape = case.input_shape
     first = [nn.Dense(shape[0]), nn.Tanh()] if flat else [nn.Conv2D(shape[2], 1), nn.Tanh()]
-    last = [nn.Dense(6)] if flat or case.make().build(shape) == (np.prod(shape),) or len(case.make().build(shape)) == 1 else [
-        nn.Flatten(), nn.Dense(6)]
-    return nn.Sequential([*first, case.make(), *last, nn.Tanh(), nn.Dense(3)], nn.Categorical(), dtype).build(shape, seed)
+    last = [nn.Dense(6)] if len(case.make().build(shape)) == 1 else [nn.Flatten(), nn.Dense(6)]
+    return nn.Sequential([*first, case.make(), *last, nn.Tanh(), nn.Dense(3)], nn.Categorical(),
+                         dtype).build(shape, seed)

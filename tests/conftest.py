@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Before a thread starts: those that wait for work must not spin. On a busy machine a barrier that spins costs far more
+# Before a thread starts: those that wait for work must not spin. On a busy machine a barrier that spins costs
+# far more
 # than the kernel that it ends.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -18,7 +19,8 @@ from nnjit import datasets
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "compiled: about compiled code; skipped where NUMBA_DISABLE_JIT is set")
+    config.addinivalue_line("markers",
+                            "compiled: about compiled code; skipped where NUMBA_DISABLE_JIT is set")
 
 
 def pytest_runtest_setup(item):
@@ -41,14 +43,16 @@ def mnist():
 
 @pytest.fixture
 def run_python(tmp_path):
-    """Return a function that runs code in a new process, in a folder of its own, and returns the JSON it prints.
+    """Return a function that runs code in a new process, in a folder of its own, and returns the JSON it
+    prints.
 
-    Warnings are errors there unless the code says otherwise. A copy of the package in the folder goes before this one.
+    Warnings are errors there unless the code says otherwise. A copy of the package in the folder goes before
+    this one.
     """
     def run(code, **environment):
         environment = {**os.environ, "PYTHONPATH": str(Path(nnjit.__file__).parents[1]), **environment}
-        done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path, env=environment,
-                              text=True, capture_output=True, timeout=300)
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path,
+                              env=environment, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

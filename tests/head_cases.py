@@ -84,7 +84,8 @@ REGRESSIONS = [name for name in CASES if name.startswith(("Gaussian", "Laplace",
 def built(head, units, dtype=np.float64):
     """Return the head as the graph lays it out."""
     head.build((units,))
-    head.attach(*({name: np.full(shape, np.nan, dtype) for name, shape in head.shapes.items()} for _ in range(2)), {})
+    head.attach(*({name: np.full(shape, np.nan, dtype) for name, shape in head.shapes.items()}
+                  for _ in range(2)), {})
     head.initialise(np.random.default_rng(0))
     return head
 

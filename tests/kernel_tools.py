@@ -5,10 +5,11 @@ import pytest
 from nnjit.memory import padded_shape
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-# N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than a chunk
+# N, D, H: single entries, odd sizes, fewer columns than blocks of them, strips of every width, more rows than
+# a chunk
 SHAPES = pytest.mark.parametrize("shape", [
-    (1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 140, 133), (5, 9, 270), (515, 9, 4), (300, 260, 18), (3, 70, 16), (4, 90, 45),
-    (9, 66, 70), (3, 200, 100), (6, 30, 50), (4, 20, 200)])
+    (1, 1, 1), (2, 3, 5), (19, 13, 1), (7, 140, 133), (5, 9, 270), (515, 9, 4), (300, 260, 18), (3, 70, 16),
+    (4, 90, 45), (9, 66, 70), (3, 200, 100), (6, 30, 50), (4, 20, 200)])
 
 
 def close(got, expected, terms):

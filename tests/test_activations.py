@@ -1,4 +1,5 @@
-"""Activations: units in the last place against wider types and mpmath, kernels against naive twins, derivatives."""
+"""Activations: units in the last place against wider types and mpmath, kernels against naive twins,
+derivatives."""
 import re
 
 import mpmath
@@ -16,7 +17,7 @@ NOTHING_WIDER = np.finfo(np.longdouble).nmant < 63    # than float64: so it is w
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
-# ---- the formulas ---------------------------------------------------------------------------------------------------
+# ---- the formulas ------------------------------------------------------------------------------------------
 
 @numba.njit(error_model="numpy", fastmath=FASTMATH)
 def each_exp(x, out):
@@ -29,7 +30,8 @@ functions = pytest.mark.parametrize("name", KERNELS)
 # Where results cease to be finite, normal, or above zero, and where they come to their limit 1.
 EDGES = {
     ("exp", np.float32): [-103.98, -103.972084, -87.33655, 88.72283, 88.72284],
-    ("exp", np.float64): [-745.2, -745.1332191019412, -708.3964185322641, 709.782712893384, 709.7827128933841],
+    ("exp", np.float64): [-745.2, -745.1332191019412, -708.3964185322641, 709.782712893384,
+                          709.7827128933841],
     ("tanh", np.float32): [-20, -9.01, 9.01, 20],
     ("tanh", np.float64): [-20, -19.06, 19.06, 20],
     ("sigmoid", np.float32): [-103.98, -103.972084, -88.72284, -87.33655, 17.33],
@@ -44,7 +46,8 @@ def call(name, x):
 
 
 def sample(name, dtype, n):
-    """Return n arguments and some: finite bit patterns, the range of change, the range around 0, all scales, edges."""
+    """Return n arguments and some: finite bit patterns, the range of change, the range around 0, all scales,
+    edges."""
     rng = np.random.default_rng(7)
     limits = np.finfo(dtype)
     edges = np.array(EDGES[name, dtype], dtype)
@@ -55,7 +58,8 @@ def sample(name, dtype, n):
         rng.uniform(-reach, reach, n // 4 + n // 100).astype(dtype),
         rng.uniform(-1.5, 1.5, n // 4).astype(dtype),
         (rng.choice([-1, 1], n // 4) * 10 ** rng.uniform(-12, 3, n // 4)).astype(dtype),
-        (np.arange(-200, 200) * np.log(2) / 4).astype(dtype),    # where exp and tanh turn to the next power of 2
+        # where exp and tanh turn to the next power of 2
+        (np.arange(-200, 200) * np.log(2) / 4).astype(dtype),
         (edges[:, None] + np.spacing(edges)[:, None] * steps).ravel(),
         limits.smallest_subnormal * steps,
         limits.smallest_normal + limits.smallest_subnormal * steps,
@@ -76,13 +80,15 @@ def exact(name, v):
 
 
 def ulp(value, dtype):
-    """Return the distance of neighbouring numbers of dtype at value; beyond the largest number, the distance there."""
+    """Return the distance of neighbouring numbers of dtype at value; beyond the largest number, the distance
+    there."""
     last_step = np.ldexp(1.0, np.finfo(dtype).maxexp - 1)
     return np.spacing(np.minimum(abs(value), last_step).astype(dtype))
 
 
 def largest_error(got, wanted):
-    """Return the largest error in ulps of got's type; for inf stands the number that would follow the largest."""
+    """Return the largest error in ulps of got's type; for inf stands the number that would follow the
+    largest."""
     following = np.ldexp(wanted.dtype.type(1), np.finfo(got.dtype).maxexp)
     return (abs(np.minimum(got, following) - np.minimum(wanted, following)) / ulp(wanted, got.dtype)).max()
 
@@ -165,7 +171,7 @@ def test_a_formula_keeps_the_precision(name, dtype):
         assert type(result) is dtype
 
 
-# ---- elementwise kernels --------------------------------------------------------------------------------------------
+# ---- elementwise kernels -----------------------------------------------------------------------------------
 
 elementwise = pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu"])
 arrays = pytest.mark.parametrize("shape, dtype", [
@@ -224,7 +230,8 @@ def test_backward_is_the_derivative_of_forward(name):
     x, h = normal((5, 7), np.float64), 1e-5
     assert abs(x).min() > h    # relu has a corner at 0
     wanted = (forward(name, x + h) - forward(name, x - h)) / (2 * h)
-    np.testing.assert_allclose(backward(name, forward(name, x), np.ones_like(x)), wanted, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(backward(name, forward(name, x), np.ones_like(x)), wanted, rtol=1e-6,
+                               atol=1e-9)
 
 
 @dtypes
@@ -244,7 +251,7 @@ def test_a_nan_delta_stays(name, dtype):
     np.testing.assert_array_equal(backward(name, a, delta), delta)
 
 
-# ---- the factory ----------------------------------------------------------------------------------------------------
+# ---- the factory -------------------------------------------------------------------------------------------
 
 @elementwise
 @dtypes
@@ -296,8 +303,9 @@ print(json.dumps([found, hits]))
 def test_pairs_of_one_factory_are_kept_apart_in_the_cache(run_python, tmp_path):
     """A second process finds all of them, and each is its own."""
     x = np.linspace(-2, 2, 9)
-    expected = {"tanh_forward": np.tanh(x), "sigmoid_forward": naive.sigmoid(x), "relu_forward": naive.relu(x),
-                "tanh_backward": 1 - x * x, "sigmoid_backward": x * (1 - x), "relu_backward": (x > 0).astype(float)}
+    expected = {"tanh_forward": np.tanh(x), "sigmoid_forward": naive.sigmoid(x),
+                "relu_forward": naive.relu(x), "tanh_backward": 1 - x * x, "sigmoid_backward": x * (1 - x),
+                "relu_backward": (x > 0).astype(float)}
     for kept in (0, 12):
         found, hits = run_python(ALL_PAIRS, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
         assert hits == kept
@@ -334,7 +342,7 @@ forward, backward = elementwise("double", value, slope)
         assert found == [factor] * 3
 
 
-# ---- softmax --------------------------------------------------------------------------------------------------------
+# ---- softmax -----------------------------------------------------------------------------------------------
 
 softmaxes = pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 
@@ -369,7 +377,8 @@ def test_softmax_and_log_softmax_agree(dtype):
 @softmaxes
 @dtypes
 def test_a_shift_of_whole_logits_changes_nothing(name, dtype):
-    z = np.random.default_rng(2).integers(-8, 9, (6, 11)).astype(dtype)    # so that the shifted ones are exact
+    # so that the shifted ones are exact
+    z = np.random.default_rng(2).integers(-8, 9, (6, 11)).astype(dtype)
     np.testing.assert_array_equal(over_rows(name, z), over_rows(name, z + dtype(1000)))
 
 
@@ -385,7 +394,8 @@ def test_rows_do_not_see_each_other(name, dtype):
 def test_huge_logits(dtype):
     z = np.array([[-1e4, 1e4, 0], [-2e4, -1e4, -1e4], [1e4, 1e4, 1e4]], dtype)
     log_2, log_3 = np.log(dtype(2)), np.log(dtype(3))
-    np.testing.assert_array_equal(over_rows("softmax", z), np.array([[0, 1, 0], [0, 0.5, 0.5], [1 / 3] * 3], dtype))
+    np.testing.assert_array_equal(over_rows("softmax", z),
+                                  np.array([[0, 1, 0], [0, 0.5, 0.5], [1 / 3] * 3], dtype))
     np.testing.assert_array_equal(over_rows("log_softmax", z), np.array([
         [-2e4, 0, -1e4], [dtype(-1e4) - log_2, -log_2, -log_2], [-log_3] * 3], dtype))
 

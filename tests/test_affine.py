@@ -21,12 +21,13 @@ def test_product_with_bias(rng, dtype, shape, biased):
 
 
 @DTYPES
-@pytest.mark.parametrize("shape", [(70, 300, 30), (20, 300, 100), (30, 800, 100), (1, 30_000, 90), (90, 30_000, 1), (9, 300, 600),
-                                   (600, 90, 300), (1100, 20, 600)])
+@pytest.mark.parametrize("shape", [(70, 300, 30), (20, 300, 100), (30, 800, 100), (1, 30_000, 90),
+                                   (90, 30_000, 1), (9, 300, 600), (600, 90, 300), (1100, 20, 600)])
 def test_products_in_blocks(rng, dtype, shape):
-    """By rows, by columns, by both, by either where there is one of the other; more of each than one block has."""
+    """By rows, by columns, by both, by either where there is one of the other; more of each than one block
+    has."""
     N, D, H = shape
-    x, W, b = rng.normal(size=(N, D)).astype(dtype), rng.normal(size=(D, H)).astype(dtype), rng.normal(size=H).astype(dtype)
+    x, W, b = (rng.normal(size=size).astype(dtype) for size in ((N, D), (D, H), H))
     z = np.full((N + 1, H), np.nan, dtype)
     affine.product(x, False, W, False, b, z[:N])
     close(z[:N], naive.affine(x, W, b), D)

@@ -14,14 +14,15 @@ from nnjit._numba.cache import KernelCache
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_numba", "kernels", "memory", "objects", "inputs", "layers", "heads", "losses", "schedules", "optimizers", "graph",
-         "training", "checkpoint", "summary", "model", "datasets", "experiments", "report", "bench", "cli", "__main__"]
+ORDER = ["_numba", "kernels", "memory", "objects", "inputs", "layers", "heads", "losses", "schedules",
+         "optimizers", "graph", "training", "checkpoint", "summary", "model", "datasets", "experiments",
+         "report", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
 KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and not path.endswith("__init__.py")]
 
 
-# ---- the order of the files -----------------------------------------------------------------------------------------
+# ---- the order of the files --------------------------------------------------------------------------------
 
 def part_of(path):
     """Return the entry of ``ORDER`` to which a file belongs."""
@@ -61,7 +62,7 @@ def test_the_imports_are_seen():
     assert "cli" in imported_parts("__main__.py") and "datasets" in imported_parts("__init__.py")
 
 
-# ---- kernels --------------------------------------------------------------------------------------------------------
+# ---- kernels -----------------------------------------------------------------------------------------------
 
 COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "stencil", "cfunc"}
 
@@ -72,13 +73,15 @@ def test_only_one_folder_compiles(path):
     for node in ast.walk(FILES[path]):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "numba":
             used |= {alias.name for alias in node.names} & COMPILERS
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("numba", "nb"):
+        elif (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+              and node.value.id in ("numba", "nb")):
             used |= {node.attr} & COMPILERS
     assert used == ({"njit"} if path in ("_numba/jit.py", "_numba/compiler.py") else set())
 
 
 def kernels():
-    """Yield every function that is defined at the top of a kernel file, and its name; and the kernels of pairs."""
+    """Yield every function that is defined at the top of a kernel file, and its name; and the kernels of
+    pairs."""
     for path in KERNEL_FILES:
         module = importlib.import_module("nnjit." + path.removesuffix(".py").replace("/", "."))
         for node in FILES[path].body:
@@ -93,15 +96,18 @@ def kernels():
 @pytest.mark.compiled
 def test_kernels_are_compiled_in_one_way():
     plain = {name for name, function in kernels() if not isinstance(function, Dispatcher)}
-    templates = ("_forward", "_forward_in_chunks", "_backward", "_backward_in_chunks", "_bind", "_by_size", "elementwise")
-    assert plain == {"kernels/dropout.py: keep_digits", "kernels/random.py: layer_key", "kernels/random.py: generator",
+    templates = ("_forward", "_forward_in_chunks", "_backward", "_backward_in_chunks", "_bind", "_by_size",
+                 "elementwise")
+    assert plain == {"kernels/dropout.py: keep_digits", "kernels/random.py: layer_key",
+                     "kernels/random.py: generator",
                      *(f"kernels/activations.py: {name}" for name in templates)}
     for name, function in kernels():
         if name in plain:
             continue
         options = function.targetoptions
         assert options["nogil"] and options["error_model"] == "numpy", name
-        assert isinstance(options["fastmath"], set) and not options["fastmath"] & {"nnan", "ninf", "fast"}, name
+        fastmath = options["fastmath"]
+        assert isinstance(fastmath, set) and not fastmath & {"nnan", "ninf", "fast"}, name
         if jit.FASTER is not None:
             assert isinstance(function._cache, KernelCache) != function.__name__.startswith("_"), name
     assert not (jit.FASTMATH | jit.FORMULA_MATH) & {"nnan", "ninf", "fast"}

@@ -1,4 +1,5 @@
-"""Gradients of whole networks against differences of the loss, in float64 and over all entries of all parameters."""
+"""Gradients of whole networks against differences of the loss, in float64 and over all entries of all
+parameters."""
 import naive
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ RELU_SEED = 1    # inputs that leave every pre-activation away from 0
 
 def network(*hidden, bias=True):
     """Return a built network with the hidden layers, and biases that are not 0."""
-    model = nn.Sequential([*hidden, nn.Dense(K, bias=bias)], head=nn.Categorical(), dtype="float64").build(D, seed=4)
+    model = nn.Sequential([*hidden, nn.Dense(K, bias=bias)], head=nn.Categorical(),
+                          dtype="float64").build(D, seed=4)
     rng = np.random.default_rng(4)
     for name, array in model.parameters().items():
         if name.endswith("b"):
@@ -47,7 +49,8 @@ def differences(model, X, y, w, step):
         return np.dot([1, -8, 8, -1], losses) / (12 * h)
 
     with parallel_region:
-        return {name: np.array([slope(array, index) for index in np.ndindex(array.shape)]).reshape(array.shape)
+        return {name: np.array([slope(array, index)
+                                for index in np.ndindex(array.shape)]).reshape(array.shape)
                 for name, array in model.parameters().items()}
 
 
@@ -60,14 +63,17 @@ def check(model, X, y, w=None, step=None):
 
 
 NETWORKS = {
-    "penalties": lambda: [nn.Dense(5, l1=0.03), nn.Tanh(), nn.Dense(4, l2=0.2, bias=False), nn.Dense(4, l1=0.1, l2=0.05)],
+    "penalties": lambda: [nn.Dense(5, l1=0.03), nn.Tanh(), nn.Dense(4, l2=0.2, bias=False),
+                          nn.Dense(4, l1=0.1, l2=0.05)],
     "no hidden layer": list,
     "tanh": lambda: [nn.Dense(5), nn.Tanh(), nn.Dense(4), nn.Tanh()],
     "sigmoid": lambda: [nn.Dense(5), nn.Sigmoid(), nn.Dense(4), nn.Sigmoid()],
-    "tanh and dropout": lambda: [nn.Dense(5), nn.Tanh(), nn.Dropout(0.5), nn.Dense(4), nn.Tanh(), nn.Dropout(0.25)],
+    "tanh and dropout": lambda: [nn.Dense(5), nn.Tanh(), nn.Dropout(0.5), nn.Dense(4), nn.Tanh(),
+                                 nn.Dropout(0.25)],
     "dropout before": lambda: [nn.Dropout(0.2), nn.Dense(5), nn.Dropout(0.5), nn.Tanh()],
     "activation on activation": lambda: [nn.Dense(5), nn.Tanh(), nn.Sigmoid()],
-    "activation on dropout": lambda: [nn.Dense(5), nn.Sigmoid(), nn.Dropout(0.3), nn.Tanh(), nn.Dropout(0), nn.Tanh()],
+    "activation on dropout": lambda: [nn.Dense(5), nn.Sigmoid(), nn.Dropout(0.3), nn.Tanh(), nn.Dropout(0),
+                                      nn.Tanh()],
     "activation of the input": lambda: [nn.Tanh(), nn.Sigmoid(), nn.Dense(4), nn.Tanh()],
     "no activation": lambda: [nn.Dense(4), nn.Dense(5)],
 }
@@ -105,6 +111,7 @@ def test_inputs_targets_weights_and_biases(rng, weighted, soft, density, bias):
 def test_the_mask_of_a_step_is_fixed(rng):
     X, y, _ = examples(rng)
     model = network(nn.Dense(5), nn.Dropout(0.5), nn.Tanh())
-    first, again, other, none = (model.gradients(X, y, step=step)["0.W"] for step in (STEP, STEP, STEP + 1, None))
+    first, again, other, none = (model.gradients(X, y, step=step)["0.W"]
+                                 for step in (STEP, STEP, STEP + 1, None))
     assert np.array_equal(first, again)
     assert not np.allclose(first, other) and not np.allclose(first, none)

@@ -184,8 +184,8 @@ def test_gradients(rng, name, weighted):
         np.testing.assert_allclose(found[key], expected, rtol=1e-6, atol=1e-9, err_msg=key)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith(("Poisson", "SquaredError, s",
-                                                                                 "Heads"))])
+@pytest.mark.parametrize("name", [
+    name for name in CASES if not name.startswith(("Poisson", "SquaredError, s", "Heads"))])
 @pytest.mark.parametrize("size", [30, 1e4])
 def test_gradients_at_extreme_logits(rng, name, size):
     """Where a loss is linear, or square, so that wide differences are exact."""

@@ -126,8 +126,8 @@ def test_heads_take_their_units_from_the_first_targets(rng):
     model = network(nn.Heads(heads), 4 + 2 + 1 + 3)
     fit(model, X, y)
     assert model.head.units == {"a": 4, "b": 2, "c": 1, "d": 3}
-    shapes = [{name: part.shape for name, part in parts.items()} for parts in (model.predict(X),
-                                                                               model.predict_proba(X))]
+    shapes = [{name: part.shape for name, part in parts.items()}
+              for parts in (model.predict(X), model.predict_proba(X))]
     assert shapes == [{"a": (N,), "b": (N, 2), "c": (N,), "d": (N,)}, {"a": (N, 4), "c": (N, 4), "d": (N, 3)}]
 
 

@@ -32,15 +32,16 @@ def forward_and_backward(alone, x, rng):
     return a, delta, alone.layer.backward(x, a, delta, np.full(x.shape, np.nan, x.dtype), ctx)
 
 
-# ---- convolution ----------------------------------------------------------------------------------------------------
+# ---- convolution -------------------------------------------------------------------------------------------
 
 @st.composite
 def convolutions(draw):
     kernel = draw(st.integers(1, 5))
     side = st.integers(kernel, 13)
     return {"shape": (draw(st.integers(1, 3)), draw(side), draw(side), draw(st.integers(1, 4))),
-            "filters": draw(st.sampled_from([1, 3, 4, 8, 9])), "kernel": kernel, "stride": draw(st.integers(1, 3)),
-            "padding": draw(st.sampled_from(["same", "valid"])), "bias": draw(st.booleans()), "seed": draw(st.integers(0, 99))}
+            "filters": draw(st.sampled_from([1, 3, 4, 8, 9])), "kernel": kernel,
+            "stride": draw(st.integers(1, 3)), "padding": draw(st.sampled_from(["same", "valid"])),
+            "bias": draw(st.booleans()), "seed": draw(st.integers(0, 99))}
 
 
 def check_convolution(dtype, shape, filters, kernel, stride, padding, bias, seed):
@@ -57,11 +58,13 @@ def check_convolution(dtype, shape, filters, kernel, stride, padding, bias, seed
     if dtype == "float64":
         M = naive.convolution_matrix(W, shape[1:], stride, same)
         np.testing.assert_allclose(dx.reshape(len(dx), -1), delta.reshape(len(delta), -1) @ M, **tolerance)
-    else:    # the matrix would be large; dx has the product with any images that delta has with their convolution
+    # the matrix would be large; dx has the product with any images that delta has with their convolution
+    else:
         others = rng.normal(size=shape)
         product = (delta * naive.convolution(others, W, b[:0], stride, same)).sum()
         np.testing.assert_allclose((dx * others).sum(), product, rtol=1e-4)
-    np.testing.assert_allclose(conv.gradients["W"], naive.convolution_gradient(x, delta, W.shape, stride, same), rtol=0,
+    np.testing.assert_allclose(conv.gradients["W"],
+                               naive.convolution_gradient(x, delta, W.shape, stride, same), rtol=0,
                                atol=EPS[dtype] * delta.size * 5)
     if bias:
         np.testing.assert_allclose(conv.gradients["b"], delta.astype(float).sum((0, 1, 2)), rtol=0,
@@ -103,7 +106,7 @@ def test_the_transposed_convolution_is_the_transpose(rng, kernel, stride, paddin
     np.testing.assert_allclose(up.gradients["b"], delta.sum((0, 1, 2)), rtol=1e-12, atol=1e-12)
 
 
-# ---- pooling --------------------------------------------------------------------------------------------------------
+# ---- pooling -----------------------------------------------------------------------------------------------
 
 @settings(deadline=None, max_examples=30)
 @given(size=st.integers(1, 3), stride=st.integers(1, 3), height=st.integers(3, 11), width=st.integers(3, 11),
@@ -118,7 +121,8 @@ def test_pools(size, stride, height, width, channels, levels, seed):
     a, delta, dx = forward_and_backward(layer(nn.AveragePool2D, x.shape[1:], size, stride), x, rng)
     np.testing.assert_allclose(a, naive.windows(x, size, stride).mean(axis=3), atol=1e-14)
     others = rng.normal(size=x.shape)    # the transpose has the same product with any images
-    np.testing.assert_allclose((dx * others).sum(), (naive.windows(others, size, stride).mean(axis=3) * delta).sum())
+    np.testing.assert_allclose((dx * others).sum(),
+                               (naive.windows(others, size, stride).mean(axis=3) * delta).sum())
 
 
 def test_the_mean_over_an_image(rng):
@@ -137,18 +141,22 @@ def test_nan_remains_visible(channels):
         assert np.isnan(a[1, 1, 0]).all() and np.isnan(a).sum() == channels
 
 
-# ---- networks -------------------------------------------------------------------------------------------------------
+# ---- networks ----------------------------------------------------------------------------------------------
 
 SEED = 1    # inputs whose windows have a largest number by far: the differences move it by less
 NETWORKS = {
     "convolution": lambda: [nn.Conv2D(3, 3), nn.Tanh(), nn.Flatten()],
-    "strides and windows": lambda: [nn.Conv2D(4, 2, strides=2, padding="valid"), nn.Sigmoid(), nn.Conv2D(2, 3, strides=2),
-                                    nn.Flatten(), nn.Tanh()],
-    "pools": lambda: [nn.Conv2D(4, 3, bias=False), nn.MaxPool2D(), nn.Tanh(), nn.AveragePool2D(2, strides=1), nn.Flatten()],
-    "pool of a pool": lambda: [nn.Conv2D(3, 3), nn.Tanh(), nn.MaxPool2D(3, strides=2), nn.Conv2D(4, 1), nn.GlobalAveragePool2D()],
-    "transpose": lambda: [nn.Conv2D(2, 3, strides=2), nn.Tanh(), nn.Conv2DTranspose(3, 3, strides=2), nn.Tanh(), nn.Flatten()],
+    "strides and windows": lambda: [nn.Conv2D(4, 2, strides=2, padding="valid"), nn.Sigmoid(),
+                                    nn.Conv2D(2, 3, strides=2), nn.Flatten(), nn.Tanh()],
+    "pools": lambda: [nn.Conv2D(4, 3, bias=False), nn.MaxPool2D(), nn.Tanh(), nn.AveragePool2D(2, strides=1),
+                      nn.Flatten()],
+    "pool of a pool": lambda: [nn.Conv2D(3, 3), nn.Tanh(), nn.MaxPool2D(3, strides=2), nn.Conv2D(4, 1),
+                               nn.GlobalAveragePool2D()],
+    "transpose": lambda: [nn.Conv2D(2, 3, strides=2), nn.Tanh(), nn.Conv2DTranspose(3, 3, strides=2),
+                          nn.Tanh(), nn.Flatten()],
     "dropout": lambda: [nn.Conv2D(2, 3), nn.Dropout(0.5), nn.MaxPool2D(), nn.Flatten(), nn.Dropout(0.25)],
-    "nothing to train at first": lambda: [nn.AveragePool2D(2), nn.Tanh(), nn.Conv2D(3, 2), nn.Tanh(), nn.Flatten()],
+    "nothing to train at first": lambda: [nn.AveragePool2D(2), nn.Tanh(), nn.Conv2D(3, 2), nn.Tanh(),
+                                          nn.Flatten()],
 }
 
 
@@ -195,7 +203,8 @@ def test_bytes_are_divided_alike(layer, dtype):
     model = nn.Sequential([layer, nn.Flatten(), nn.Dense(2)], nn.Categorical(), dtype).build((16, 16, 1))
     if layer.shapes:
         layer.parameters["W"][:] = 1
-    np.testing.assert_array_equal(model.activations(X)[1][0], np.arange(256, dtype=dtype) / np.dtype(dtype).type(255))
+    np.testing.assert_array_equal(model.activations(X)[1][0],
+                                  np.arange(256, dtype=dtype) / np.dtype(dtype).type(255))
 
 
 def test_layers_are_saved(tmp_path, rng):
@@ -214,8 +223,8 @@ rng = np.random.default_rng(0)
 X, y = rng.integers(256, size=(70, 9, 9, 3), dtype=np.uint8), rng.integers(3, size=70)
 found = []
 for threads in (1, 2, 4):
-    nn.set_threads(threads)
-    model = nn.Sequential([nn.Conv2D(8, 3), nn.ReLU(), nn.MaxPool2D(), nn.Conv2D(4, 3), nn.Flatten(), nn.Dense(3)],
+    nn.set_threads(threads) model = nn.Sequential([nn.Conv2D(8, 3), nn.ReLU(), nn.MaxPool2D(), nn.Conv2D(4,
+    3), nn.Flatten(), nn.Dense(3)],
                           nn.Categorical(), "float64")
     model.fit(X, y, nn.Adam(0.01), epochs=2, batch_size=33, verbose=0)
     found.append(hashlib.sha256(model.vector.tobytes() + model.logits(X).tobytes()).hexdigest())
@@ -229,27 +238,35 @@ def test_the_same_bits_at_any_number_of_threads(run_python):
     assert one == two == four
 
 
-# ---- errors ---------------------------------------------------------------------------------------------------------
+# ---- errors ------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("make, error, message", [
     (lambda: nn.Conv2D(0, 3), ValueError, "Conv2D filters: got 0, expected at least 1"),
     (lambda: nn.Conv2D(8, 2.5), TypeError, "Conv2D kernel_size: got 2.5, expected a whole number"),
-    (lambda: nn.Conv2D(8, 3, padding="full"), ValueError, "Conv2D padding: got 'full', expected 'same' or 'valid'"),
-    (lambda: nn.Conv2DTranspose(8, 3, strides=0), ValueError, "Conv2DTranspose strides: got 0, expected at least 1"),
-    (lambda: nn.Conv2D(8, 3, init="zeros"), ValueError, "Conv2D init: got 'zeros', expected 'glorot_uniform', "),
+    (lambda: nn.Conv2D(8, 3, padding="full"), ValueError,
+     "Conv2D padding: got 'full', expected 'same' or 'valid'"),
+    (lambda: nn.Conv2DTranspose(8, 3, strides=0), ValueError,
+     "Conv2DTranspose strides: got 0, expected at least 1"),
+    (lambda: nn.Conv2D(8, 3, init="zeros"), ValueError,
+     "Conv2D init: got 'zeros', expected 'glorot_uniform', "),
     (lambda: nn.MaxPool2D(0), ValueError, "MaxPool2D pool_size: got 0, expected at least 1"),
-    (lambda: nn.Conv2D(8, 3).build((28, 28)), ValueError, r"Conv2D: got rows of shape \(28, 28\), .*X\[..., None\]"),
-    (lambda: nn.Conv2D(8, 5, padding="valid").build((4, 9, 1)), ValueError, "Conv2D: got images of 4 by 9, expected at"),
-    (lambda: nn.AveragePool2D(3).build((2, 9, 1)), ValueError, "AveragePool2D: got images of 2 by 9, expected at least 3 by 3"),
-    (lambda: nn.Dense(3).build((4, 4, 1)), ValueError, r"Dense: got rows of shape \(4, 4, 1\), .*Flatten\(\)"),
-    (lambda: nn.Sequential([nn.Conv2D(8, 3)], nn.Categorical()).build((4, 4, 1)), ValueError, r"layers: got an .*Flatten\(\)"),
+    (lambda: nn.Conv2D(8, 3).build((28, 28)), ValueError,
+     r"Conv2D: got rows of shape \(28, 28\), .*X\[..., None\]"),
+    (lambda: nn.Conv2D(8, 5, padding="valid").build((4, 9, 1)), ValueError,
+     "Conv2D: got images of 4 by 9, expected at"),
+    (lambda: nn.AveragePool2D(3).build((2, 9, 1)), ValueError,
+     "AveragePool2D: got images of 2 by 9, expected at least 3 by 3"),
+    (lambda: nn.Dense(3).build((4, 4, 1)), ValueError,
+     r"Dense: got rows of shape \(4, 4, 1\), .*Flatten\(\)"),
+    (lambda: nn.Sequential([nn.Conv2D(8, 3)], nn.Categorical()).build((4, 4, 1)), ValueError,
+     r"layers: got an .*Flatten\(\)"),
 ])
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
 
-# ---- initialisation -------------------------------------------------------------------------------------------------
+# ---- initialisation ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("init, variance", [
     ("glorot_uniform", 2 / (9 * 40 + 9 * 60)), ("he_uniform", 2 / 360), ("he_normal", 2 / 360)])
@@ -264,7 +281,7 @@ def test_the_spread_of_the_first_weights(init, variance):
     assert abs(dense.var() / (2 / 410 if init == "glorot_uniform" else variance) - 1) < 0.03
 
 
-# ---- flips and shifts -----------------------------------------------------------------------------------------------
+# ---- flips and shifts --------------------------------------------------------------------------------------
 
 def moved(image, mirrored, down, right):
     """Return the image, moved a pixel at a time."""
@@ -290,7 +307,8 @@ def test_images_move_only_at_a_training_step(rng, make):
     assert not np.array_equal(layer.moves(30, at_8), moves)
     delta, others = rng.normal(size=(2, *X.shape))
     dx = layer.backward(X, out, delta.copy(), given := delta.copy(), at_7)
-    np.testing.assert_allclose((dx * others).sum(), (np.array([moved(o, *m) for o, *m in zip(others, *moves)]) * delta).sum())
+    np.testing.assert_allclose((dx * others).sum(),
+                               (np.array([moved(o, *m) for o, *m in zip(others, *moves)]) * delta).sum())
     assert dx is given
 
 
@@ -298,7 +316,8 @@ def test_every_move_is_as_likely_as_the_others():
     ctx = Context(layer_key(0, 0), step=0)
     mirrored, _, _ = nn.RandomFlip().moves(4000, ctx)
     _, down, right = nn.RandomShift(1).moves(9000, ctx)
-    counts = [np.bincount(mirrored, minlength=2) / 4000 * 2, np.bincount(3 * down + right + 4, minlength=9) / 9000 * 9]
+    counts = [np.bincount(mirrored, minlength=2) / 4000 * 2,
+              np.bincount(3 * down + right + 4, minlength=9) / 9000 * 9]
     for count in counts:
         assert abs(count - 1).max() < 0.15
 
@@ -308,7 +327,8 @@ def test_a_model_that_moves_images_goes_on_where_it_was(rng):
 
     def new():
         layers = [nn.RandomFlip(), nn.RandomShift(1), nn.Conv2D(4, 3), nn.Flatten(), nn.Dense(3)]
-        return nn.Sequential(layers, nn.Categorical(), "float64"), nn.Adam(nn.schedules.cosine(0.1, 10), clip_norm=1.0)
+        optimizer = nn.Adam(nn.schedules.cosine(0.1, 10), clip_norm=1.0)
+        return nn.Sequential(layers, nn.Categorical(), "float64"), optimizer
 
     once, twice = new(), new()
     once[0].fit(X, y, once[1], epochs=4, batch_size=5, shuffle=False, verbose=0)

@@ -40,7 +40,8 @@ def bits(model):
 
 @pytest.mark.parametrize("optimizer, options", [
     (nn.SGD, {"learning_rate": 0.5}), (nn.SGD, {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}),
-    (nn.Adam, {"learning_rate": 0.05}), (nn.AdamW, {"learning_rate": 0.05})], ids=["SGD", "Nesterov", "Adam", "AdamW"])
+    (nn.Adam, {"learning_rate": 0.05}), (nn.AdamW, {"learning_rate": 0.05})],
+    ids=["SGD", "Nesterov", "Adam", "AdamW"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_learns(optimizer, options, dtype):
     X, y = problem()
@@ -64,7 +65,8 @@ def test_history():
     assert json.loads(json.dumps(history.history)) == history.history
     assert np.all(np.diff(history.history["seconds"]) >= 0)
     after = model.evaluate(X[:9], y[:9])
-    assert (after["loss"], after["accuracy"]) == (history.history["val_loss"][-1], history.history["val_accuracy"][-1])
+    assert (after["loss"], after["accuracy"]) == (history.history["val_loss"][-1],
+                                                  history.history["val_accuracy"][-1])
     assert list(fit(network(), X, y).history) == ["loss", "accuracy", "seconds"]
 
 
@@ -84,7 +86,8 @@ def test_training_loss_is_the_weighted_mean_before_each_step():
     (1, 3, [0, 1, 2]), (3, 8, [0, 3, 6, 7]), (9, 1, [0]), (4, 5, [0, 4])])
 def test_validate_every(every, epochs, validated):
     X, y = problem()
-    history = fit(network(), X, y, epochs=epochs, validation_data=(X, y, np.ones(len(X))), validate_every=every)
+    history = fit(network(), X, y, epochs=epochs, validation_data=(X, y, np.ones(len(X))),
+                  validate_every=every)
     assert history.epochs == list(range(epochs)) and history.validated == validated
     assert len(history.history["val_loss"]) == len(validated)
 
@@ -179,7 +182,8 @@ def test_weights_remove_and_repeat_rows(rng, density):
         np.testing.assert_allclose(weighted.parameters()[name], array, rtol=1e-12, err_msg=name)
     assert weighted.evaluate(X, y, w) == pytest.approx(weighted.evaluate(X[plain], y[plain]), rel=1e-12)
     for name, array in weighted.gradients(X[plain], y[plain]).items():
-        np.testing.assert_allclose(weighted.gradients(X, y, w)[name], array, rtol=1e-9, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(weighted.gradients(X, y, w)[name], array, rtol=1e-9, atol=1e-14,
+                                   err_msg=name)
 
 
 def test_a_batch_of_no_weight_changes_nothing():
@@ -205,7 +209,8 @@ def test_a_seed_decides_every_bit(dtype):
 
 def test_the_seed_decides_initialisation_order_and_masks():
     X, y = problem()
-    for make, options in [(lambda: network(nn.Tanh()), {"shuffle": False}),              # initialisation alone
+    for make, options in [(lambda: network(nn.Tanh()), {"shuffle": False}),
+                                       # initialisation alone
                           (lambda: network(nn.Tanh()).build(D), {}),                     # order alone
                           (lambda: network().build(D), {"shuffle": False})]:             # masks alone
         models = [make() for _ in range(2)]
@@ -227,7 +232,8 @@ def test_a_second_fit_goes_on(make):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("units", [5, 300])
-@pytest.mark.parametrize("convert", [np.asarray, np.float32, lambda X: np.round(abs(X)).astype(np.uint8), sparse.csr_array],
+@pytest.mark.parametrize("convert", [np.asarray, np.float32, lambda X: np.round(abs(X)).astype(np.uint8),
+                                     sparse.csr_array],
                          ids=["float64", "float32", "bytes", "matrix"])
 def test_one_epoch_at_a_time(rng, convert, units, shuffle):
     """The zeros of rows that come once are left out batch by batch: with the same bits."""
@@ -237,7 +243,8 @@ def test_one_epoch_at_a_time(rng, convert, units, shuffle):
     models = [network(nn.Dense(units), nn.Tanh(), dtype="float32").build(X.shape[1]) for _ in range(2)]
     kind = sparse_rows.SparseRows if sparse.issparse(X) else sparse_rows.LazySparseRows
     assert isinstance(models[0]._rows(X, "auto", single_pass=True), kind)
-    optimizer, options = nn.Adam(), {"batch_size": 40, "shuffle": shuffle, "validation_data": (X[:20], y[:20])}
+    optimizer, options = nn.Adam(), {"batch_size": 40, "shuffle": shuffle,
+                                     "validation_data": (X[:20], y[:20])}
     history = fit(models[0], X, y, nn.Adam(), epochs=3, **options).history
     parts = [fit(models[1], X, y, optimizer, epochs=1, **options).history for _ in range(3)]
     assert bits(models[0]) == bits(models[1])
@@ -319,7 +326,8 @@ def test_zeros_may_be_left_out_or_not(rng, N, matrix):
     for choice in (True, False, "auto"):
         model = network()
         fit(model, given, y, sparse=choice)
-        results.append([model.vector, model.logits(given, sparse=choice), model.predict_proba(given, sparse=choice),
+        results.append([model.vector, model.logits(given, sparse=choice),
+                        model.predict_proba(given, sparse=choice),
                         model.evaluate(given, y, sparse=choice)["loss"]])
         assert np.array_equal(model.predict(given, sparse=choice), model.logits(X).argmax(axis=1))
     for other in results[1:]:
@@ -329,14 +337,16 @@ def test_zeros_may_be_left_out_or_not(rng, N, matrix):
 
 @pytest.mark.parametrize("matrix", [False, True])
 def test_large_fixed_batches_are_gathered_anew(rng, matrix, monkeypatch):
-    """In every epoch, with the same result as those that are packed once; so are the blocks that are evaluated."""
+    """In every epoch, with the same result as those that are packed once; so are the blocks that are
+    evaluated."""
     X, y = problem(45)
     X *= rng.random(X.shape) < 0.5
     given, results = sparse.csr_array(X) if matrix else X, []
     for most in (input_batches.CACHED_BATCH_BYTES, 0):
         monkeypatch.setattr(input_batches, "CACHED_BATCH_BYTES", most)
         model = network()
-        history = fit(model, given, y, epochs=3, shuffle=False, sparse=True, validation_data=(given[:20], y[:20])).history
+        history = fit(model, given, y, epochs=3, shuffle=False, sparse=True,
+                      validation_data=(given[:20], y[:20])).history
         results.append((bits(model), history["loss"], history["val_loss"]))
     assert results[0] == results[1]
     assert np.isclose(results[0][2][-1], model.evaluate(X[:20], y[:20])["loss"], rtol=1e-12)
@@ -355,8 +365,10 @@ def test_sparse_matrices_give_the_same_as_arrays(rng, form):
     assert matrix.format == form and np.array_equal(matrix.toarray(), X)
 
 
-@pytest.mark.parametrize("convert", [lambda y: naive.one_hot(y, K), lambda y: naive.one_hot(y, K).astype(bool),
-                                     lambda y: naive.one_hot(y, K).astype(int).tolist(), lambda y: y.astype(float)],
+@pytest.mark.parametrize("convert",
+                         [lambda y: naive.one_hot(y, K), lambda y: naive.one_hot(y, K).astype(bool),
+                                     lambda y: naive.one_hot(y, K).astype(int).tolist(),
+                                     lambda y: y.astype(float)],
                          ids=["one-hot", "bool", "list", "whole floats"])
 def test_labels_and_one_hot_rows_give_the_same_bits(convert):
     X, y = problem()
@@ -384,7 +396,8 @@ def test_what_a_model_returns_agrees(N):
     assert z.shape == p.shape == (N, K)
     parameters = model.parameters()
     hidden = np.tanh(naive.affine(X, parameters["0.W"], parameters["0.b"]))
-    np.testing.assert_allclose(z, naive.affine(hidden, parameters["3.W"], parameters["3.b"]), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(z, naive.affine(hidden, parameters["3.W"], parameters["3.b"]), rtol=1e-10,
+                               atol=1e-12)
     np.testing.assert_allclose(p, naive.softmax(z), rtol=1e-12)
     decision = model.predict(X)
     assert decision.dtype == np.int64 and np.array_equal(decision, z.argmax(axis=1))
@@ -395,7 +408,8 @@ def test_what_a_model_returns_agrees(N):
 
 def test_parameters_are_live_and_gradients_are_copies():
     X, y = problem()
-    model = nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(K, bias=False)], nn.Categorical(), "float64").build(D)
+    model = nn.Sequential([nn.Dense(5), nn.Tanh(), nn.Dense(K, bias=False)], nn.Categorical(),
+                          "float64").build(D)
     shapes = {"0.W": (D, 5), "0.b": (5,), "2.W": (5, K)}
     for vectors in (model.parameters(), model.gradients(X, y)):
         assert {name: array.shape for name, array in vectors.items()} == shapes
@@ -432,8 +446,8 @@ def test_building_again_starts_anew():
 
 
 def test_initialisation():
-    model = nn.Sequential([nn.Dense(200), nn.Dense(100, init=lambda rng, shape: np.full(shape, 3.0))], nn.Categorical(),
-                          "float64").build(300)
+    model = nn.Sequential([nn.Dense(200), nn.Dense(100, init=lambda rng, shape: np.full(shape, 3.0))],
+                          nn.Categorical(), "float64").build(300)
     parameters = model.parameters()
     W, limit = parameters["0.W"], np.sqrt(6 / 500)
     assert np.abs(W).max() <= limit and np.abs(W).max() > 0.999 * limit
@@ -444,9 +458,10 @@ def test_initialisation():
 def test_summary():
     lines = network().build(D).summary().splitlines()
     assert [line.split() for line in lines] == [
-        ["layer", "output", "parameters", "multiply-adds", "sees"], ["0", "Dense(5)", "(5,)", "25", "20", "all"],
-        ["1", "Tanh()", "(5,)", "0", "0", "all"], ["2", "Dropout(0.25)", "(5,)", "0", "0", "all"],
-        ["3", "Dense(3)", "(3,)", "18", "15", "all"], ["Categorical()", "43", "35"]]
+        ["layer", "output", "parameters", "multiply-adds", "sees"],
+        ["0", "Dense(5)", "(5,)", "25", "20", "all"], ["1", "Tanh()", "(5,)", "0", "0", "all"],
+        ["2", "Dropout(0.25)", "(5,)", "0", "0", "all"], ["3", "Dense(3)", "(3,)", "18", "15", "all"],
+        ["Categorical()", "43", "35"]]
 
 
 @pytest.mark.parametrize("name, arguments", [
@@ -491,7 +506,8 @@ def test_optimizers_take_the_steps_of_their_twins(rng, optimizer, twin, options)
     assert optimizer.iterations == 4
     np.testing.assert_allclose(W, expected, rtol=1e-12)
     if optimizer.slots:
-        with pytest.raises(ValueError, match="got a model of 7 parameters in float64, expected the 9 in float64"):
+        with pytest.raises(ValueError,
+                           match="got a model of 7 parameters in float64, expected the 9 in float64"):
             optimizer.step(np.zeros(7), np.zeros(7))
 
 
@@ -530,13 +546,16 @@ BAD_X = {
     "no rows": (ValueError, X[:0]), "no columns": (ValueError, X[:, :0]), "nothing": (ValueError, []),
     "NaN": (ValueError, changed(X, np.nan)), "infinity": (ValueError, changed(X, np.inf)),
     "both infinities": (ValueError, changed(changed(X, np.inf), -np.inf, (0, 0))),
-    "too large for float32": (ValueError, changed(X, 1e300)), "ragged": (ValueError, [*X[1:].tolist(), [1.0]]),
+    "too large for float32": (ValueError, changed(X, 1e300)),
+    "ragged": (ValueError, [*X[1:].tolist(), [1.0]]),
     "sparse NaN": (ValueError, sparse.csr_array(changed(np.zeros_like(X), np.nan))),
     "sparse too large": (ValueError, sparse.csr_array(changed(np.zeros_like(X), 1e300))),
-    "strings": (TypeError, X.astype(str)), "objects": (TypeError, X.astype(object)), "complex": (TypeError, X + 0j),
-    "sparse complex": (TypeError, sparse.csr_array(X + 0j)), "None": (TypeError, None), "dict": (TypeError, {0: 1}),
-    "dates": (TypeError, np.zeros(X.shape, "M8[s]")), "masked": (TypeError, np.ma.masked_less(X, -1)),
-    "nothing masked": (TypeError, np.ma.array(X)), "masked rows": (TypeError, list(np.ma.masked_less(X, -1))),
+    "strings": (TypeError, X.astype(str)), "objects": (TypeError, X.astype(object)),
+    "complex": (TypeError, X + 0j), "sparse complex": (TypeError, sparse.csr_array(X + 0j)),
+    "None": (TypeError, None), "dict": (TypeError, {0: 1}),
+    "dates": (TypeError, np.zeros(X.shape, "M8[s]")),
+    "masked": (TypeError, np.ma.masked_less(X, -1)), "nothing masked": (TypeError, np.ma.array(X)),
+    "masked rows": (TypeError, list(np.ma.masked_less(X, -1))),
 }
 
 
@@ -553,7 +572,8 @@ def test_bad_inputs(bad, built, epochs, leave_out):
         assert bits(model) == before
         check_refused(exception, model.predict, inputs, sparse=leave_out)
         good = np.zeros_like(X), np.zeros_like(Y)
-        check_refused(exception, fit, model, *good, validation_data=(inputs, Y), epochs=epochs, sparse=leave_out)
+        check_refused(exception, fit, model, *good, validation_data=(inputs, Y), epochs=epochs,
+                      sparse=leave_out)
         assert bits(model) == before
 
 
@@ -595,9 +615,10 @@ BAD_Y = {
     "narrow rows": (ValueError, SOFT[:, :2]), "three axes": (ValueError, SOFT[:, :, None]),
     "sums": (ValueError, changed(SOFT, 0.9)), "negative rows": (ValueError, SOFT * 2 - 1 / K),
     "NaN in rows": (ValueError, changed(SOFT, np.nan)), "ragged": (ValueError, [*SOFT[1:].tolist(), [1.0]]),
-    "None": (TypeError, None), "strings": (TypeError, Y.astype(str)), "rows of strings": (TypeError, SOFT.astype(str)),
-    "objects": (TypeError, Y.astype(object)), "complex": (TypeError, Y + 0j),
-    "masked": (TypeError, np.ma.masked_equal(Y, 2)), "masked distributions": (TypeError, np.ma.array(SOFT)),
+    "None": (TypeError, None), "strings": (TypeError, Y.astype(str)),
+    "rows of strings": (TypeError, SOFT.astype(str)), "objects": (TypeError, Y.astype(object)),
+    "complex": (TypeError, Y + 0j), "masked": (TypeError, np.ma.masked_equal(Y, 2)),
+    "masked distributions": (TypeError, np.ma.array(SOFT)),
 }
 
 
@@ -667,29 +688,32 @@ TWICE = nn.Dense(D)
 
 
 @pytest.mark.parametrize("exception, layers, head, dtype", [
-    (ValueError, [], nn.Categorical(), "float32"), (TypeError, [nn.Dense(3), "tanh"], nn.Categorical(), "float32"),
+    (ValueError, [], nn.Categorical(), "float32"),
+    (TypeError, [nn.Dense(3), "tanh"], nn.Categorical(), "float32"),
     (TypeError, nn.Dense(3), nn.Categorical(), "float32"),
     (TypeError, [nn.Dense(3), nn.Tanh], nn.Categorical(), "float32"),
     (ValueError, [TWICE, nn.Tanh(), TWICE], nn.Categorical(), "float32"),
     (TypeError, [nn.Dense(3)], None, "float32"), (TypeError, [nn.Dense(3)], "softmax", "float32"),
     (TypeError, [nn.Dense(3)], nn.Categorical, "float32"),
-    (ValueError, [nn.Dense(3)], nn.Categorical(), "float16"), (ValueError, [nn.Dense(3)], nn.Categorical(), int),
-    (ValueError, [nn.Dense(3)], nn.Categorical(), "real"), (ValueError, [nn.Dense(3)], nn.Categorical(), None),
+    (ValueError, [nn.Dense(3)], nn.Categorical(), "float16"),
+    (ValueError, [nn.Dense(3)], nn.Categorical(), int), (ValueError, [nn.Dense(3)], nn.Categorical(), "real"),
+    (ValueError, [nn.Dense(3)], nn.Categorical(), None),
 ])
 def test_bad_networks(exception, layers, head, dtype):
     check_refused(exception, nn.Sequential, layers, head, dtype)
 
 
 @pytest.mark.parametrize("exception, shape", [
-    (ValueError, 0), (ValueError, (D, D)), (ValueError, (-1,)), (ValueError, ()), (TypeError, 4.0), (TypeError, True),
-    (TypeError, "4")])
+    (ValueError, 0), (ValueError, (D, D)), (ValueError, (-1,)), (ValueError, ()), (TypeError, 4.0),
+    (TypeError, True), (TypeError, "4")])
 def test_bad_input_shapes(exception, shape):
     check_refused(exception, network().build, shape)
 
 
 def test_an_init_of_another_shape_is_refused():
     for values in (np.zeros((3, D)), np.zeros(3), 0.5):
-        check_refused(ValueError, network(nn.Dense(3, init=lambda rng, shape, values=values: values)).build, D)
+        check_refused(ValueError, network(nn.Dense(3, init=lambda rng, shape, values=values: values)).build,
+                      D)
 
 
 def test_one_output_is_no_choice():

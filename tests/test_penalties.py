@@ -5,7 +5,8 @@ import pytest
 import nnjit as nn
 from nnjit.kernels import penalties
 
-MAKE = {"SGD": lambda: nn.SGD(0.1, weight_decay=0.5), "momentum": lambda: nn.SGD(0.1, momentum=0.9, weight_decay=0.5),
+MAKE = {"SGD": lambda: nn.SGD(0.1, weight_decay=0.5),
+        "momentum": lambda: nn.SGD(0.1, momentum=0.9, weight_decay=0.5),
         "AdamW": lambda: nn.AdamW(0.1, weight_decay=0.5)}
 
 
@@ -14,7 +15,8 @@ def test_kernels(rng, dtype):
     W, dW = rng.normal(size=(2, 5, 7)).astype(dtype)
     W[2, 3], expected = 0, dW + 0.3 * np.sign(W) + 2 * 0.2 * W
     expected[2, 3] = dW[2, 3]
-    assert penalties.penalty(W, 0.3, 0.2) == pytest.approx(0.3 * np.abs(W).sum() + 0.2 * (W.astype(float) ** 2).sum(), rel=1e-5)
+    assert penalties.penalty(W, 0.3, 0.2) == pytest.approx(0.3 * np.abs(W).sum()
+                                                           + 0.2 * (W.astype(float) ** 2).sum(), rel=1e-5)
     penalties.add_slope(W, 0.3, 0.2, dW)
     np.testing.assert_allclose(dW, expected, rtol=1e-5)
 
@@ -30,7 +32,8 @@ def test_decay_acts_on_weights_only(make):
     make().step(model.vector, model.gradient_vector, model.graph.decayed)
     assert list(before) == ["0.W", "0.b", "2.W", "2.b", "head.b"]
     for name, array in model.parameters().items():
-        np.testing.assert_allclose(array, before[name] * (0.95 if name.endswith("W") else 1), rtol=1e-14, err_msg=name)
+        np.testing.assert_allclose(array, before[name] * (0.95 if name.endswith("W") else 1), rtol=1e-14,
+                                   err_msg=name)
 
 
 def test_a_layers_own_choice_of_what_decays():
@@ -57,9 +60,11 @@ def test_a_layers_own_choice_of_what_decays():
 
 
 def test_a_penalty_is_part_of_every_loss(rng):
-    """Of a batch's, whose gradient has it, of an epoch's, and of an evaluation's; the same in batches of any size."""
+    """Of a batch's, whose gradient has it, of an epoch's, and of an evaluation's; the same in batches of any
+    size."""
     X, y = rng.normal(size=(10, 4)), rng.integers(2, size=10)
-    plain, punished = (nn.Sequential([nn.Dense(3, **options), nn.Dense(2)], nn.Categorical(), "float64").build(4)
+    plain, punished = (nn.Sequential([nn.Dense(3, **options), nn.Dense(2)], nn.Categorical(),
+                                     "float64").build(4)
                        for options in ({}, {"l1": 0.1, "l2": 0.4}))
     W = plain.parameters()["0.W"]
     penalty = 0.1 * np.abs(W).sum() + 0.4 * (W**2).sum()
@@ -72,7 +77,8 @@ def test_a_penalty_is_part_of_every_loss(rng):
 
 
 @pytest.mark.parametrize("make", [nn.Dense, lambda units, **options: nn.Conv2D(units, 3, **options)])
-@pytest.mark.parametrize("options, error", [({"l1": -1}, ValueError), ({"l2": np.nan}, ValueError), ({"l2": "x"}, TypeError)])
+@pytest.mark.parametrize("options, error",
+                         [({"l1": -1}, ValueError), ({"l2": np.nan}, ValueError), ({"l2": "x"}, TypeError)])
 def test_penalties_that_are_refused(make, options, error):
     with pytest.raises(error, match=f"{next(iter(options))}: got"):
         make(3, **options)

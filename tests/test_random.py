@@ -1,4 +1,5 @@
-"""Random numbers that are a hash, and the dropout masks made of them, against naive twins and published values."""
+"""Random numbers that are a hash, and the dropout masks made of them, against naive twins and published
+values."""
 import naive
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ def drawn(seed, layer, step, rate, N, units, first_row=0):
     """Return the mask (N, units) of bool, drawn as `Dropout` does."""
     words = np.empty((N, -(-units // dropout.WORD)), np.uint64)
     dropout.draw_mask(random.layer_key(seed, layer), step, first_row, *dropout.keep_digits(rate), words)
-    return np.unpackbits(words.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, :units].astype(bool)
+    bits = np.unpackbits(words.astype("<u8").view(np.uint8), axis=1, bitorder="little")
+    return bits[:, :units].astype(bool)
 
 
 @pytest.mark.parametrize("seed, outputs", [
@@ -66,7 +68,8 @@ def test_mask_without_dropout_keeps_all():
 
 @pytest.mark.parametrize("rate", [0.5, 0.1])
 def test_mask_is_of_seed_layer_and_step_and_of_no_other_row(rate):
-    masks = [drawn(*numbers, rate, 10, 100) for numbers in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (7, 2, 30)]]
+    masks = [drawn(*numbers, rate, 10, 100)
+             for numbers in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (7, 2, 30)]]
     for i, mask in enumerate(masks):
         assert all(np.mean(mask == other) < 0.95 for other in masks[:i])
     assert np.array_equal(masks[-1], drawn(7, 2, 30, rate, 10, 100))
@@ -127,7 +130,8 @@ def test_every_purpose_seed_and_number_has_a_stream_of_its_own():
 
 def test_weights_and_the_order_of_rows_are_drawn_apart():
     """They were the same draws: layer 0's weights, and the order of the epoch that begins at step 0."""
-    model = nn.Sequential([nn.Dense(5, init=lambda rng, shape: rng.random(shape))], nn.Categorical(), "float64").build(8, seed=3)
+    model = nn.Sequential([nn.Dense(5, init=lambda rng, shape: rng.random(shape))], nn.Categorical(),
+                          "float64").build(8, seed=3)
     order = random.generator(random.ROW_ORDER, 3, 0)
     assert not np.isin(model.parameters()["0.W"], order.random(1000)).any()
     expected = random.generator(random.INITIAL_WEIGHTS, 3, 0).random((8, 5))

@@ -10,8 +10,10 @@ from nnjit.kernels import updates
 def test_the_rates():
     assert [schedules.constant(0.3)(step) for step in (0, 9)] == [0.3, 0.3]
     assert [schedules.step(0.8, 10, 0.5)(step) for step in (0, 9, 10, 29)] == [0.8, 0.8, 0.4, 0.2]
-    np.testing.assert_allclose([schedules.cosine(2, 8, 0.1)(step) for step in (0, 4, 8, 99)], [2, 1.1, 0.2, 0.2])
-    np.testing.assert_allclose([schedules.warm_up(0.4, 4)(step) for step in range(6)], [0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    np.testing.assert_allclose([schedules.cosine(2, 8, 0.1)(step) for step in (0, 4, 8, 99)],
+                               [2, 1.1, 0.2, 0.2])
+    np.testing.assert_allclose([schedules.warm_up(0.4, 4)(step) for step in range(6)],
+                               [0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
     rising = schedules.warm_up(schedules.step(1.0, 2, 0.5), 2)
     assert [rising(step) for step in range(5)] == [0.5, 1, 1, 1, 0.5]
 
@@ -40,7 +42,8 @@ def test_an_optimizer_asks_for_the_rate_of_each_step():
         nn.SGD(lambda step: -1).step(W, W)
 
 
-@pytest.mark.parametrize("g", [[3, 4], [0.3, 0.4], [0, 0], [3e200, -4e200], [3e-200, 4e-200], np.arange(5000)])
+@pytest.mark.parametrize("g",
+                         [[3, 4], [0.3, 0.4], [0, 0], [3e200, -4e200], [3e-200, 4e-200], np.arange(5000)])
 def test_a_long_gradient_is_shortened(g):
     g = np.array(g, float)
     scale = abs(g).max() or 1

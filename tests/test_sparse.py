@@ -1,4 +1,5 @@
-"""Rows without their zeros: the containers and the kernels against their naive twins, dense and one by one."""
+"""Rows without their zeros: the containers and the kernels against their naive twins, dense and one by
+one."""
 import naive
 import numba
 import numpy as np
@@ -55,7 +56,8 @@ def test_sparse_products_of_every_width(rng, dtype):
     x = rng.normal(size=(3, 2)).astype(dtype)
     panel = SparseRows(x, np.dtype(dtype))[:]
     for H in range(1, 420):
-        W, b, z = rng.normal(size=(2, H)).astype(dtype), rng.normal(size=H).astype(dtype), np.full((4, H), np.nan, dtype)
+        W, b = rng.normal(size=(2, H)).astype(dtype), rng.normal(size=H).astype(dtype)
+        z = np.full((4, H), np.nan, dtype)
         product.product(*panel.arrays, panel.split, with_padding(W), H, b, z[:3])
         close(z[:3], naive.affine(x, W, b), 2)
         assert np.isnan(z[3]).all()
@@ -82,7 +84,8 @@ def test_sparse_gradients_of_every_width(rng, dtype):
 def test_sparse_products_share_out_their_rows(rng, dtype, shape):
     """Fewer rows than threads, and several tasks a thread: the bits are those of the rows one by one."""
     N, D, H = shape
-    x, W, b = rows_with_zeros(rng, N, D, dtype), with_padding(rng.normal(size=(D, H)).astype(dtype)), np.ones(H, dtype)
+    x, W, b = rows_with_zeros(rng, N, D,
+                              dtype), with_padding(rng.normal(size=(D, H)).astype(dtype)), np.ones(H, dtype)
     rows = SparseRows(x, np.dtype(dtype))
     z, skipping, alone = np.full((3, N, H), np.nan, dtype)
     product.product(*rows[:].arrays, 0, W, H, b, z)
@@ -95,7 +98,8 @@ def test_sparse_products_share_out_their_rows(rng, dtype, shape):
 @DTYPES
 @pytest.mark.parametrize("N", [1, 2, 33, 500])
 def test_a_product_goes_through_the_other_side_first(dtype, N):
-    """The sums of the first half of the rows begin with the second side: there 1 is added to 2^p - 2^p, elsewhere lost in it."""
+    """The sums of the first half of the rows begin with the second side: there 1 is added to 2^p - 2^p,
+    elsewhere lost in it."""
     large = 2.0 ** np.finfo(dtype).nmant * 2
     x, W, z = np.zeros((N, 300), dtype), np.zeros((300, 20), dtype), np.full((N, 20), np.nan, dtype)
     x[:, [0, 298, 299]] = 1
@@ -111,13 +115,15 @@ def test_a_product_goes_through_the_other_side_first(dtype, N):
 
 
 @pytest.mark.parametrize("full, middle", [([slice(300)], 2), ([slice(60), slice(180)], 1),
-                                          ([slice(240, 300), slice(120, 300)], 3), ([slice(100)], 0), ([slice(0)], 0)])
+                                          ([slice(240, 300), slice(120, 300)], 3), ([slice(100)], 0),
+                                          ([slice(0)], 0)])
 def test_sides_have_as_many_entries_as_each_other(rng, full, middle):
     """Or there are none: where they would be uneven, or there is one block; and without a backward pass."""
     x = np.zeros((600, 300))    # four blocks of 75 columns
     for i, row in enumerate(rng.permutation(x.shape[0])):
         x[row, full[i % len(full)]] = 1
-    counted = SparseRows(x, np.dtype(float)), SparseRows(sparse.csr_array(x), np.dtype(float)), LazySparseRows(x, np.dtype(float))
+    counted = SparseRows(x, np.dtype(float)), SparseRows(sparse.csr_array(x),
+                                                         np.dtype(float)), LazySparseRows(x, np.dtype(float))
     assert [rows[:7].split for rows in counted] == [middle] * 3
     assert [rows[np.arange(7)].split for rows in counted] == [middle] * 3
     assert SparseRows(x[:, :112], np.dtype(float))[:7].split == 0
@@ -126,7 +132,8 @@ def test_sides_have_as_many_entries_as_each_other(rng, full, middle):
 
 
 def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
-    """Slices are laid out for all epochs; shuffled batches of one size follow each other in the same arrays."""
+    """Slices are laid out for all epochs; shuffled batches of one size follow each other in the same
+    arrays."""
     x = rows_with_zeros(rng, 30, 300, np.float64)
     rows = SparseRows(x, np.dtype(float))
     kept = [rows[first:first + 10] for first in range(0, 30, 10)]
@@ -143,7 +150,8 @@ def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
 @pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
 @pytest.mark.parametrize("shape", [(1, 1), (30, 60), (30, 300), (150, 1100), (3, 2**16 + 1)])
 def test_rows_are_picked_as_they_are_gathered(rng, dtype, given, shape):
-    """From an array of any dtype, of which some rows are without zeros: by numbers in any order, or a slice."""
+    """From an array of any dtype, of which some rows are without zeros: by numbers in any order, or a
+    slice."""
     N, D = shape
     x = (rows_with_zeros(rng, N, D, float) * 20).astype(given)
     x[N // 2] = 1
@@ -166,7 +174,8 @@ def test_without_a_backward_pass_there_is_no_transpose(rng):
         assert panel.shape == (17, 300) and single_pass == (panel.arrays[2] is rows.data)
         assert single_pass == (rows[np.arange(3, 20)].arrays[2] is rows.data)
         assert panel.transposed is None
-        assert np.array_equal(unpacked_rows(panel), unpacked(there_and_back)) and np.array_equal(unpacked_rows(panel), x[3:20])
+        assert np.array_equal(unpacked_rows(panel),
+                              unpacked(there_and_back)) and np.array_equal(unpacked_rows(panel), x[3:20])
 
 
 def unpacked_rows(panel, transposed=False):
@@ -203,17 +212,19 @@ def test_sparse_rows_hold_the_matrix(rng, form):
 @pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
 def test_dense_rows_lose_their_zeros(rng, given):
     """Of any dtype, in widths on both sides of a vector and of a block; stored, or streamed."""
-    for N, D, shift in [(1, 1, 0), (3, 64, 0), (20, 65, 0), (40, 1100, 0), (40, 1100, 100)]:    # of the last, none is 0
+    # of the last, none is 0
+    for N, D, shift in [(1, 1, 0), (3, 64, 0), (20, 65, 0), (40, 1100, 0), (40, 1100, 100)]:
         x = (rows_with_zeros(rng, N, D, float) * 20 + shift).astype(given)
         rows = SparseRows(x, np.dtype(np.float32))
         expected = SparseRows(sparse.csr_array(x.astype(np.float32)), np.dtype(np.float32))
         assert rows.finite and expected.finite
         assert np.array_equal(np.diff(rows.indptr), np.diff(expected.indptr))
         for i in range(N):
-            entries, those = slice(rows.indptr[i, 0], rows.indptr[i, -1]), slice(expected.indptr[i, 0], expected.indptr[i, -1])
+            entries, those = (slice(indptr[i, 0], indptr[i, -1]) for indptr in (rows.indptr, expected.indptr))
             assert np.array_equal(rows.indices[entries], expected.indices[those])
             assert np.array_equal(rows.data[entries], expected.data[those])
-        W, b = with_padding(rng.normal(size=(D, 17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
+        W, b = with_padding(rng.normal(size=(D,
+                                             17)).astype(np.float32)), rng.normal(size=17).astype(np.float32)
         z, z_kept = np.empty((2, N, 17), np.float32)
         assert not product.product_from_dense(x, W, b, z)
         product.product(*rows[:].arrays, 0, W, 17, b, z_kept)
@@ -267,7 +278,8 @@ def test_a_number_that_is_not_finite_is_found(rng, number):
     W, z = np.ones((90, 2), np.float32), np.empty((40, 2), np.float32)
     for i, k in [(0, 0), (0, 89), (17, 50), (39, 3), (39, 89)]:
         x = rows_with_zeros(rng, 40, 90, float)
-        assert SparseRows(x, np.dtype(np.float32)).finite and not product.product_from_dense(x, W, W[0, :0], z)
+        assert SparseRows(x, np.dtype(np.float32)).finite
+        assert not product.product_from_dense(x, W, W[0, :0], z)
         x[i, k] = number
         with np.errstate(over="ignore"):
             assert not SparseRows(x, np.dtype(np.float32)).finite

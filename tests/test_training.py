@@ -19,7 +19,7 @@ def network(*hidden, head=None, seed=0, dtype="float64"):
     return nn.Sequential([*hidden, nn.Dense(3)], head or nn.Categorical(), dtype).build(4, seed)
 
 
-# ---- divergence -----------------------------------------------------------------------------------------------------
+# ---- divergence --------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("layers, place", [
     ([], r"layer 0, Dense\(3\)"), ([nn.Dense(5), nn.ReLU()], r"layer 0, Dense\(5\)")])
@@ -30,7 +30,8 @@ def test_the_first_loss_that_is_not_finite_is_warned_of_once(layers, place):
         history = model.fit(1e60 * X, Y, optimizer, epochs=3, batch_size=10, shuffle=False, verbose=0).history
     text, = (str(warning.message) for warning in caught)
     assert caught[0].filename == __file__ and "\n" not in text
-    assert text.startswith("fit: got a loss that is not finite in epoch 0, batch 1, at the learning rate 1e+250, where ")
+    assert text.startswith("fit: got a loss that is not finite in epoch 0, batch 1, at the learning rate "
+                           "1e+250, where ")
     assert re.search(place, text)
     assert not any(map(math.isfinite, history["loss"][1:]))
 
@@ -50,7 +51,7 @@ def test_several_heads_diverge_alike():
         model.fit(1e60 * X, {"a": Y % 2, "b": Y}, nn.SGD(1e250), batch_size=10, verbose=0)
 
 
-# ---- callbacks ------------------------------------------------------------------------------------------------------
+# ---- callbacks ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("answer, epochs", [
     (True, 1), (np.True_, 1), (False, 3), (None, 3), (1, 3), ("stop", 3), ([0], 3), (np.ones(2), 3)])
@@ -59,14 +60,15 @@ def test_only_true_ends_a_training(answer, epochs):
     assert history.epochs == list(range(epochs))
 
 
-# ---- whose an optimizer is ------------------------------------------------------------------------------------------
+# ---- whose an optimizer is ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("make", [nn.SGD, nn.Adam])
 def test_an_optimizer_belongs_to_the_first_model_that_it_stepped(make):
     first, second, optimizer = network(), network(seed=1), make()
     first.fit(X, Y, optimizer, verbose=0)
     before = second.vector.copy()
-    with pytest.raises(ValueError, match="optimizer: got one that has taken 1 steps with another model.*expected a new one") as caught:
+    with pytest.raises(ValueError, match="optimizer: got one that has taken 1 steps with another "
+                                         "model.*expected a new one") as caught:
         second.fit(X, Y, optimizer, verbose=0)
     assert "\n" not in str(caught.value) and np.array_equal(second.vector, before)
     first.fit(X, Y, optimizer, verbose=0)    # it goes on
@@ -85,7 +87,8 @@ def test_what_is_refused_leaves_an_optimizer_free():
     network().fit(X, Y, optimizer, verbose=0)
 
 
-@pytest.mark.parametrize("make", [lambda: nn.SGD(0.1, momentum=0.9), lambda: nn.Adam(nn.schedules.warm_up(0.05, 3)), nn.SGD])
+@pytest.mark.parametrize("make", [lambda: nn.SGD(0.1, momentum=0.9),
+                                  lambda: nn.Adam(nn.schedules.warm_up(0.05, 3)), nn.SGD])
 def test_an_optimizers_state_is_by_parameter_in_logical_shapes(make):
     """And goes on from there with the same bits, wherever a layout puts the parameters."""
     model, other, optimizer, again = network(nn.Dense(19)), network(nn.Dense(19)), make(), make()
@@ -93,7 +96,8 @@ def test_an_optimizers_state_is_by_parameter_in_logical_shapes(make):
     state = optimizer.state(model.graph.layout)
     shapes = {name: array.shape for name, array in model.parameters().items()}
     slots = {"SGD": ("velocity",) if optimizer.slots else (), "Adam": ("m", "v")}[type(optimizer).__name__]
-    assert {name: array.shape for name, array in state.items()} == {f"{s}/{n}": shape for s in slots for n, shape in shapes.items()}
+    expected = {f"{slot}/{name}": shape for slot in slots for name, shape in shapes.items()}
+    assert {name: array.shape for name, array in state.items()} == expected
     other.copy_weights(model)
     again.load_state(state, optimizer.iterations, other.graph.layout)
     for m, o in ((model, optimizer), (other, again)):
@@ -107,17 +111,20 @@ def test_optimizers_with_schedules_are_pickled_and_compared():
         again = pickle.loads(pickle.dumps(nn.Adam(schedule)))
         assert again.learning_rate == schedule and again.rate() == schedule(0)
     assert nn.schedules.step(0.1, 5) != nn.schedules.step(0.1, 6)
-    assert repr(nn.Adam(nn.schedules.cosine(0.1, 50))).startswith("Adam(learning_rate=Cosine(rate=0.1, steps=50, last=0.01)")
+    text = "Adam(learning_rate=Cosine(rate=0.1, steps=50, last=0.01)"
+    assert repr(nn.Adam(nn.schedules.cosine(0.1, 50))).startswith(text)
 
 
-# ---- attributes -----------------------------------------------------------------------------------------------------
+# ---- attributes --------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("make", [lambda: nn.Dense(3), nn.Tanh, lambda: nn.Dropout(0.5), lambda: nn.Conv2D(2, 3), nn.Categorical,
-                                  lambda: nn.Heads(a=nn.Gaussian()), nn.Adam, network])
+@pytest.mark.parametrize("make", [lambda: nn.Dense(3), nn.Tanh, lambda: nn.Dropout(0.5),
+                                  lambda: nn.Conv2D(2, 3), nn.Categorical, lambda: nn.Heads(a=nn.Gaussian()),
+                                  nn.Adam, network])
 def test_unknown_attributes_are_refused(make):
     """They would do nothing: trainable is Keras's."""
     part = make()
-    with pytest.raises(AttributeError, match="got the unknown attribute 'trainable', which would do nothing, expected") as caught:
+    with pytest.raises(AttributeError, match="got the unknown attribute 'trainable', which would do nothing, "
+                                             "expected") as caught:
         part.trainable = False
     assert "\n" not in str(caught.value)
     assert not hasattr(part, "trainable")
@@ -129,12 +136,13 @@ def test_known_attributes_can_be_changed():
     assert optimizer.rate() == 0.5
 
 
-# ---- carrying weights over ------------------------------------------------------------------------------------------
+# ---- carrying weights over ---------------------------------------------------------------------------------
 
 def test_weights_are_carried_over_by_layers_or_names():
     trained = network(nn.Dense(5), nn.Tanh(), nn.Dense(4))
-    for layers, names in [(None, {"0.W", "0.b", "2.W", "2.b", "3.W", "3.b"}), (slice(0, 3), {"0.W", "0.b", "2.W", "2.b"}),
-                          (slice(-1, None), {"3.W", "3.b"}), (["0.b", "2.W"], {"0.b", "2.W"})]:
+    for layers, names in [(None, {"0.W", "0.b", "2.W", "2.b", "3.W", "3.b"}),
+                          (slice(0, 3), {"0.W", "0.b", "2.W", "2.b"}), (slice(-1, None), {"3.W", "3.b"}),
+                          (["0.b", "2.W"], {"0.b", "2.W"})]:
         model = network(nn.Dense(5), nn.Tanh(), nn.Dense(4), seed=7, dtype="float32")
         model.vector[:] = -9
         trained.vector[trained.vector == 0] = 0.25    # biases are 0 in both
@@ -147,8 +155,10 @@ def test_weights_are_carried_over_by_layers_or_names():
 
 
 @pytest.mark.parametrize("layers, error, message", [
-    (None, ValueError, r"copy_weights: got \(4, 5\) for 0.W, expected \(4, 6\)"), (["9.W"], ValueError, "got nothing for 9.W, expected nothing"),
-    ("0.W", TypeError, "layers: got '0.W', expected a slice"), ([0], TypeError, "expected a slice of layer numbers, or a list of names")])
+    (None, ValueError, r"copy_weights: got \(4, 5\) for 0.W, expected \(4, 6\)"),
+    (["9.W"], ValueError, "got nothing for 9.W, expected nothing"),
+    ("0.W", TypeError, "layers: got '0.W', expected a slice"),
+    ([0], TypeError, "expected a slice of layer numbers, or a list of names")])
 def test_weights_that_cannot_be_carried_over(layers, error, message):
     model, before = network(nn.Dense(6)), None
     before = model.vector.copy()
@@ -159,7 +169,7 @@ def test_weights_that_cannot_be_carried_over(layers, error, message):
         model.copy_weights({})
 
 
-# ---- one model, one owner -------------------------------------------------------------------------------------------
+# ---- one model, one owner ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("head, units, y", [
     (lambda: nn.Ordinal(3), 1, Y), (lambda: nn.Categorical(class_weight={0: 2.0}), 3, Y),
@@ -169,8 +179,9 @@ def test_a_head_in_a_second_model_is_refused(head, units, y):
     model = nn.Sequential([nn.Dense(units)], head, "float64")
     model.fit(X, y, nn.SGD(), verbose=0)
     before = model.logits(X), {name: array.copy() for name, array in model.parameters().items()}
+    part = getattr(head, "heads", {"a": head})["a"]
     for use in (lambda: nn.Sequential([nn.Dense(units)], head).fit(X, y, nn.SGD(), verbose=0),
-                lambda: nn.Sequential([nn.Dense(units)], nn.Heads(b=getattr(head, "heads", {"a": head})["a"], units={"b": units}))):
+                lambda: nn.Sequential([nn.Dense(units)], nn.Heads(b=part, units={"b": units}))):
         with pytest.raises(ValueError, match="belongs to another model.*copy_weights"):
             use()
     assert np.array_equal(model.logits(X), before[0])

@@ -63,12 +63,13 @@ def test_what_a_step_keeps_becomes_0_before_it_is_denormal(rng, dtype):
     close(by_adam, naive.adam(W.astype(float), gradients.astype(float), 0.1, 0.5, 0.6), 100)
 
 
-# One parameter, W = 1, under the gradients 1, -2, 3; learning rate 1/2, b1 = 1/2, b2 = 3/4, epsilon 1, by hand:
+# One parameter, W = 1, under the gradients 1, -2, 3, by hand;
+# learning rate 1/2, b1 = 1/2, b2 = 3/4, epsilon 1:
 #
 #   t   g   m = m/2 + g/2         v = 3v/4 + g²/4           m' = m / (1 - 1/2^t)     v' = v / (1 - (3/4)^t)
 #   1   1   0 + 1/2 = 1/2         0 + 1/4 = 1/4             (1/2) / (1/2) = 1        (1/4) / (1/4) = 1
 #   2  -2   1/4 - 1 = -3/4        3/16 + 1 = 19/16          (-3/4) / (3/4) = -1      (19/16) / (7/16) = 19/7
-#   3   3   -3/8 + 3/2 = 9/8      57/64 + 9/4 = 201/64      (9/8) / (7/8) = 9/7      (201/64) / (37/64) = 201/37
+#   3   3   -3/8 + 3/2 = 9/8     57/64 + 9/4 = 201/64     (9/8) / (7/8) = 9/7     (201/64) / (37/64) = 201/37
 #
 #   t   W = W - (1/2) m' / (sqrt(v') + 1)
 #   1   1 - (1/2) 1 / 2                              = 0.75

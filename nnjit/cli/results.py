@@ -25,7 +25,8 @@ def save(args: argparse.Namespace, folder: Path, model: Sequential, data: Datase
     metric = model.head.metric
     shown = {name.replace(f"_{metric}", ""): value for name, value in results.items()}
     best = "" if np.isnan(shown["best_test"]) else " (best {best_test:.4f} in iteration {best_iteration})"
-    print(("result   iteration {iteration}: test {metric} {test:.4f}" + best + ", train {metric} {train:.4f}; "
+    print(("result   iteration {iteration}: test {metric} {test:.4f}" + best
+           + ", train {metric} {train:.4f}; "
            "{seconds:.1f} s, of which {compile_seconds:.1f} s to compile").format(
                metric=report.METRICS[metric], **shown))
     diverged = ends_divergence(model, None, {"loss": results["train_loss"]})

@@ -122,7 +122,8 @@ class Heads(Head):
     def attach(self, padded, padded_gradients, state):
         super().attach(padded, padded_gradients, state)
         for name, head in self.heads.items():
-            own = ({key: arrays[f"{name}.{key}"] for key in head.shapes} for arrays in (padded, padded_gradients))
+            own = ({key: arrays[f"{name}.{key}"] for key in head.shapes}
+                   for arrays in (padded, padded_gradients))
             head.attach(*own, {})
 
     def initialise(self, rng):

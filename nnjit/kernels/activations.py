@@ -222,5 +222,6 @@ def _elu_slope(a, alpha):
 gelu_forward, gelu_backward = elementwise("gelu", _gelu, _gelu_slope, (DEAR, DEAR))
 silu_forward, silu_backward = elementwise("silu", _silu, _silu_slope, (DEAR, DEAR))
 softplus_forward, softplus_backward = elementwise("softplus", softplus, sigmoid, (DEAR, DEAR))
-leaky_relu_forward, leaky_relu_backward = elementwise("leaky_relu", _leaky_relu, _leaky_relu_slope, (CHEAP, CHEAP))
+leaky_relu_forward, leaky_relu_backward = elementwise("leaky_relu", _leaky_relu, _leaky_relu_slope,
+                                                      (CHEAP, CHEAP))
 elu_forward, elu_backward = elementwise("elu", _elu, _elu_slope)

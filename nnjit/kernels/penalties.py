@@ -1,4 +1,5 @@
-"""Penalties on weights, which are part of the loss: l1 sum |W| + l2 sum W² (as Keras's kernel_regularizer)."""
+"""Penalties on weights, which are part of the loss: l1 sum |W| + l2 sum W² (as Keras's
+kernel_regularizer)."""
 from .._numba.jit import kernel
 
 

@@ -50,7 +50,8 @@ def _max_pool_image(x, out, size, stride):
             for j in range(0, in_tiles, _TILE_ROWS):
                 offset = i * stride * line + j * pixel_step + c
                 tile = load_tile(flat, offset, pixel_step, _TILE_ROWS, _HALF_VECTOR)
-                store_tile(_tile_max(tile, flat, offset, window, pixel_step), pooled, (i * width + j) * C + c, C)
+                store_tile(_tile_max(tile, flat, offset, window, pixel_step), pooled, (i * width + j) * C + c,
+                           C)
             for j in range(in_tiles, width):
                 offset = i * stride * line + j * pixel_step + c
                 single = load_tile(flat, offset, 0, 1, _HALF_VECTOR)

@@ -1,4 +1,5 @@
-"""Images that are moved at a training step, each in its own way; without a step, the layers are the identity."""
+"""Images that are moved at a training step, each in its own way; without a step, the layers are the
+identity."""
 import numpy as np
 
 from ..inputs.checks import check_count
@@ -9,7 +10,8 @@ from .reshape import intensities
 
 
 class _RandomMove(Elementwise):
-    """What is drawn is a hash of the seed, the layer, the step and the row, so that the same step always does the same."""
+    """What is drawn is a hash of the seed, the layer, the step and the row, so that the same step always does
+    the same."""
 
     takes_bytes = True
     input_kind = "images"
@@ -18,7 +20,8 @@ class _RandomMove(Elementwise):
         return check_images(type(self).__name__, input_shape)
 
     def moves(self, N, ctx):
-        """Return whether each image is mirrored, and how far it goes down and right: three arrays (N,) int64."""
+        """Return whether each image is mirrored, and how far it goes down and right: three arrays (N,)
+        int64."""
         raise NotImplementedError
 
     def forward(self, x, out, ctx):
@@ -51,7 +54,8 @@ class RandomFlip(_RandomMove):
 
 
 class RandomShift(_RandomMove):
-    """Shift each image by up to ``pixels`` up or down and left or right, by chance, only at a training step; 0 comes in.
+    """Shift each image by up to ``pixels`` up or down and left or right, by chance, only at a training step;
+    0 comes in.
 
     Parameters
     ----------

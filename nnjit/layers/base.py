@@ -1,14 +1,13 @@
 """The base of the layers: what a layer declares, what it is given, and what each of its methods does.
 
-A layer owns nothing but what it was given. In `build` it declares the shapes of its parameters, of its state that is not
-trained, and of the scratch arrays that its backward pass needs. The graph attaches the arrays. A call gets everything else
-in a `Context`, so nothing of a call stays on the layer.
+A layer owns nothing but what it was given. In `build` it declares the shapes of its parameters, of its state
+that is not trained, and of the scratch arrays that its backward pass needs. The graph attaches the arrays. A
+call gets everything else in a `Context`, so nothing of a call stays on the layer.
 """
 import numpy as np
 
 from ..kernels import random
 from ..objects import Part
-
 
 _NO_KEY = np.uint64(0)
 
@@ -21,8 +20,8 @@ class Context:
     step : int or None
         The number of the training step; None where nothing is trained: dropout is then the identity.
     key : np.uint64
-        A hash of the seed and the layer's place in the network. What is random at a step is a hash of the key, the step, the
-        row and the unit, so that the same step always draws the same.
+        A hash of the seed and the layer's place in the network. What is random at a step is a hash of the
+        key, the step, the row and the unit, so that the same step always draws the same.
     first_row : int
         The number of the batch's first row within the whole batch, for the same purpose.
     w : (N,) array or None
@@ -53,7 +52,8 @@ class Layer(Part):
     config, shapes, state_shapes, parameters, gradients, state
         As of every `Part`.
     scratch : dict of {name: (shape of a row, dtype)}
-        Arrays that a training step keeps from `forward` to `backward`, in ``ctx.scratch``. None is the model's dtype.
+        Arrays that a training step keeps from `forward` to `backward`, in ``ctx.scratch``. None is the
+        model's dtype.
     parameters, gradients, state : dict of arrays
         What the graph has attached.
     elementwise : bool
@@ -61,10 +61,11 @@ class Layer(Part):
     in_place : bool
         Whether an elementwise layer takes its derivative from its output alone. ``out`` is then ``x`` itself.
     effect_on_output : str or None
-        What it does to logits that it should leave alone, such as "saturates": heads refuse it as the last layer.
+        What it does to logits that it should leave alone, such as "saturates": heads refuse it as the last
+        layer.
     takes_sparse, takes_bytes : bool
-        As a first layer: whether ``x`` may be a batch without its zeros (`inputs.rows`), and images of uint8, which it divides
-        by 255.
+        As a first layer: whether ``x`` may be a batch without its zeros (`inputs.rows`), and images of uint8,
+        which it divides by 255.
     input_kind : "numbers" or "images"
         As a first layer: what its input is. Images of bytes stand for 0 ... 1.
     multiply_adds : int
@@ -79,7 +80,8 @@ class Layer(Part):
     multiply_adds, receptive_field = 0, None
 
     def build(self, input_shape: tuple) -> tuple:
-        """Take the shape of a row, declare `shapes`, `state_shapes` and `scratch`, and return the shape of an output row.
+        """Take the shape of a row, declare `shapes`, `state_shapes` and `scratch`, and return the shape of an
+        output row.
 
         ValueError where the layer can't work with it. Here: no arrays, and the shape that comes in.
         """
@@ -87,21 +89,26 @@ class Layer(Part):
 
     def forward(self, x, out, ctx: Context):
         """Write the output for the rows ``x`` into ``out`` and return it, or another array that holds it."""
-        raise NotImplementedError(f"{type(self).__name__}: got no method forward, expected forward(self, x, out, ctx)")
+        raise NotImplementedError(f"{type(self).__name__}: got no method forward, expected forward(self, x, "
+                                  "out, ctx)")
 
     def backward(self, x, a, delta, dx, ctx: Context):
-        """From ``delta`` = dL/da, write dL/d(parameter) into ``gradients`` and dL/dx into ``dx``, and return ``dx``.
+        """From ``delta`` = dL/da, write dL/d(parameter) into ``gradients`` and dL/dx into ``dx``, and return
+        ``dx``.
 
-        ``x`` and ``a`` are the input and the output of `forward`, ``dx`` is None where nobody asks for dL/dx. ``delta`` may be
-        overwritten.
+        ``x`` and ``a`` are the input and the output of `forward`, ``dx`` is None where nobody asks for dL/dx.
+        ``delta`` may be overwritten.
         """
-        raise NotImplementedError(f"{type(self).__name__}: got no method backward, expected backward(self, x, a, delta, dx, ctx)")
+        raise NotImplementedError(f"{type(self).__name__}: got no method backward, expected backward(self, "
+                                  "x, a, delta, dx, ctx)")
 
     def commit(self, ctx: Context):
-        """Change the state after a training step. Only the training loop calls it, so looking at a gradient moves nothing."""
+        """Change the state after a training step. Only the training loop calls it, so looking at a gradient
+        moves nothing."""
 
     def penalise(self, with_gradient: bool) -> float:
-        """Return the penalty on the parameters, a part of the loss; add its derivative to ``gradients`` if told to."""
+        """Return the penalty on the parameters, a part of the loss; add its derivative to ``gradients`` if
+        told to."""
         return 0.0
 
     def __repr__(self):

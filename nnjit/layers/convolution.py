@@ -20,8 +20,9 @@ class _Convolution(Weighted):
     input_kind = "images"
     config = ("filters", "kernel_size", "strides", "padding", "bias", "init", "l1", "l2")
 
-    def __init__(self, filters: int, kernel_size: int, strides: int = 1, padding: str = "same", bias: bool = True,
-                 init: str | Callable = "glorot_uniform", l1: float = 0.0, l2: float = 0.0):
+    def __init__(self, filters: int, kernel_size: int, strides: int = 1, padding: str = "same",
+                 bias: bool = True, init: str | Callable = "glorot_uniform", l1: float = 0.0,
+                 l2: float = 0.0):
         super().__init__(bias, init, l1, l2)
         name = type(self).__name__
         self.filters = check_count(f"{name} filters", filters)
@@ -32,7 +33,8 @@ class _Convolution(Weighted):
         self.padding = padding
 
     def _lay_out(self, W_shape, outer, inner):
-        """Take the sizes of W and the shapes of the larger and the smaller images, between which the convolution goes."""
+        """Take the sizes of W and the shapes of the larger and the smaller images, between which the
+        convolution goes."""
         self.shapes = {"W": W_shape, "b": (self.filters if self.bias else 0,)}
         size, stride = self.kernel_size, self.strides
         self.top, self.left = (max((n - 1) * stride + size - m, 0) // 2 if self.padding == "same" else 0
@@ -49,13 +51,15 @@ class _Convolution(Weighted):
         convolution.correlate(delta, self.parameters["W"], True, b, 1, self.strides, top, left, out)
 
     def __repr__(self):
-        options = [f"strides={self.strides}"] * (self.strides > 1) + [f"padding={self.padding!r}"] * (self.padding != "same")
+        options = [f"strides={self.strides}"] * (self.strides > 1)
+        options += [f"padding={self.padding!r}"] * (self.padding != "same")
         return f"{type(self).__name__}({', '.join([f'{self.filters}', f'{self.kernel_size}', *options])}" + (
             ")" if self.bias else ", bias=False)")
 
 
 class Conv2D(_Convolution):
-    """A convolution of images: a[n, i, j, o] = b[o] + sum over ky, kx, c of W[ky, kx, c, o] x[n, i s + ky, j s + kx, c].
+    """A convolution of images: a[n, i, j, o] = b[o] + sum over ky, kx, c of W[ky, kx, c, o] x[n, i s + ky, j
+    s + kx, c].
 
     Takes images (N, H, W, C), and gives (N, H', W', filters).
 
@@ -68,8 +72,9 @@ class Conv2D(_Convolution):
     strides : int
         Pixels from one window to the next, s.
     padding : "same" or "valid"
-        "valid": windows within the image, H' = ceil((H - k + 1) / s). "same": H' = ceil(H / s), with as many zeros around the
-        image as that takes, half at the top and the left, an odd one at the bottom and the right (as in Keras).
+        "valid": windows within the image, H' = ceil((H - k + 1) / s). "same": H' = ceil(H / s), with as many
+        zeros around the image as that takes, half at the top and the left, an odd one at the bottom and the
+        right (as in Keras).
     bias : bool
         Whether there is a ``b``; it begins at 0.
     init : str or callable
@@ -80,7 +85,8 @@ class Conv2D(_Convolution):
     Raises
     ------
     TypeError, ValueError
-        A size is not a whole number of at least 1; another padding or init; an image smaller than a "valid" window.
+        A size is not a whole number of at least 1; another padding or init; an image smaller than a "valid"
+        window.
     """
 
     takes_bytes = True
@@ -89,8 +95,10 @@ class Conv2D(_Convolution):
         H, W, C = check_images("Conv2D", input_shape)
         k, s = self.kernel_size, self.strides
         if self.padding == "valid" and min(H, W) < k:
-            raise ValueError(f"Conv2D: got images of {H} by {W}, expected at least {k} by {k} with padding 'valid'")
-        output = (*((-(-n // s) if self.padding == "same" else (n - k) // s + 1) for n in (H, W)), self.filters)
+            raise ValueError(f"Conv2D: got images of {H} by {W}, expected at least {k} by {k} with padding "
+                             "'valid'")
+        output = (*((-(-n // s) if self.padding == "same" else (n - k) // s + 1) for n in (H, W)),
+                  self.filters)
         self._lay_out((k, k, C, self.filters), input_shape, output)
         self.receptive_field = k, s
         return output
@@ -109,16 +117,18 @@ class Conv2D(_Convolution):
 
 
 class Conv2DTranspose(_Convolution):
-    """The transpose of a convolution: from images (N, H, W, C) as one gives them back to such as it takes, (N, H', W', filters).
+    """The transpose of a convolution: from images (N, H, W, C) as one gives them back to such as it takes,
+    (N, H', W', filters).
 
-    As a matrix that acts on all the pixels at once, a convolution has a transpose, its way back. It has the shapes of an inverse
-    and not the values: an inverse undoes, a transpose only spreads each number over the window that it came from.
-    ("Deconvolution" is a misnomer.)
+    As a matrix that acts on all the pixels at once, a convolution has a transpose, its way back. It has the
+    shapes of an inverse and not the values: an inverse undoes, a transpose only spreads each number over the
+    window that it came from. ("Deconvolution" is a misnomer.)
 
     Parameters
     ----------
     filters, kernel_size, strides, padding, bias, init, l1, l2
-        As of `Conv2D`; W is (k, k, filters, C). With padding "same" H' = s H, with "valid" H' = s H + max(k - s, 0).
+        As of `Conv2D`; W is (k, k, filters, C). With padding "same" H' = s H, with "valid" H' = s H + max(k -
+        s, 0).
 
     Raises
     ------
@@ -132,8 +142,9 @@ class Conv2DTranspose(_Convolution):
     >>> import numpy as np, nnjit as nn
     >>> mean = lambda rng, shape: np.full(shape, 0.25)
     >>> x = np.array([[1., 3.], [5., 7.]]).reshape(1, 2, 2, 1)
-    >>> down = nn.Sequential([nn.Conv2D(1, 2, 2, init=mean), nn.Flatten()], nn.Gaussian(), "float64").build((2, 2, 1))
-    >>> up = nn.Sequential([nn.Conv2DTranspose(1, 2, 2, init=mean), nn.Flatten()], nn.Gaussian(), "float64").build((1, 1, 1))
+    >>> down = nn.Sequential([nn.Conv2D(1, 2, 2, init=mean), nn.Flatten()], nn.Gaussian(), "float64")
+    >>> up = nn.Sequential([nn.Conv2DTranspose(1, 2, 2, init=mean), nn.Flatten()], nn.Gaussian(), "float64")
+    >>> down, up = down.build((2, 2, 1)), up.build((1, 1, 1))
     >>> down.logits(x)
     array([[4.]])
     >>> up.logits(down.logits(x).reshape(1, 1, 1, 1))

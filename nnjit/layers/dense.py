@@ -17,28 +17,33 @@ class Dense(Weighted):
     bias : bool
         Whether there is a ``b``; it begins at 0.
     init : str or callable
-        How W (D, H) begins: ``"glorot_uniform"``, uniform in ±sqrt(6 / (D + H)) (Glorot and Bengio, AISTATS 2010);
-        ``"he_uniform"``, uniform in ±sqrt(6 / D), or ``"he_normal"``, normal of variance 2 / D, both for ReLU (He et al., ICCV
-        2015); or a function ``init(rng, shape)`` of a ``numpy.random.Generator`` that returns the array.
+        How W (D, H) begins: ``"glorot_uniform"``, uniform in ±sqrt(6 / (D + H)) (Glorot and Bengio, AISTATS
+        2010); ``"he_uniform"``, uniform in ±sqrt(6 / D), or ``"he_normal"``, normal of variance 2 / D, both
+        for ReLU (He et al., ICCV 2015); or a function ``init(rng, shape)`` of a ``numpy.random.Generator``
+        that returns the array.
     l1, l2 : float
-        Non-negative: the loss of a batch, and of an evaluation, also has l1 sum |W| + l2 sum W² (as Keras's kernel_regularizer).
+        Non-negative: the loss of a batch, and of an evaluation, also has l1 sum |W| + l2 sum W² (as Keras's
+        kernel_regularizer).
 
     Raises
     ------
     TypeError, ValueError
-        ``units`` is not a whole number of at least 1; ``init`` is unknown; ``l1`` or ``l2`` is no such number.
+        ``units`` is not a whole number of at least 1; ``init`` is unknown; ``l1`` or ``l2`` is no such
+        number.
     """
 
     config = ("units", "bias", "init", "l1", "l2")
     takes_sparse = True
 
-    def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform", l1: float = 0.0, l2: float = 0.0):
+    def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform",
+                 l1: float = 0.0, l2: float = 0.0):
         super().__init__(bias, init, l1, l2)
         self.units = check_count("Dense units", units)
 
     def build(self, input_shape):
         if len(input_shape) != 1:
-            raise ValueError(f"Dense: got rows of shape {input_shape}, expected flat rows (D,); put Flatten() before it")
+            raise ValueError(f"Dense: got rows of shape {input_shape}, expected flat rows (D,); put "
+                             "Flatten() before it")
         self.shapes = {"W": (input_shape[0], self.units), "b": (self.units if self.bias else 0,)}
         self.multiply_adds = input_shape[0] * self.units
         return (self.units,)

@@ -9,8 +9,8 @@ from .base import Elementwise, as_rows
 class Dropout(Elementwise):
     """Drop each unit with probability ``rate`` at a training step and scale the others by 1 / (1 - rate).
 
-    Without a step it is the identity (inverted dropout: Srivastava et al., JMLR 2014). The mask is a hash of the seed, the
-    layer, the step, the row and the unit, so that the same step always has the same mask.
+    Without a step it is the identity (inverted dropout: Srivastava et al., JMLR 2014). The mask is a hash of
+    the seed, the layer, the step, the row and the unit, so that the same step always has the same mask.
 
     Parameters
     ----------

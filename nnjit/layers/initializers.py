@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-# The bound of a uniform, or the standard deviation of a normal distribution, from the numbers of inputs and outputs.
+# The bound of a uniform, or the standard deviation of a normal distribution, from the numbers of inputs and
+# outputs.
 _SCALES = {"glorot_uniform": lambda inputs, outputs: np.sqrt(6 / (inputs + outputs)),
            "he_uniform": lambda inputs, outputs: np.sqrt(6 / inputs),
            "he_normal": lambda inputs, outputs: np.sqrt(2 / inputs)}
@@ -14,12 +15,14 @@ def check_init(layer: str, init):
     """Return ``init``; ValueError unless it is a known name or a function of (rng, shape)."""
     if not callable(init) and not (isinstance(init, str) and init in _SCALES):
         got = repr(init) if isinstance(init, str) else type(init).__name__
-        raise ValueError(f"{layer} init: got {got}, expected {', '.join(map(repr, _SCALES))} or a function of (rng, shape)")
+        raise ValueError(f"{layer} init: got {got}, expected {', '.join(map(repr, _SCALES))} or a function "
+                         "of (rng, shape)")
     return init
 
 
 def initial_weights(layer: str, init: str | Callable, rng: np.random.Generator, shape: tuple) -> np.ndarray:
-    """Return weights (..., in, out); an output has as many inputs as ``in`` and the sizes before it multiplied."""
+    """Return weights (..., in, out); an output has as many inputs as ``in`` and the sizes before it
+    multiplied."""
     if callable(init):
         W = init(rng, shape)
         if np.shape(W) != shape:

@@ -20,7 +20,8 @@ class _Pool(Layer):
         H, W, C = check_images(type(self).__name__, input_shape)
         size, stride = self.receptive_field = self.pool_size, self.strides
         if min(H, W) < size:
-            raise ValueError(f"{type(self).__name__}: got images of {H} by {W}, expected at least {size} by {size}")
+            raise ValueError(f"{type(self).__name__}: got images of {H} by {W}, expected at least {size} by "
+                             f"{size}")
         return (H - size) // stride + 1, (W - size) // stride + 1, C
 
     def __repr__(self):
@@ -36,8 +37,8 @@ class MaxPool2D(_Pool):
     pool_size : int
         Pixels to a side of the window.
     strides : int, optional
-        Pixels from one window to the next, by default ``pool_size``. A window lies within the image: pixels that are left over
-        at the bottom and the right are not seen.
+        Pixels from one window to the next, by default ``pool_size``. A window lies within the image: pixels
+        that are left over at the bottom and the right are not seen.
 
     Raises
     ------

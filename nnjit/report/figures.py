@@ -28,7 +28,8 @@ def loss_and_slope(head, z: Sequence[float], y: float) -> np.ndarray:
     """Return l and dl/dz, (2, n), of a head with a single unit for the logits z (n,) and the target y."""
     head.build((1,))
     target, one, delta = head.targets([y], 1, 1, np.dtype(np.float64)), np.ones(1), np.empty((1, 1))
-    found = [(head.loss_and_delta(np.array([[logit]]), target, one, 1.0, delta)[0], delta[0, 0]) for logit in z]
+    found = [(head.loss_and_delta(np.array([[logit]]), target, one, 1.0, delta)[0], delta[0, 0])
+             for logit in z]
     return np.array(found).T
 
 

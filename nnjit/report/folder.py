@@ -97,8 +97,8 @@ def _results(history, metric):
     """Return the figures of a `training.History`'s last evaluated epoch, and the best on the test data."""
     log, i = history.history, history.epochs.index(history.validated[-1])
     tested = log[f"val_{metric}"]
-    ranked = np.nan_to_num(tested, nan=-np.inf) if metric == "accuracy" else -np.nan_to_num(tested, nan=np.inf)
-    best = int(np.argmax(ranked))
+    gains = np.array(tested) if metric == "accuracy" else -np.array(tested)
+    best = int(np.argmax(np.nan_to_num(gains, nan=-np.inf)))
     return {"epochs": len(history.epochs), "iteration": history.validated[-1], f"test_{metric}": tested[-1],
             "test_loss": log["val_loss"][-1], f"train_{metric}": log[metric][i], "train_loss": log["loss"][i],
             "best_iteration": history.validated[best], f"best_test_{metric}": tested[best],

@@ -7,8 +7,9 @@ class History:
     Attributes
     ----------
     history : dict of list
-        An entry an epoch: ``"loss"`` and the head's metric over the training rows, counted during the epoch, and
-        ``"seconds"`` since the beginning. An entry for every validated epoch: ``"val_loss"`` and the like.
+        An entry an epoch: ``"loss"`` and the head's metric over the training rows, counted during the epoch,
+        and ``"seconds"`` since the beginning. An entry for every validated epoch: ``"val_loss"`` and the
+        like.
     epochs : list of int
         The numbers of the epochs, from 0.
     validated : list of int

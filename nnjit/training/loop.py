@@ -28,7 +28,8 @@ class Plan(NamedTuple):
 
 
 def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
-    """Train ``model`` on the `Examples` ``data``, from ``state`` on; see `Sequential.fit`, which has checked everything.
+    """Train ``model`` on the `Examples` ``data``, from ``state`` on; see `Sequential.fit`, which has checked
+    everything.
 
     ``state`` is changed as the training goes on. ``validation`` are Examples, or None.
     """
@@ -41,7 +42,8 @@ def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
             batches = fixed() if fixed else data.batches(plan.batch_size, order)
             logs = _train_epoch(graph, batches, data.divisor, state, workspaces)
             if blocks and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
-                logs.update({f"val_{name}": value for name, value in evaluate(graph, blocks(), workspaces).items()})
+                logs.update({f"val_{name}": value for name,
+                             value in evaluate(graph, blocks(), workspaces).items()})
             logs["seconds"] = time.perf_counter() - begin
             _end_epoch(model, state, logs, plan, progress)
     return state.history
@@ -71,9 +73,9 @@ def _warn_diverged(graph, workspace, state, number):
     state.diverged = True
     layer = workspace.first_nonfinite()
     where = "the head" if layer is None else f"layer {layer}, {graph.layers[layer]!r}"
-    warnings.warn(f"fit: got a loss that is not finite in epoch {state.epoch}, batch {number}, at the learning rate "
-                  f"{state.optimizer.rate():g}, where {where} is the first whose output is not finite; try a smaller learning rate, "
-                  "or clip_norm", RuntimeWarning, stacklevel=5)
+    warnings.warn(f"fit: got a loss that is not finite in epoch {state.epoch}, batch {number}, at the "
+                  f"learning rate {state.optimizer.rate():g}, where {where} is the first whose output is not "
+                  "finite; try a smaller learning rate, or clip_norm", RuntimeWarning, stacklevel=5)
 
 
 def _end_epoch(model, state, logs, plan, progress):
@@ -93,7 +95,8 @@ def evaluation_rows(graph) -> int:
 
 
 def evaluate(graph, blocks, workspaces) -> dict:
-    """Return the mean loss and metric over the ``blocks`` of rows, batches of `evaluation_rows`, without dropout."""
+    """Return the mean loss and metric over the ``blocks`` of rows, batches of `evaluation_rows`, without
+    dropout."""
     sums, penalty = _Sums(graph.head), graph.penalise()
     with parallel_region:
         for batch in blocks:

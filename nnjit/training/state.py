@@ -9,8 +9,8 @@ from .history import History
 class TrainingState:
     """Where a training stands, between two batches.
 
-    With the model's parameters and state it is all that the next step depends on: what is random follows from the seed, the
-    epoch and the step.
+    With the model's parameters and state it is all that the next step depends on: what is random follows from
+    the seed, the epoch and the step.
     """
 
     optimizer: Optimizer    # its hyperparameters, slots and number of steps

@@ -1,6 +1,7 @@
 """The naive twins: each kernel's result in plain NumPy, written from the definition and not from the kernel.
 
-A twin takes arrays and returns a new one; nothing in it is fast, fused or in place. There is a file for each family.
+A twin takes arrays and returns a new one; nothing in it is fast, fused or in place. There is a file for each
+family.
 """
 from .activations import (
     elu,

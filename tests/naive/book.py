@@ -7,8 +7,8 @@ from .losses import one_hot
 def book(name, literal, data, seed, iterations, batch=100, alpha=2):
     """Run the algorithm as it was published (``literal``), or with the true gradient of the same network.
 
-    ``data`` is (x, y, x_test, y_test), in float64 and class numbers. Returns the weights (W1, W2), the train accuracy
-    of every iteration, and a dict of the test accuracy after every tenth iteration and the last.
+    ``data`` is (x, y, x_test, y_test), in float64 and class numbers. Returns the weights (W1, W2), the train
+    accuracy of every iteration, and a dict of the test accuracy after every tenth iteration and the last.
     """
     x, y, x_test, y_test = data
     tanh_experiment = name == "tanh"

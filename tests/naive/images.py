@@ -14,7 +14,8 @@ def convolution(x, W, b, stride, same):
     """Channel by channel, with SciPy's correlation at every pixel, of which every ``stride``-th is kept."""
     k = len(W)
     x = np.pad(x.astype(float), [(0, 0), *(padding(n, k, stride, same) for n in x.shape[1:3]), (0, 0)])
-    images = [[sum(signal.correlate2d(image[:, :, c], W[:, :, c, o].astype(float), "valid") for c in range(W.shape[2]))
+    images = [[sum(signal.correlate2d(image[:, :, c], W[:, :, c, o].astype(float), "valid")
+                   for c in range(W.shape[2]))
                for o in range(W.shape[3])] for image in x]
     return np.array(images).transpose(0, 2, 3, 1)[:, ::stride, ::stride] + (b if b.size else 0)
 
@@ -23,12 +24,14 @@ def convolution_gradient(x, delta, shape, stride, same):
     """Return dW (k, k, C, O): what each weight was multiplied by, and the delta there, summed up."""
     k, (height, width) = shape[0], delta.shape[1:3]
     x = np.pad(x.astype(float), [(0, 0), *(padding(n, k, stride, same) for n in x.shape[1:3]), (0, 0)])
-    inputs = np.array([[x[:, i:, j:][:, ::stride, ::stride][:, :height, :width] for j in range(k)] for i in range(k)])
+    inputs = np.array([[x[:, i:, j:][:, ::stride, ::stride][:, :height, :width] for j in range(k)]
+                       for i in range(k)])
     return np.einsum("yxnijc,nijo->yxco", inputs, delta)
 
 
 def convolution_matrix(W, input_shape, stride, same):
-    """Return the matrix that takes one flat image to its convolution, a column for each of the image's numbers."""
+    """Return the matrix that takes one flat image to its convolution, a column for each of the image's
+    numbers."""
     units = np.eye(np.prod(input_shape)).reshape(-1, *input_shape)
     return convolution(units, W, np.zeros(0), stride, same).reshape(len(units), -1).T
 

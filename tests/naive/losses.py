@@ -1,4 +1,5 @@
-"""The twins of losses: l and dl/dz of every number, from SciPy's distributions and without regard to overflow."""
+"""The twins of losses: l and dl/dz of every number, from SciPy's distributions and without regard to
+overflow."""
 import numpy as np
 from scipy import special, stats
 
@@ -58,11 +59,13 @@ def softmax_squared_error(z, y):
     """Return l (N,) and dl/dz (N, K), which goes through the whole Jacobian of each row's softmax."""
     p = special.softmax(z, axis=1)
     jacobians = [np.diag(row) - np.outer(row, row) for row in p]
-    return ((p - y) ** 2).mean(axis=1), np.array([J @ (2 * (a - t)) / len(a) for J, a, t in zip(jacobians, p, y)])
+    return ((p - y) ** 2).mean(axis=1), np.array([J @ (2 * (a - t)) / len(a) for J, a,
+                                                  t in zip(jacobians, p, y)])
 
 
 def ordinal(score, b, y):
-    """CORAL as published: return l (N,), dl/dscore (N,) and dl/db (N, K - 1) for cut points in descending order."""
+    """CORAL as published: return l (N,), dl/dscore (N,) and dl/db (N, K - 1) for cut points in descending
+    order."""
     losses, slopes = np.zeros(len(y)), np.zeros((len(y), len(b)))
     for i in range(len(y)):
         for k in range(len(b)):

@@ -1,7 +1,7 @@
 """The twins of optimiser steps.
 
-A twin takes the gradients of all steps, (T, P), and returns W after the last: running means are written as the sums
-that they stand for.
+A twin takes the gradients of all steps, (T, P), and returns W after the last: running means are written as
+the sums that they stand for.
 """
 import numpy as np
 
