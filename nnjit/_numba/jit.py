@@ -48,15 +48,15 @@ def formula(function):
 def _compile(function, **options):
     if numba.config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)    # compiled arithmetic does not warn either
-    # A private kernel is called only by kernels: what would let Python call it is not compiled, and no file
-    # is kept.
+    # A private kernel is called only by kernels: what lets Python call it is not compiled, and no file is kept.
     private = function.__name__.startswith("_")
+    kept = not private and cache.knows(function)
     options.update(error_model="numpy", nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=private)
     if FASTER is None:
         with cache.numba_folder() as usable:
-            return numba.njit(function, cache=usable and not private, **options)
+            return numba.njit(function, cache=usable and kept, **options)
     compiled = numba.njit(function, pipeline_class=_part_compiler if private else _kernel_compiler, **options)
-    if not private:
+    if kept:
         cache.enable(compiled)
     return compiled
 
