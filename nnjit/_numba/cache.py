@@ -8,7 +8,6 @@ other's way.
 import contextlib
 import functools
 import hashlib
-import inspect
 import os
 import pickle
 import shutil
@@ -79,6 +78,11 @@ def _warn_unusable(error):
                       "process only. Set NUMBA_CACHE_DIR to a writable folder.", RuntimeWarning, stacklevel=4)
 
 
+def knows(function):
+    """Return whether the folder's name tells of every edit of a function: it stands in a kernel file."""
+    return function.__module__.startswith("nnjit.kernels.") and function.__closure__ is None
+
+
 # ---- the files ---------------------------------------------------------------------------------------------
 
 class KernelCache:
@@ -89,13 +93,12 @@ class KernelCache:
 
     def __init__(self, function, path):
         self.cache_path = path
-        module = function.__module__.rpartition(".")[2]
-        self._name = f"{module}.{function.__qualname__}".replace("<locals>", "")
-        self._identity = _identify(function)
+        module = function.__module__.partition(".kernels.")[2]
+        self._name = f"{module}.{function.__qualname__}"
 
     def _path(self, signature, codegen):
         processor = codegen.magic_tuple()
-        key = repr((self._identity, signature, processor))
+        key = repr((signature, processor))
         return self.cache_path / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
     def load_overload(self, signature, target):
@@ -129,15 +132,6 @@ class KernelCache:
             except BaseException:
                 os.unlink(file.name)
                 raise
-
-
-def _identify(value):
-    """Return which function it is, a str, and what it was made with, if another function made it."""
-    function = getattr(value, "py_func", value)
-    if not inspect.isfunction(function):
-        return repr(value)
-    made_with = [_identify(cell.cell_contents) for cell in function.__closure__ or ()]
-    return f"{function.__module__}.{function.__qualname__}:{function.__code__.co_firstlineno}{made_with}"
 
 
 def enable(dispatcher):

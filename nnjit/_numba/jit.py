@@ -23,8 +23,6 @@ FASTMATH = {"contract", "nsz", "arcp", "reassoc"}
 # A formula whose order of rounding is its point (exp's argument reduction) may only be fused.
 FORMULA_MATH = {"contract", "nsz"}
 
-_PACKAGE = __name__.partition(".")[0]
-
 TESTED = (0, 62), (0, 68)    # the first and the last version of Numba that `compiler.py` is tested with
 
 
@@ -50,10 +48,10 @@ def formula(function):
 def _compile(function, **options):
     if numba.config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)    # compiled arithmetic does not warn either
-    # A private kernel is called only by kernels: what would let Python call it is not compiled, and no file
-    # is kept. Nor is one of a kernel of the user's own: the cache would not see an edit of its file.
+    # A private kernel is called only by kernels: what lets Python call it is not compiled, and no file is kept.
+    # Nor is one of a kernel of the user's own: the cache would not see an edit of its file.
     private = function.__name__.startswith("_")
-    kept = not private and function.__module__.partition(".")[0] == _PACKAGE
+    kept = not private and cache.knows(function)
     options.update(error_model="numpy", nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=private)
     if FASTER is None:
         with cache.numba_folder() as usable:

@@ -118,7 +118,8 @@ def elementwise(name, value, slope, parallel_from=(DEAR, CHEAP)):
     What is made from formulas outside of this package is compiled anew in every process: the disk cache would
     not see an edit.
     """
-    module = value.__module__
+    # The one that is not the package's, if there is one: the disk cache sees no edit of it.
+    module = value.__module__ if slope.__module__.startswith(f"{__package__}.") else slope.__module__
     value, slope = (f if hasattr(f, "py_func") else formula(f) for f in (value, slope))
     forward = _by_size(_forward, _forward_in_chunks, f"{name}_forward", module, parallel_from[0],
                        _value=value)
