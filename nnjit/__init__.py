@@ -1,4 +1,12 @@
-"""nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python."""
+"""nnjit: neural networks for multicore CPUs, from small compiled kernels and a thin graph of Python.
+
+The way of the data, with the files::
+
+    X, y -> inputs/ (checked, cast, stored) -> Batch(x, y, w, mask)
+         -> graph.forward -> heads/ loss_and_delta -> graph.backward -> optimizers.step
+
+One direction forward, one backward: no layer knows its neighbours, no kernel knows a layer.
+"""
 from . import datasets, heads, losses, schedules
 from ._numba.threads import get_threads, set_threads
 from .experiments import book

@@ -4,8 +4,8 @@ Members of format 2:
 
 ``description``
     The JSON text as uint8: format, dtype, input shape, every layer and head as its class and configuration.
-``parameters/0.W``, ``parameters/head.b``, ...
-    The arrays, under the keys of `Sequential.parameters`.
+``parameters/0.W``, ``parameters/head.b``, ``state/1.mean``, ...
+    The arrays, under the keys of `Sequential.parameters` and `Sequential.state`.
 
 A file is written beside the old one, synced and then renamed. A reader compares the sizes that the archive
 declares with those that the description implies, before it reads an array, allocates a parameter or draws a
@@ -47,7 +47,7 @@ def save(path, model):
         "format": FORMAT, "dtype": model.dtype.name, "input_shape": model.input_shape,
         "input_scale": model.input_scale, "layers": [describe(layer) for layer in model.layers],
         "head": describe(model.head)}
-    write(path, description, {f"parameters/{name}": array for name, array in model.parameters().items()})
+    write(path, description, model.graph.arrays())
 
 
 def load(path, make, custom=None):
@@ -65,16 +65,15 @@ def load(path, make, custom=None):
             model = make(parts, remake(description["head"], custom), description["dtype"])
             input_shape, scale = tuple(description["input_shape"]), description.get("input_scale")
             scale = None if scale is None else Scale(*(check_real("input_scale", number) for number in scale))
-            shapes = {f"parameters/{name}": shape for name, shape in model.infer_shapes(input_shape).items()}
-            expected = {name: (shape, model.dtype) for name, shape in shapes.items()}
+            expected = {name: (shape, model.dtype) for name, shape in model.infer_shapes(input_shape).items()}
             arrays = _read_arrays(archive, members, expected)
     if missing:
         raise ValueError(f"custom: got no class for {missing[0]!r}, expected the one saved in {path}; "
                          f"give custom={{{missing[0]!r}: {missing[0]}}}")
     model.build(input_shape)
     model.input_scale = scale
-    for name, parameter in model.parameters().items():
-        parameter[:] = arrays[f"parameters/{name}"]
+    for name, array in model.graph.arrays().items():
+        array[:] = arrays[name]
     return model
 
 

@@ -38,7 +38,10 @@ class Graph:
     # ---- the arrays ----------------------------------------------------------------------------------------
 
     def infer_shapes(self, input_shape: tuple) -> dict:
-        """Return the shapes that `parameters` will have for rows of ``input_shape``; nothing is allocated."""
+        """Return the shapes of the parameters and the state for rows of ``input_shape``; nothing is allocated.
+
+        Their names are those of a saved model's arrays: ``{"parameters/0.W": (in, out), ...}``.
+        """
         shape = input_shape
         self.shapes = [shape := layer.build(shape) for layer in self.layers]
         if len(shape) != 1:
@@ -48,8 +51,14 @@ class Graph:
         self.penalised = [layer for layer in self.layers if type(layer).penalise is not Layer.penalise]
         self.head.check_last_layer(self.layers[-1])
         self.head.build(shape)
-        return {f"{key}.{name}": shape for key, part in self.parts() for name, shape in part.shapes.items()
-                if math.prod(shape)}
+        return {f"{kind}/{key}.{name}": shape for key, part in self.parts()
+                for kind, shapes in (("parameters", part.shapes), ("state", part.state_shapes))
+                for name, shape in shapes.items() if math.prod(shape)}
+
+    def arrays(self) -> dict:
+        """Return the arrays themselves, parameters and state, under the names of `infer_shapes`."""
+        return {f"{kind}/{name}": array for kind in ("parameters", "state")
+                for name, array in self.named(kind).items()}
 
     def build(self, input_shape: tuple, seed: int):
         """Make the arrays for rows of ``input_shape`` and initialise them."""
@@ -86,6 +95,31 @@ class Graph:
         themselves."""
         return {f"{key}.{name}": array for key, part in self.parts() for name,
                 array in getattr(part, kind).items() if array.size}
+
+    def copy_arrays(self, other: "Graph", layers=None):
+        """Copy parameters and state from another built graph, see `Sequential.copy_weights`."""
+        own, given = ({name.partition("/")[2]: array for name, array in graph.arrays().items()}
+                      for graph in (self, other))
+        names = self._chosen_names(layers, sorted({*own, *given}))
+        for name in names:
+            if name not in own or name not in given or own[name].shape != given[name].shape:
+                here, there = (arrays[name].shape if name in arrays else "nothing" for arrays in (own, given))
+                raise ValueError(f"copy_weights: got {there} for {name}, expected {here}; name the layers "
+                                 "that are alike, such as layers=slice(0, 1)")
+        for name in names:
+            own[name][:] = given[name]
+
+    def _chosen_names(self, layers, names):
+        """Return those of the arrays' names that belong to ``layers``: a slice of numbers, names, or None."""
+        if layers is None:
+            return names
+        if isinstance(layers, slice):
+            numbers = set(map(str, range(*layers.indices(len(self.layers)))))
+            return [name for name in names if name.partition(".")[0] in numbers]
+        if isinstance(layers, str) or not all(isinstance(name, str) for name in layers):
+            raise TypeError(f"layers: got {layers!r}, expected a slice of layer numbers, or a list of names "
+                            "such as '0.W'")
+        return list(layers)
 
     def __getstate__(self):
         """Return what a copy is made from: the arrays are copied, and the parts come without theirs."""

@@ -56,8 +56,6 @@ class Sequential(Strict):
         self.input_scale = None    # of what was trained on, an `inputs.scale.Scale`
         self.history = None
 
-    # ---- what it consists of -------------------------------------------------------------------------------
-
     @property
     def layers(self) -> list:
         """The layers."""
@@ -100,8 +98,7 @@ class Sequential(Strict):
         return self
 
     def infer_shapes(self, input_shape) -> dict:
-        """Return the shapes that `parameters` will have for rows of ``input_shape``, a tuple; nothing is
-        allocated."""
+        """Return the shapes of `Graph.infer_shapes`, for rows of ``input_shape``, a tuple."""
         return self.graph.infer_shapes(tuple(check_count("input_shape", size) for size in input_shape))
 
     def parameters(self) -> dict:
@@ -149,15 +146,7 @@ class Sequential(Strict):
         if not isinstance(other, Sequential):
             raise TypeError(f"other: got {type(other).__name__}, expected a Sequential")
         other._check_built()
-        own, given = {**self.parameters(), **self.state()}, {**other.parameters(), **other.state()}
-        names = _chosen_names(layers, own, given, len(self.layers))
-        for name in names:
-            if name not in own or name not in given or own[name].shape != given[name].shape:
-                here, there = (arrays[name].shape if name in arrays else "nothing" for arrays in (own, given))
-                raise ValueError(f"copy_weights: got {there} for {name}, expected {here}; name the layers "
-                                 "that are alike, such as layers=slice(0, 1)")
-        for name in names:
-            own[name][:] = given[name]
+        self.graph.copy_arrays(other.graph, layers)
 
     def __copy__(self):
         """Return a copy that shares nothing: one that shared its weights would be trained by halves."""
@@ -216,9 +205,7 @@ class Sequential(Strict):
         TypeError, ValueError
             Anything above is not as described; the message says what was got and what is expected.
         """
-        plan = training.Plan(check_count("epochs", epochs), check_count("batch_size", batch_size),
-                             check_count("validate_every", validate_every), bool(shuffle),
-                             _check_callbacks(callbacks), _check_verbose(verbose))
+        plan = training.make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose)
         seed = check_count("seed", seed, least=0)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
@@ -387,31 +374,6 @@ def _check_layers(layers):
         raise ValueError("layers: got none, expected at least one layer")
     if len(set(map(id, layers))) < len(layers):
         raise ValueError("layers: got the same layer twice, expected a new one at each place")
-    return list(layers)
-
-
-def _check_callbacks(callbacks):
-    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
-        raise TypeError(f"callbacks: got {callbacks!r}, expected a list of functions of (model, epoch, logs)")
-    return tuple(callbacks)
-
-
-def _check_verbose(verbose):
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
-    return verbose
-
-
-def _chosen_names(layers, own, given, count):
-    """Return the names of the arrays that `Sequential.copy_weights` copies."""
-    if layers is None:
-        return sorted({*own, *given})
-    if isinstance(layers, slice):
-        numbers = set(map(str, range(*layers.indices(count))))
-        return [name for name in sorted({*own, *given}) if name.partition(".")[0] in numbers]
-    if isinstance(layers, str) or not all(isinstance(name, str) for name in layers):
-        raise TypeError(f"layers: got {layers!r}, expected a slice of layer numbers, or a list of names such "
-                        "as '0.W'")
     return list(layers)
 
 

@@ -94,7 +94,8 @@ def test_the_file_holds_plain_arrays_and_text(path):
     description = json.loads(arrays.pop("description").tobytes())
     assert [layer["kind"] for layer in description["layers"]] == [
         "Dense", "Tanh", "Dropout", "Dense", "Sigmoid", "Dense", "ReLU", "Dense"]
-    assert description["layers"][3]["config"] == {"units": 4, "bias": False, "init": "glorot_uniform"}
+    config = {"units": 4, "bias": False, "init": "glorot_uniform", "l1": 0.0, "l2": 0.0}
+    assert description["layers"][3]["config"] == config
     shapes = {"0.W": (7, 5), "0.b": (5,), "3.W": (5, 4), "5.W": (4, 6), "5.b": (6,), "7.W": (6, 3),
               "7.b": (3,)}
     assert {name: array.shape for name, array in arrays.items()} == {

@@ -217,3 +217,47 @@ def test_a_model_that_is_not_built_is_copied():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert model.predict(X).shape == (30,)
+
+
+# ---- state that is not trained -----------------------------------------------------------------------------
+
+class Centred(nn.Layer):
+    """Subtracts the running mean of its input; which training moves, and nothing else does."""
+
+    def build(self, input_shape):
+        self.state_shapes, self.scratch = {"mean": input_shape}, {"input": (input_shape, None)}
+        return input_shape
+
+    def forward(self, x, out, ctx):
+        if ctx.step is not None:
+            ctx.scratch["input"][:] = x
+        return np.subtract(x, self.state["mean"], out=out)
+
+    def backward(self, x, a, delta, dx, ctx):
+        if dx is not None:
+            dx[:] = delta
+        return dx
+
+    def commit(self, ctx):
+        self.state["mean"] += 0.5 * (np.average(ctx.scratch["input"], axis=0, weights=ctx.w) - self.state["mean"])
+
+
+def test_state_is_moved_by_training_only(tmp_path):
+    model = network(Centred())
+    assert {name: array.tolist() for name, array in model.state().items()} == {"0.mean": [0, 0, 0, 0]}
+    model.evaluate(X, Y), model.gradients(X, Y, step=1), model.predict(X)
+    assert not model.state()["0.mean"].any()
+    weights = np.arange(30.0)
+    model.fit(X, Y, nn.SGD(), batch_size=30, sample_weight=weights, verbose=0)
+    mean = 0.5 * np.average(X, axis=0, weights=weights)
+    np.testing.assert_allclose(model.state()["0.mean"], mean, rtol=1e-12)
+    model.save(tmp_path / "model.npz")
+    others = nn.load(tmp_path / "model.npz", custom={"Centred": Centred}), copy.deepcopy(model)
+    for other in others:
+        assert np.array_equal(other.state()["0.mean"], model.state()["0.mean"])
+        assert np.array_equal(other.logits(X), model.logits(X))
+        other.fit(X, Y, nn.SGD(), verbose=0)
+    np.testing.assert_allclose(model.state()["0.mean"], mean, rtol=1e-12)    # they share nothing
+    fresh = network(Centred())
+    fresh.copy_weights(model)
+    assert np.array_equal(fresh.logits(X), model.logits(X))

@@ -48,8 +48,8 @@ def formula(function):
 def _compile(function, **options):
     if numba.config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)    # compiled arithmetic does not warn either
-    # A private kernel is called only by kernels: what lets Python call it is not compiled, and no file is kept.
-    # Nor is one of a kernel of the user's own: the cache would not see an edit of its file.
+    # A private kernel is called only by kernels: what lets Python call it is not compiled, and no file is
+    # kept. Nor is one of a kernel of the user's own: the cache would not see an edit of its file.
     private = function.__name__.startswith("_")
     kept = not private and cache.knows(function)
     options.update(error_model="numpy", nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=private)

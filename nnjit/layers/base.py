@@ -4,12 +4,14 @@ A layer owns nothing but what it was given. In `build` it declares the shapes of
 that is not trained, and of the scratch arrays that its backward pass needs. The graph attaches the arrays. A
 call gets everything else in a `Context`, so nothing of a call stays on the layer.
 """
+import types
+
 import numpy as np
 
 from ..kernels import random
 from ..objects import Part
 
-_NO_KEY = np.uint64(0)
+_NO_KEY, _NO_SCRATCH = np.uint64(0), types.MappingProxyType({})
 
 
 class Context:
@@ -29,13 +31,14 @@ class Context:
     mask : array or None
         Which steps of a sequence are valid; None is all.
     scratch : dict of arrays
-        Those that `Layer.scratch` declares, (N, ...), kept from the forward to the backward pass.
+        Those that `Layer.scratch` declares, (N, ...), kept from the forward to the backward pass. None where
+        there is no step.
     """
 
     __slots__ = "first_row", "key", "mask", "scratch", "step", "w"
 
     def __init__(self, key=_NO_KEY, scratch=None, step=None, first_row=0, w=None, mask=None):
-        self.key, self.scratch = key, {} if scratch is None else scratch
+        self.key, self.scratch = key, _NO_SCRATCH if scratch is None else scratch
         self.step, self.first_row, self.w, self.mask = step, first_row, w, mask
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._numba.threads import parallel_region
+from ..inputs.checks import check_count
 from ..kernels import random
 from .history import History
 from .progress import Progress
@@ -25,6 +26,25 @@ class Plan(NamedTuple):
     shuffle: bool
     callbacks: tuple
     verbose: object
+
+
+def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose) -> Plan:
+    """Return the arguments of `Sequential.fit` as a `Plan`; TypeError or ValueError where one is wrong."""
+    return Plan(check_count("epochs", epochs), check_count("batch_size", batch_size),
+                check_count("validate_every", validate_every), bool(shuffle), _checked_callbacks(callbacks),
+                _checked_verbose(verbose))
+
+
+def _checked_callbacks(callbacks):
+    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks: got {callbacks!r}, expected a list of functions of (model, epoch, logs)")
+    return tuple(callbacks)
+
+
+def _checked_verbose(verbose):
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
+    return verbose
 
 
 def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
