@@ -38,7 +38,7 @@ class Graph:
     # ---- the arrays ----------------------------------------------------------------------------------------
 
     def infer_shapes(self, input_shape: tuple) -> dict:
-        """Return the shapes of the parameters and the state for rows of ``input_shape``; nothing is allocated.
+        """Return the shapes of parameters and state for rows of ``input_shape``; nothing is allocated.
 
         Their names are those of a saved model's arrays: ``{"parameters/0.W": (in, out), ...}``.
         """

@@ -239,7 +239,8 @@ class Centred(nn.Layer):
         return dx
 
     def commit(self, ctx):
-        self.state["mean"] += 0.5 * (np.average(ctx.scratch["input"], axis=0, weights=ctx.w) - self.state["mean"])
+        mean = np.average(ctx.scratch["input"], axis=0, weights=ctx.w)
+        self.state["mean"] += 0.5 * (mean - self.state["mean"])
 
 
 def test_state_is_moved_by_training_only(tmp_path):
