@@ -143,7 +143,7 @@ def test_nan_remains_visible(channels):
 
 # ---- networks ----------------------------------------------------------------------------------------------
 
-SEED = 1    # inputs whose windows have a largest number by far: the differences move it by less
+SEED = 3    # inputs whose windows have a largest number by far: the differences move it by less
 NETWORKS = {
     "convolution": lambda: [nn.Conv2D(3, 3), nn.Tanh(), nn.Flatten()],
     "strides and windows": lambda: [nn.Conv2D(4, 2, strides=2, padding="valid"), nn.Sigmoid(),
@@ -223,9 +223,9 @@ rng = np.random.default_rng(0)
 X, y = rng.integers(256, size=(70, 9, 9, 3), dtype=np.uint8), rng.integers(3, size=70)
 found = []
 for threads in (1, 2, 4):
-    nn.set_threads(threads) model = nn.Sequential([nn.Conv2D(8, 3), nn.ReLU(), nn.MaxPool2D(), nn.Conv2D(4,
-    3), nn.Flatten(), nn.Dense(3)],
-                          nn.Categorical(), "float64")
+    nn.set_threads(threads)
+    layers = [nn.Conv2D(8, 3), nn.ReLU(), nn.MaxPool2D(), nn.Conv2D(4, 3), nn.Flatten(), nn.Dense(3)]
+    model = nn.Sequential(layers, nn.Categorical(), "float64")
     model.fit(X, y, nn.Adam(0.01), epochs=2, batch_size=33, verbose=0)
     found.append(hashlib.sha256(model.vector.tobytes() + model.logits(X).tobytes()).hexdigest())
 print(json.dumps(found))

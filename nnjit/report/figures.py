@@ -128,9 +128,9 @@ def saturated_start() -> Figure:
     for head, colour, text, place in [
             (Bernoulli(), BLUE, "sigmoid and cross-entropy", (3.6, 0.9)),
             (_squared_error_of_a_sigmoid(), RED, "sigmoid and squared error", (19.5, 0.75))]:
-        model = Sequential([Dense(20), ReLU(), Dense(1)], head=head).build(x.shape[1])
+        model = Sequential([Dense(20), ReLU(), Dense(1)], head=head).build(x.shape[1], seed=3)
         model.parameters()["2.b"][:] = -6
-        history = model.fit(x, y, SGD(0.1), epochs=35, batch_size=20, verbose=0).history
+        history = model.fit(x, y, SGD(0.1), epochs=35, batch_size=20, seed=3, verbose=0).history
         ax.plot(np.arange(1, 36), history["accuracy"], color=colour, linewidth=2)
         _note(ax, text, place, colour)
     ax.set(xlabel="epoch", ylabel="training accuracy", ylim=(0.45, 1.02), xlim=(1, 35))
