@@ -1,5 +1,4 @@
-"""The graph: a row of layers and a head, the arrays that it attaches to them, and the two passes of a
-batch."""
+"""The graph: layers in a row and a head, the arrays that it attaches, and the two passes of a batch."""
 import functools
 import math
 
@@ -7,13 +6,14 @@ import numpy as np
 
 from .inputs.batches import Batch
 from .kernels import random
-from .layers.base import INFERENCE, Context, Layer, layer_key
+from .layers.base import INFERENCE, Context, Layer
 from .memory import Layout, aligned
 
 
 class Graph:
-    """Layers, each fed by the one before, and a head. All parameters lie in one flat vector, all gradients in
-    another.
+    """Layers, each fed by the one before, and a head.
+
+    All parameters lie in one flat vector, all gradients in another.
 
     Attributes
     ----------
@@ -234,7 +234,7 @@ class _Workspace:
         self.arrays = [None] * (len(graph.layers) + 1)
         self.outputs = [None if shape is None else aligned((N, *shape), graph.dtype)
                         for shape in graph.outputs]
-        self.contexts = [Context(layer_key(graph.seed, i), self._scratch(layer)) for i,
+        self.contexts = [Context(random.layer_key(graph.seed, i), self._scratch(layer)) for i,
                          layer in enumerate(graph.layers)]
 
     def _scratch(self, layer):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import nnjit as nn
+from nnjit.kernels import random
 from nnjit.layers import Context
-from nnjit.layers.base import layer_key
 from nnjit.memory import Layout
 
 SEED, STEP = 7, 3    # a training step fixes what is random
@@ -76,7 +76,7 @@ class Alone:
     def context(self, N, step=STEP, first_row=0):
         scratch = {name: np.empty((N, *shape), dtype or self.dtype) for name,
                    (shape, dtype) in self.layer.scratch.items()}
-        return Context(layer_key(SEED, 1), scratch, step, first_row, np.ones(N, self.dtype))
+        return Context(random.layer_key(SEED, 1), scratch, step, first_row, np.ones(N, self.dtype))
 
     def forward(self, x, ctx):
         """Return the output for a copy of x."""

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from test_gradients import check
 
 import nnjit as nn
-from nnjit.kernels import pooling
+from nnjit.kernels import pooling, random
 from nnjit.layers import Context
-from nnjit.layers.base import layer_key
 
 EPS = {"float32": 2e-6, "float64": 1e-14}    # of a sum of products near 1, for each of its terms
 
@@ -313,7 +312,7 @@ def test_images_move_only_at_a_training_step(rng, make):
 
 
 def test_every_move_is_as_likely_as_the_others():
-    ctx = Context(layer_key(0, 0), step=0)
+    ctx = Context(random.layer_key(0, 0), step=0)
     mirrored, _, _ = nn.RandomFlip().moves(4000, ctx)
     _, down, right = nn.RandomShift(1).moves(9000, ctx)
     counts = [np.bincount(mirrored, minlength=2) / 4000 * 2,

@@ -8,7 +8,6 @@ import types
 
 import numpy as np
 
-from ..kernels import random
 from ..objects import Part
 
 _NO_KEY, _NO_SCRATCH = np.uint64(0), types.MappingProxyType({})
@@ -57,8 +56,6 @@ class Layer(Part):
     scratch : dict of {name: (shape of a row, dtype)}
         Arrays that a training step keeps from `forward` to `backward`, in ``ctx.scratch``. None is the
         model's dtype.
-    parameters, gradients, state : dict of arrays
-        What the graph has attached.
     elementwise : bool
         Whether there is an output for each input. ``dx`` is then ``delta`` itself.
     in_place : bool
@@ -83,8 +80,7 @@ class Layer(Part):
     multiply_adds, receptive_field = 0, None
 
     def build(self, input_shape: tuple) -> tuple:
-        """Take the shape of a row, declare `shapes`, `state_shapes` and `scratch`, and return the shape of an
-        output row.
+        """Take the shape of a row, and return that of an output row; declare `shapes` and the like.
 
         ValueError where the layer can't work with it. Here: no arrays, and the shape that comes in.
         """
@@ -96,8 +92,7 @@ class Layer(Part):
                                   "out, ctx)")
 
     def backward(self, x, a, delta, dx, ctx: Context):
-        """From ``delta`` = dL/da, write dL/d(parameter) into ``gradients`` and dL/dx into ``dx``, and return
-        ``dx``.
+        """From ``delta`` = dL/da, write dL/dx into ``dx`` and return it, and fill ``gradients``.
 
         ``x`` and ``a`` are the input and the output of `forward`, ``dx`` is None where nobody asks for dL/dx.
         ``delta`` may be overwritten.
@@ -106,12 +101,16 @@ class Layer(Part):
                                   "x, a, delta, dx, ctx)")
 
     def commit(self, ctx: Context):
-        """Change the state after a training step. Only the training loop calls it, so looking at a gradient
-        moves nothing."""
+        """Change the state after a training step.
+
+        Only the training loop calls it, so looking at a gradient moves nothing.
+        """
 
     def penalise(self, with_gradient: bool) -> float:
-        """Return the penalty on the parameters, a part of the loss; add its derivative to ``gradients`` if
-        told to."""
+        """Return the penalty on the parameters, a part of the loss.
+
+        Add its derivative to ``gradients`` if told to.
+        """
         return 0.0
 
     def __repr__(self):
@@ -128,8 +127,3 @@ class Elementwise(Layer):
 def as_rows(x: np.ndarray) -> np.ndarray:
     """Return an array (N, ...) as rows (N, D), without a copy."""
     return x if x.ndim == 2 else x.reshape(len(x), -1)
-
-
-def layer_key(seed: int, index: int) -> np.uint64:
-    """Return the key of the layer with that number in the network."""
-    return np.uint64(random.layer_key(seed, index))
