@@ -73,8 +73,7 @@ class Graph:
         self.input_shape = input_shape
 
     def _attach(self):
-        """Make the vectors, and give the layers and the head their views. The padding between them stays
-        0."""
+        """Make the vectors, and give the layers and the head their views; padding stays 0."""
         decayed, others, state = {}, {}, {}
         for key, part in self.parts():
             for name, shape in part.shapes.items():
@@ -91,8 +90,7 @@ class Graph:
                           for names, arrays in zip((part.shapes, part.shapes, part.state_shapes), stored)))
 
     def named(self, kind: str) -> dict:
-        """Return ``{"0.W": array, ...}`` of the "parameters", the "gradients" or the "state", the arrays
-        themselves."""
+        """Return ``{"0.W": array, ...}`` of "parameters", "gradients" or "state": the arrays themselves."""
         return {f"{key}.{name}": array for key, part in self.parts() for name,
                 array in getattr(part, kind).items() if array.size}
 
@@ -138,8 +136,7 @@ class Graph:
     # ---- the passes ----------------------------------------------------------------------------------------
 
     def workspaces(self) -> dict:
-        """Return the arrays that batches pass through: ``workspaces[N]`` is made when N rows come for the
-        first time."""
+        """Return the arrays that batches pass through: ``workspaces[N]`` is made when first N rows come."""
         return _Workspaces(self)
 
     def forward(self, x, workspace, step: int | None = None, batch: Batch | None = None):
@@ -152,8 +149,7 @@ class Graph:
         return a
 
     def backward(self, delta, workspace):
-        """Write the gradients that follow from ``delta`` = dL/dz, which is overwritten, after `forward` in
-        this workspace."""
+        """Write the gradients from ``delta`` = dL/dz, overwritten, after `forward` in this workspace."""
         for i in reversed(range(workspace.lowest, len(self.layers))):
             layer = self.layers[i]
             dx = delta if layer.elementwise else workspace.deltas[i]
@@ -200,8 +196,7 @@ class Graph:
 
 
 def _outputs(layers, shapes):
-    """Return the shapes of the layers' outputs, None where a layer writes over its input, which no other
-    needs."""
+    """Return the shapes of the layers' outputs, None where a layer writes over its input."""
     outputs, free = [], False
     for layer, shape in zip(layers, shapes):
         outputs.append(None if layer.in_place and free else shape)

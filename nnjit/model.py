@@ -102,8 +102,7 @@ class Sequential(Strict):
         return self.graph.infer_shapes(tuple(check_count("input_shape", size) for size in input_shape))
 
     def parameters(self) -> dict:
-        """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,), ...}``; a head's own are
-        ``"head.…"``."""
+        """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,)}``, a head's as ``"head.…"``."""
         self._check_built()
         return self.graph.named("parameters")
 
@@ -218,8 +217,7 @@ class Sequential(Strict):
         return training.fit(self, data, validation, state, plan)
 
     def _take(self, X, y, sample_weight, validation_data, sparse, seed, single_pass):
-        """Return the training and the validation `Examples`, checked; build the model if it is not. It is as
-        before on an error."""
+        """Return the checked training and validation `Examples`, the model built; unchanged on an error."""
         fresh, scale = self.input_shape is None, self.input_scale
         try:
             rows = validate(X, self.input_shape)
@@ -290,8 +288,7 @@ class Sequential(Strict):
         return self.head.decide(self.logits(X, sparse))
 
     def predict_proba(self, X, sparse="auto"):
-        """Return the head's probabilities, (N, K). They follow from the `logits`, whose notes and warnings
-        apply."""
+        """Return the head's probabilities, (N, K), with the notes and warnings of `logits`."""
         z = self.logits(X, sparse)
         with exclusive_layer:
             return self.head.probabilities(z)

@@ -1,5 +1,4 @@
-"""What layers, heads and optimisers have in common: strict attributes, and for those with parameters, arrays
-that are attached."""
+"""What layers, heads and optimisers share: strict attributes, and arrays that are attached."""
 import functools
 import weakref
 
@@ -110,8 +109,7 @@ class Part(Strict):
                              "model.copy_weights(other_model)")
 
     def attach(self, padded: dict, padded_gradients: dict, state: dict):
-        """Take the arrays, under the names of `shapes` and `state_shapes`; of the first two, as they are
-        stored."""
+        """Take the arrays under the names of `shapes` and `state_shapes`; parameters and state as stored."""
         self.padded, self.padded_gradients, self.state = padded, padded_gradients, state
         self.parameters, self.gradients = ({name: array[..., :self.shapes[name][-1]] for name,
                                             array in arrays.items()}

@@ -86,8 +86,7 @@ class Optimizer(Strict):
                 for name, array in layout.views(vector).items() if array.size}
 
     def load_state(self, arrays: dict, iterations: int, layout):
-        """Go on from what `state` returned after so many steps, also where the arrays are laid out
-        otherwise."""
+        """Go on from what `state` returned after so many steps, also where the layout differs."""
         self.slots, self.iterations = {}, iterations
         for slot in self.slot_names:
             self.slots[slot] = vector = layout.zeros()

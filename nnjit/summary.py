@@ -18,8 +18,7 @@ def summary(graph) -> str:
 
 
 def _receptive_fields(graph):
-    """Return for each layer what an output sees of the network's input, as text: height × width in pixels, or
-    all."""
+    """Return for each layer what an output sees of the input, as text: height × width in pixels, or all."""
     size, stride, fields, whole = 1, 1, [], len(graph.input_shape) != 3
     for layer in graph.layers:
         whole = whole or layer.receptive_field is None

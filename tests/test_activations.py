@@ -1,5 +1,4 @@
-"""Activations: units in the last place against wider types and mpmath, kernels against naive twins,
-derivatives."""
+"""Activations: ulps against wider types and mpmath, kernels against naive twins, derivatives."""
 import re
 
 import mpmath
@@ -46,8 +45,7 @@ def call(name, x):
 
 
 def sample(name, dtype, n):
-    """Return n arguments and some: finite bit patterns, the range of change, the range around 0, all scales,
-    edges."""
+    """Return n arguments and some: random bits, the range of change, around 0, all scales, edges."""
     rng = np.random.default_rng(7)
     limits = np.finfo(dtype)
     edges = np.array(EDGES[name, dtype], dtype)
@@ -80,15 +78,13 @@ def exact(name, v):
 
 
 def ulp(value, dtype):
-    """Return the distance of neighbouring numbers of dtype at value; beyond the largest number, the distance
-    there."""
+    """Return the distance of neighbouring numbers of dtype at value, also beyond the largest."""
     last_step = np.ldexp(1.0, np.finfo(dtype).maxexp - 1)
     return np.spacing(np.minimum(abs(value), last_step).astype(dtype))
 
 
 def largest_error(got, wanted):
-    """Return the largest error in ulps of got's type; for inf stands the number that would follow the
-    largest."""
+    """Return the largest error in ulps of got's type; inf counts as the number after the largest."""
     following = np.ldexp(wanted.dtype.type(1), np.finfo(got.dtype).maxexp)
     return (abs(np.minimum(got, following) - np.minimum(wanted, following)) / ulp(wanted, got.dtype)).max()
 

@@ -24,8 +24,7 @@ def test_product_with_bias(rng, dtype, shape, biased):
 @pytest.mark.parametrize("shape", [(70, 300, 30), (20, 300, 100), (30, 800, 100), (1, 30_000, 90),
                                    (90, 30_000, 1), (9, 300, 600), (600, 90, 300), (1100, 20, 600)])
 def test_products_in_blocks(rng, dtype, shape):
-    """By rows, by columns, by both, by either where there is one of the other; more of each than one block
-    has."""
+    """By rows, by columns, by both, by either where the other has one; more than a block of each."""
     N, D, H = shape
     x, W, b = (rng.normal(size=size).astype(dtype) for size in ((N, D), (D, H), H))
     z = np.full((N + 1, H), np.nan, dtype)

@@ -80,8 +80,7 @@ def test_only_one_folder_compiles(path):
 
 
 def kernels():
-    """Yield every function that is defined at the top of a kernel file, and its name; and the kernels of
-    pairs."""
+    """Yield every function at the top of a kernel file, and its name; and the kernels of pairs."""
     for path in KERNEL_FILES:
         module = importlib.import_module("nnjit." + path.removesuffix(".py").replace("/", "."))
         for node in FILES[path].body:

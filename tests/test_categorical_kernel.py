@@ -48,8 +48,7 @@ def test_categorical_sums_float32_in_float64():
 
 @DTYPES
 def test_categorical_takes_soft_one_hot_rows_as_labels(rng, dtype):
-    """To rounding; `Categorical.targets` gives one-hot rows to the kernel as labels, which are then the same
-    bits."""
+    """To rounding; one-hot rows reach the kernel as labels through `Categorical.targets`: the same bits."""
     z, y, w, rows = categorical_case(rng, 9, dtype)
     by_label, by_row = np.empty_like(z), np.empty_like(z)
     sums = losses.categorical(z, y, w, losses.total_weight(w), by_label)

@@ -1,5 +1,4 @@
-"""Gradients of whole networks against differences of the loss, in float64 and over all entries of all
-parameters."""
+"""Gradients of whole networks against differences of the loss, float64, all entries of all parameters."""
 import naive
 import numpy as np
 import pytest

@@ -105,8 +105,7 @@ def test_a_step_is_random_where_it_should_be_and_always_the_same(case):
 
 @every_layer
 def test_scratch_alone_holds_what_a_call_leaves(case):
-    """Two batches on their way at once give what they give one after the other; nothing new stays on the
-    layer."""
+    """Two batches at once give what they give one after the other; nothing stays on the layer."""
     alone = Alone(case)
     before = dict(vars(alone.layer))
     batches = [(alone.rows(N, seed), alone.context(N, step)) for seed, step in ((1, 4), (2, 5))]

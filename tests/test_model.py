@@ -337,8 +337,7 @@ def test_zeros_may_be_left_out_or_not(rng, N, matrix):
 
 @pytest.mark.parametrize("matrix", [False, True])
 def test_large_fixed_batches_are_gathered_anew(rng, matrix, monkeypatch):
-    """In every epoch, with the same result as those that are packed once; so are the blocks that are
-    evaluated."""
+    """In every epoch, with the result of those packed once; so are blocks that are evaluated."""
     X, y = problem(45)
     X *= rng.random(X.shape) < 0.5
     given, results = sparse.csr_array(X) if matrix else X, []

@@ -60,8 +60,7 @@ def test_a_layers_own_choice_of_what_decays():
 
 
 def test_a_penalty_is_part_of_every_loss(rng):
-    """Of a batch's, whose gradient has it, of an epoch's, and of an evaluation's; the same in batches of any
-    size."""
+    """A batch's (whose gradient has it), an epoch's and an evaluation's, in batches of any size."""
     X, y = rng.normal(size=(10, 4)), rng.integers(2, size=10)
     plain, punished = (nn.Sequential([nn.Dense(3, **options), nn.Dense(2)], nn.Categorical(),
                                      "float64").build(4)

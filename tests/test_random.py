@@ -1,5 +1,4 @@
-"""Random numbers that are a hash, and the dropout masks made of them, against naive twins and published
-values."""
+"""Random numbers that are a hash, and masks made of them, against naive twins and published values."""
 import naive
 import numpy as np
 import pytest

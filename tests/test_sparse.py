@@ -1,5 +1,4 @@
-"""Rows without their zeros: the containers and the kernels against their naive twins, dense and one by
-one."""
+"""Rows without their zeros: containers and kernels against their naive twins and dense arrays."""
 import naive
 import numba
 import numpy as np
@@ -98,8 +97,7 @@ def test_sparse_products_share_out_their_rows(rng, dtype, shape):
 @DTYPES
 @pytest.mark.parametrize("N", [1, 2, 33, 500])
 def test_a_product_goes_through_the_other_side_first(dtype, N):
-    """The sums of the first half of the rows begin with the second side: there 1 is added to 2^p - 2^p,
-    elsewhere lost in it."""
+    """The first half's sums begin with the second side: 1 is added to 2^p - 2^p there, and lost elsewhere."""
     large = 2.0 ** np.finfo(dtype).nmant * 2
     x, W, z = np.zeros((N, 300), dtype), np.zeros((300, 20), dtype), np.full((N, 20), np.nan, dtype)
     x[:, [0, 298, 299]] = 1
@@ -132,8 +130,7 @@ def test_sides_have_as_many_entries_as_each_other(rng, full, middle):
 
 
 def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
-    """Slices are laid out for all epochs; shuffled batches of one size follow each other in the same
-    arrays."""
+    """Slices are laid out for all epochs; shuffled batches of one size reuse the same arrays."""
     x = rows_with_zeros(rng, 30, 300, np.float64)
     rows = SparseRows(x, np.dtype(float))
     kept = [rows[first:first + 10] for first in range(0, 30, 10)]
@@ -150,8 +147,7 @@ def test_panels_of_slices_stay_and_of_numbers_are_used_again(rng):
 @pytest.mark.parametrize("given", ["float32", "float64", "uint8", "int64"])
 @pytest.mark.parametrize("shape", [(1, 1), (30, 60), (30, 300), (150, 1100), (3, 2**16 + 1)])
 def test_rows_are_picked_as_they_are_gathered(rng, dtype, given, shape):
-    """From an array of any dtype, of which some rows are without zeros: by numbers in any order, or a
-    slice."""
+    """From an array of any dtype, some rows without zeros: by numbers in any order, or a slice."""
     N, D = shape
     x = (rows_with_zeros(rng, N, D, float) * 20).astype(given)
     x[N // 2] = 1

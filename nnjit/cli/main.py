@@ -33,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _warnings_in_a_line():
-    """Print the warnings of the package as lines of the command, each once, also where warnings are
-    errors."""
+    """Print the package's warnings as lines, each once, also where warnings are errors."""
     def show(message, *where):
         print(f"nnjit: warning: {message}", file=sys.stderr)
 

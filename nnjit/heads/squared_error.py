@@ -7,6 +7,7 @@ import numpy as np
 from ..inputs import targets
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
+from ..kernels.softmax import softmax_backward
 from .base import Head
 from .classification import Bernoulli, Categorical
 from .regression import Gaussian
@@ -78,7 +79,7 @@ class SquaredError(Head):
         if self.activation == "sigmoid":
             activations.sigmoid_backward(a, delta, delta)
         elif self.activation == "softmax":
-            loss_kernels.softmax_backward(a, delta)
+            softmax_backward(a, delta)
         return loss_kernels.weighted_sums(losses, self._errors(z, y), w, z.shape[1], total, delta)
 
     def _errors(self, z, y):

@@ -287,16 +287,3 @@ def ordinal(z, b, y, w, total, scratch, delta, db):
             delta[i, 0] += slopes[i, k]
             db[k] += slopes[i, k]
     return sums
-
-
-# ---- the backward pass through a softmax -------------------------------------------------------------------
-
-@kernel
-def softmax_backward(p, delta):
-    """delta_ik = p_ik (delta_ik - sum_j p_ij delta_ij), in place, where p = softmax(z) (N, K)."""
-    for i in range(p.shape[0]):
-        mean = p[i, 0] * delta[i, 0]
-        for k in range(1, p.shape[1]):
-            mean += p[i, k] * delta[i, k]
-        for k in range(p.shape[1]):
-            delta[i, k] = p[i, k] * (delta[i, k] - mean)

@@ -1,5 +1,4 @@
-"""Penalties on weights, which are part of the loss: l1 sum |W| + l2 sum W² (as Keras's
-kernel_regularizer)."""
+"""Penalties on weights as a part of the loss: l1 sum |W| + l2 sum W² (Keras's kernel_regularizer)."""
 from .._numba.jit import kernel
 
 

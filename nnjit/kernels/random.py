@@ -37,8 +37,7 @@ INITIAL_WEIGHTS, ROW_ORDER = range(2)    # what a generator is for
 
 
 def generator(purpose: int, seed: int, number: int) -> np.random.Generator:
-    """Return a generator of its own for every purpose, seed and number (of a layer, or a step): no two share
-    a stream."""
+    """Return a generator of its own for every purpose, seed and number (of a layer, or a step)."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, number)))
 
 

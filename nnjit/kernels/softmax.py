@@ -1,4 +1,4 @@
-"""Softmax and log-softmax of rows, and the exponentials of a whole array."""
+"""Softmax and log-softmax of rows, the way back through a softmax, and the exponentials of a whole array."""
 import numpy as np
 
 from .._numba.jit import kernel
@@ -45,6 +45,17 @@ def log_softmax(z, out):
         log_total = np.log(total)
         for k in range(K):
             out[n, k] -= log_total
+
+
+@kernel
+def softmax_backward(p, delta):
+    """delta_ik = p_ik (delta_ik - sum_j p_ij delta_ij), in place, where p = softmax(z) (N, K)."""
+    for i in range(p.shape[0]):
+        mean = p[i, 0] * delta[i, 0]
+        for k in range(1, p.shape[1]):
+            mean += p[i, k] * delta[i, k]
+        for k in range(p.shape[1]):
+            delta[i, k] = p[i, k] * (delta[i, k] - mean)
 
 
 @kernel

@@ -55,8 +55,7 @@ class Sigmoid(Activation):
 
 
 class GELU(Activation):
-    """a = z Φ(z), exact, with the normal distribution's Φ(z) = (1 + erf(z / √2)) / 2; da/dz = Φ(z) + z
-    φ(z)."""
+    """a = z Φ(z), exact, Φ(z) = (1 + erf(z / √2)) / 2 of the normal distribution; da/dz = Φ(z) + z φ(z)."""
 
     kernels = activations.gelu_forward, activations.gelu_backward
 

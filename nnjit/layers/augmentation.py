@@ -1,5 +1,4 @@
-"""Images that are moved at a training step, each in its own way; without a step, the layers are the
-identity."""
+"""Images moved at random, each in its own way, at training steps; elsewhere the identity."""
 import numpy as np
 
 from ..inputs.checks import check_count
@@ -10,8 +9,7 @@ from .reshape import intensities
 
 
 class _RandomMove(Elementwise):
-    """What is drawn is a hash of the seed, the layer, the step and the row, so that the same step always does
-    the same."""
+    """Draws from a hash of the seed, the layer, the step and the row: a step always does the same."""
 
     takes_bytes = True
     input_kind = "images"
@@ -20,8 +18,7 @@ class _RandomMove(Elementwise):
         return check_images(type(self).__name__, input_shape)
 
     def moves(self, N, ctx):
-        """Return whether each image is mirrored, and how far it goes down and right: three arrays (N,)
-        int64."""
+        """Return per image whether it is mirrored, and how far it goes down and right: (N,) int64."""
         raise NotImplementedError
 
     def forward(self, x, out, ctx):

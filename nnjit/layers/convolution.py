@@ -33,8 +33,7 @@ class _Convolution(Weighted):
         self.padding = padding
 
     def _lay_out(self, W_shape, outer, inner):
-        """Take the sizes of W and the shapes of the larger and the smaller images, between which the
-        convolution goes."""
+        """Take the sizes of W, and the shapes of the larger and the smaller images it goes between."""
         self.shapes = {"W": W_shape, "b": (self.filters if self.bias else 0,)}
         size, stride = self.kernel_size, self.strides
         self.top, self.left = (max((n - 1) * stride + size - m, 0) // 2 if self.padding == "same" else 0

@@ -21,8 +21,7 @@ def check_init(layer: str, init):
 
 
 def initial_weights(layer: str, init: str | Callable, rng: np.random.Generator, shape: tuple) -> np.ndarray:
-    """Return weights (..., in, out); an output has as many inputs as ``in`` and the sizes before it
-    multiplied."""
+    """Return weights (..., in, out); an output has the product of all sizes but the last as inputs."""
     if callable(init):
         W = init(rng, shape)
         if np.shape(W) != shape:

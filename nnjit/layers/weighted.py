@@ -8,8 +8,7 @@ from .initializers import check_init, initial_weights
 
 
 class Weighted(Layer):
-    """A layer with the parameters ``W`` and ``b``; b begins at 0, and has the size 0 where there are no
-    biases."""
+    """A layer with the parameters ``W`` and ``b``; b begins at 0, and is of size 0 without biases."""
 
     def __init__(self, bias: bool, init: str | Callable, l1: float, l2: float):
         name = type(self).__name__

@@ -115,8 +115,7 @@ def evaluation_rows(graph) -> int:
 
 
 def evaluate(graph, blocks, workspaces) -> dict:
-    """Return the mean loss and metric over the ``blocks`` of rows, batches of `evaluation_rows`, without
-    dropout."""
+    """Return the mean loss and metric over the ``blocks`` of rows, without dropout."""
     sums, penalty = _Sums(graph.head), graph.penalise()
     with parallel_region:
         for batch in blocks:

@@ -30,8 +30,7 @@ def convolution_gradient(x, delta, shape, stride, same):
 
 
 def convolution_matrix(W, input_shape, stride, same):
-    """Return the matrix that takes one flat image to its convolution, a column for each of the image's
-    numbers."""
+    """Return the matrix that takes one flat image to its convolution."""
     units = np.eye(np.prod(input_shape)).reshape(-1, *input_shape)
     return convolution(units, W, np.zeros(0), stride, same).reshape(len(units), -1).T
 

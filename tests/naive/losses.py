@@ -1,5 +1,4 @@
-"""The twins of losses: l and dl/dz of every number, from SciPy's distributions and without regard to
-overflow."""
+"""The twins of losses: l and dl/dz, from SciPy's distributions and without regard to overflow."""
 import numpy as np
 from scipy import special, stats
 
@@ -64,8 +63,7 @@ def softmax_squared_error(z, y):
 
 
 def ordinal(score, b, y):
-    """CORAL as published: return l (N,), dl/dscore (N,) and dl/db (N, K - 1) for cut points in descending
-    order."""
+    """CORAL as published, cut points descending: l (N,), dl/dscore (N,) and dl/db (N, K - 1)."""
     losses, slopes = np.zeros(len(y)), np.zeros((len(y), len(b)))
     for i in range(len(y)):
         for k in range(len(b)):
