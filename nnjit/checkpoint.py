@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from . import heads, layers
-from .inputs.checks import DataError, check_real
+from .inputs.checks import DataError, check_count, check_real
 from .inputs.scale import Scale
+from .objects import Part
 
 try:
     import fcntl
@@ -63,9 +64,11 @@ def load(path, make, custom=None):
         if not missing:
             parts = [remake(layer, custom) for layer in description["layers"]]
             model = make(parts, remake(description["head"], custom), description["dtype"])
-            input_shape, scale = tuple(description["input_shape"]), description.get("input_scale")
+            input_shape = tuple(check_count("input_shape", size) for size in description["input_shape"])
+            scale = description.get("input_scale")
             scale = None if scale is None else Scale(*(check_real("input_scale", number) for number in scale))
-            expected = {name: (shape, model.dtype) for name, shape in model.infer_shapes(input_shape).items()}
+            shapes = model.graph.infer_shapes(input_shape)
+            expected = {name: (shape, model.dtype) for name, shape in shapes.items()}
             arrays = _read_arrays(archive, members, expected)
     if missing:
         raise ValueError(f"custom: got no class for {missing[0]!r}, expected the one saved in {path}; "
@@ -73,7 +76,7 @@ def load(path, make, custom=None):
     model.build(input_shape)
     model.input_scale = scale
     for name, array in model.graph.arrays().items():
-        array[:] = arrays[name]
+        array[...] = arrays[name]
     return model
 
 
@@ -100,10 +103,15 @@ def describe(part) -> dict:
     kind, names = type(part), config_names(part)
     if names is None:
         raise ValueError(f"save: got {part!r}, expected a layer or a head with a configuration")
+    missing = [name for name in names if not hasattr(part, name)]
+    if missing:
+        raise ValueError(f"save: got {part!r} without an attribute {missing[0]!r}, expected one for each "
+                         f"name of its config {tuple(names)}")
     given = {name: getattr(part, name) for name in names}
-    config = {name: _as_plain(f"{kind.__name__} {name}", value) for name, value in given.items()
-              if not (name == "init" and callable(value))}
-    if _kinds().get(kind.__name__) is kind:
+    own = _kinds().get(kind.__name__) is kind
+    config = {name: _as_plain(f"{kind.__name__} {name}", value, (str, int) if own else str)
+              for name, value in given.items() if not (name == "init" and callable(value))}
+    if own:
         return {"kind": kind.__name__, "config": config}
     try:
         inspect.signature(kind).bind(**config)
@@ -113,18 +121,20 @@ def describe(part) -> dict:
     return {"kind": kind.__name__, "config": config, "custom": True}
 
 
-def _as_plain(name, value):
-    if config_names(value) is not None:
+def _as_plain(name, value, keys):
+    """Return a value as JSON has it; ``keys`` are the types that a dict's keys may have."""
+    if not isinstance(value, type) and config_names(value) is not None:
         return describe(value)
-    if isinstance(value, dict) and not _is_part(value):
-        return {key: _as_plain(name, item) for key, item in value.items()}
+    if isinstance(value, dict) and not _is_part(value) and all(isinstance(key, keys) for key in value):
+        return {key: _as_plain(name, item, keys) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_as_plain(name, item) for item in value]
+        return [_as_plain(name, item, keys) for item in value]
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     got = " ".join(repr(value).split())[:100]
-    raise ValueError(f"save: got {name}={got}, expected a number, a string, a list, a dict, or a layer")
+    raise ValueError(f"save: got {name}={got}, expected a number, a string, a list, a dict "
+                     "with strings as keys, or a layer")
 
 
 def _is_part(value):
@@ -159,8 +169,10 @@ def _own_kinds(description):
 
 
 def _check_custom(custom):
-    if not isinstance(custom, dict) or not all(isinstance(kind, type) for kind in custom.values()):
-        raise TypeError(f"custom: got {custom!r}, expected classes by name, such as {{'Swish': Swish}}")
+    if not isinstance(custom, dict) or not all(isinstance(kind, type) and issubclass(kind, Part)
+                                               for kind in custom.values()):
+        raise TypeError(f"custom: got {custom!r}, expected classes of layers and heads by name, such as "
+                        "{'Swish': Swish}")
     return custom
 
 
@@ -183,13 +195,15 @@ def replacing(path):
     overwritten. While another process or thread is writing to it, this one waits. A file that was there hands
     its permissions on.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))    # of a link, the file that it leads to
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a folder, expected a file", str(path))
     partial = path.with_name(f".{path.name}.partial")
     try:
         there = os.stat(path)
     except FileNotFoundError:
         there = None
-    if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+    if there is not None and not stat.S_ISREG(there.st_mode):
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
     mode = 0o666 if there is None else stat.S_IMODE(there.st_mode)    # the system applies the umask
     with os.fdopen(_create(partial, mode), "wb") as file:

@@ -7,6 +7,7 @@ import numpy as np
 from .inputs.batches import Batch
 from .kernels import random
 from .layers.base import INFERENCE, Context, Layer
+from .layers.reshape import Flatten
 from .memory import Layout, aligned
 
 
@@ -28,6 +29,10 @@ class Graph:
     def __init__(self, layers: list, head, dtype: np.dtype):
         self.layers, self.head, self.dtype = layers, head, dtype
         self.input_shape, self.seed = None, 0
+        self.check_free()
+
+    def check_free(self):
+        """Raise ValueError where a layer or the head belongs to another graph."""
         for _, part in self.parts():
             part.check_free(self)
 
@@ -43,13 +48,15 @@ class Graph:
         Their names are those of a saved model's arrays: ``{"parameters/0.W": (in, out), ...}``.
         """
         shape = input_shape
-        self.shapes = [shape := layer.build(shape) for layer in self.layers]
+        self.shapes = [shape := _built(layer, shape) for layer in self.layers]
         if len(shape) != 1:
             raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() "
                              "after the last")
         self.outputs = _outputs(self.layers, self.shapes)
         self.penalised = [layer for layer in self.layers if type(layer).penalise is not Layer.penalise]
-        self.head.check_last_layer(self.layers[-1])
+        # Flatten changes nothing about the numbers
+        self.head.check_last_layer(next((layer for layer in reversed(self.layers)
+                                         if not isinstance(layer, Flatten)), self.layers[-1]))
         self.head.build(shape)
         return {f"{kind}/{key}.{name}": shape for key, part in self.parts()
                 for kind, shapes in (("parameters", part.shapes), ("state", part.state_shapes))
@@ -61,12 +68,20 @@ class Graph:
                 for name, array in self.named(kind).items()}
 
     def build(self, input_shape: tuple, seed: int):
-        """Make the arrays for rows of ``input_shape`` and initialise them."""
-        self.input_shape = None    # until all has gone well
-        self.seed = seed
+        """Make the arrays for rows of ``input_shape`` and initialise them.
+
+        What was built before stays so where the layers or the head do not go with the shape.
+        """
+        self.check_free()
+        try:
+            self.infer_shapes(input_shape)
+        except Exception:
+            if self.input_shape is not None:
+                self.infer_shapes(self.input_shape)
+            raise
+        self.input_shape, self.seed = None, seed    # not built until all has gone well
         for _, part in self.parts():
             part.claim(self)
-        self.infer_shapes(input_shape)
         self._attach()
         for index, (_, part) in enumerate(self.parts()):
             part.initialise(random.generator(random.INITIAL_WEIGHTS, seed, index))
@@ -100,12 +115,14 @@ class Graph:
                       for graph in (self, other))
         names = self._chosen_names(layers, sorted({*own, *given}))
         for name in names:
+            if name not in own and name not in given:
+                raise ValueError(f"copy_weights: got the name {name!r}, expected some of {', '.join(own)}")
             if name not in own or name not in given or own[name].shape != given[name].shape:
                 here, there = (arrays[name].shape if name in arrays else "nothing" for arrays in (own, given))
                 raise ValueError(f"copy_weights: got {there} for {name}, expected {here}; name the layers "
                                  "that are alike, such as layers=slice(0, 1)")
         for name in names:
-            own[name][:] = given[name]
+            own[name][...] = given[name]
 
     def _chosen_names(self, layers, names):
         """Return those of the arrays' names that belong to ``layers``: a slice of numbers, names, or None."""
@@ -113,11 +130,16 @@ class Graph:
             return names
         if isinstance(layers, slice):
             numbers = set(map(str, range(*layers.indices(len(self.layers)))))
-            return [name for name in names if name.partition(".")[0] in numbers]
-        if isinstance(layers, str) or not all(isinstance(name, str) for name in layers):
+            chosen = [name for name in names if name.partition(".")[0] in numbers]
+        elif isinstance(layers, (list, tuple, set)) and all(isinstance(name, str) for name in layers):
+            chosen = list(layers)
+        else:
             raise TypeError(f"layers: got {layers!r}, expected a slice of layer numbers, or a list of names "
                             "such as '0.W'")
-        return list(layers)
+        if not chosen:
+            raise ValueError(f"layers: got {layers!r}, which has no parameters, expected some of "
+                             f"{', '.join(names)}")
+        return chosen
 
     def __getstate__(self):
         """Return what a copy is made from: the arrays are copied, and the parts come without theirs."""
@@ -184,15 +206,31 @@ class Graph:
         """Return the logits of the checked rows ``a``, without a workspace: for a few rows."""
         N = len(a)
         for layer, shape in zip(self.layers, self.outputs):
-            a = layer.forward(a, a if shape is None else np.empty((N, *shape), self.dtype), INFERENCE)
+            a = layer.forward(a, a if shape is None else np.empty((N, *shape), self.dtype),
+                              self._inference(layer, N))
         return a
 
     def activations(self, a) -> list:
         """Return every layer's output for the checked rows ``a``, each an array of its own."""
         found = []
         for layer, shape in zip(self.layers, self.shapes):
-            found.append(a := layer.forward(a, np.empty((len(a), *shape), self.dtype), INFERENCE))
+            out = np.empty((len(a), *shape), self.dtype)
+            a = layer.forward(a, out, self._inference(layer, len(a)))
+            found.append(a if a is out else a.copy())
         return found
+
+    def _inference(self, layer, N):
+        """Return the context in which a layer is used once."""
+        return Context(scratch=_scratch(layer, N, self.dtype)) if layer.scratch else INFERENCE
+
+
+def _built(layer, input_shape):
+    """Return the shape of a row of the layer's output; TypeError where it gives none."""
+    shape = layer.build(input_shape)
+    if not isinstance(shape, tuple):
+        raise TypeError(f"{type(layer).__name__}.build: got {shape!r}, expected the shape of a row of the "
+                        "output, a tuple")
+    return shape
 
 
 def _outputs(layers, shapes):
@@ -200,8 +238,15 @@ def _outputs(layers, shapes):
     outputs, free = [], False
     for layer, shape in zip(layers, shapes):
         outputs.append(None if layer.in_place and free else shape)
-        free = not layer.elementwise or (free and not layer.in_place)
+        # an elementwise layer may return its input
+        free = layer.frees_output and (free or not layer.elementwise)
     return outputs
+
+
+def _scratch(layer, N, dtype):
+    """Return the arrays for N rows that a layer declares as its scratch."""
+    return {name: np.empty((N, *shape), own_dtype or dtype) for name,
+            (shape, own_dtype) in layer.scratch.items()}
 
 
 class _Workspaces(dict):
@@ -229,12 +274,8 @@ class _Workspace:
         self.arrays = [None] * (len(graph.layers) + 1)
         self.outputs = [None if shape is None else aligned((N, *shape), graph.dtype)
                         for shape in graph.outputs]
-        self.contexts = [Context(random.layer_key(graph.seed, i), self._scratch(layer)) for i,
+        self.contexts = [Context(random.layer_key(graph.seed, i), _scratch(layer, N, graph.dtype)) for i,
                          layer in enumerate(graph.layers)]
-
-    def _scratch(self, layer):
-        return {name: np.empty((self.N, *shape), dtype or self.graph.dtype) for name,
-                (shape, dtype) in layer.scratch.items()}
 
     def begin(self, step, batch):
         """Give every layer's context what belongs to this pass."""

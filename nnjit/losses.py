@@ -23,13 +23,12 @@ reduction : None, "sum" or "mean"
 and raise TypeError where something holds no real numbers, ValueError where shapes do not agree (nothing is
 broadcast), values are out of range, all is masked, or all weights are 0.
 """
-import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .inputs import predictions, targets
-from .inputs.checks import check_real
+from .inputs.checks import check_real, warn
 from .kernels import losses as loss_kernels
 from .kernels import softmax
 
@@ -284,9 +283,8 @@ def _log_probabilities(p, from_logits):
                          "one number is always 1, it always answers class 0: use binary_crossentropy")
     if from_logits:
         if predictions.are_distributions(p) and (p >= 0).all():
-            warnings.warn("y_pred: the logits are in 0 .. 1 with the sum 1 in each row, as probabilities "
-                          "are; for those give from_logits=False, for logits leave out the softmax",
-                          stacklevel=3)
+            warn("y_pred: the logits are in 0 .. 1 with the sum 1 in each row, as probabilities "
+                 "are; for those give from_logits=False, for logits leave out the softmax")
         log_p = np.empty_like(p)
         softmax.log_softmax(p.reshape(-1, K), log_p.reshape(-1, K))
         return log_p

@@ -33,6 +33,11 @@ def padded_shape(shape: tuple, dtype) -> tuple:
     return shape[0], (lines + (lines >= 8 and lines % 2 == 0)) * line
 
 
+def unpadded(stored: np.ndarray, shape: tuple) -> np.ndarray:
+    """Return the array of ``shape`` that is ``stored`` with `padded_shape`, a view."""
+    return stored[..., :shape[-1]] if shape else stored
+
+
 class Layout:
     """Where named arrays lie in a flat vector: one after the other, each padded and from a cache line on.
 
@@ -75,4 +80,4 @@ class Layout:
 
     def views(self, vector: np.ndarray) -> dict:
         """Return ``{name: view}`` of the arrays in ``vector``, without their padding."""
-        return {name: array[..., :self.places[name][2][-1]] for name, array in self.stored(vector).items()}
+        return {name: unpadded(array, self.places[name][2]) for name, array in self.stored(vector).items()}

@@ -92,14 +92,10 @@ class Sequential(Strict):
         Building again starts anew. Returns the model.
         """
         shape = input_shape if isinstance(input_shape, tuple) else (input_shape,)
-        self.input_scale = None
         self.graph.build(tuple(check_count("input_shape", size) for size in shape),
                          check_count("seed", seed, least=0))
+        self.input_scale = None
         return self
-
-    def infer_shapes(self, input_shape) -> dict:
-        """Return the shapes of `Graph.infer_shapes`, for rows of ``input_shape``, a tuple."""
-        return self.graph.infer_shapes(tuple(check_count("input_shape", size) for size in input_shape))
 
     def parameters(self) -> dict:
         """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,)}``, a head's as ``"head.…"``."""
@@ -208,6 +204,8 @@ class Sequential(Strict):
         seed = check_count("seed", seed, least=0)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
+        self.graph.check_free()
+        optimizer.check_free(self.graph)
         data, validation = self._take(X, y, sample_weight, validation_data, sparse, seed,
                                       single_pass=plan.epochs == 1)
         optimizer.claim(self.graph)
@@ -338,7 +336,10 @@ class Sequential(Strict):
 
     def _divisor(self, rows):
         """Return by what the first layer has validated rows divided: 255 where bytes are images."""
-        return 255 if rows.dtype == np.uint8 and self.layers[0].input_kind == "images" else 1
+        if rows.dtype != np.uint8:
+            return 1
+        kind = next((layer.input_kind for layer in self.layers if layer.input_kind), "numbers")
+        return 255 if kind == "images" else 1
 
     def _examples(self, rows, y, sample_weight=None, sparse="auto", training=True, single_pass=False):
         x = self._rows(rows, sparse, training, single_pass)

@@ -1,8 +1,13 @@
 """What layers, heads and optimisers share: strict attributes, and arrays that are attached."""
 import functools
+import types
 import weakref
 
 import numpy as np
+
+from .memory import unpadded
+
+NOTHING = types.MappingProxyType({})    # in place of a dict that all objects of a class would share
 
 
 def _completing(init):
@@ -22,11 +27,15 @@ class Strict:
     """An object that refuses an attribute which it does not have: ``layer.trainable = False`` would do
     nothing, silently.
 
-    All attributes are there when ``__init__`` returns. A copy, and a pickled object, is without those that
-    are attached.
+    All attributes are there when ``__init__`` returns. Those of `_settled` are not set again: what follows
+    from them would stay as it was. A copy, and a pickled object, is without those that are attached.
     """
 
     _attached = ()    # the names of what others attach
+
+    @property
+    def _settled(self):
+        return ()
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -38,23 +47,34 @@ class Strict:
         pass
 
     def __setattr__(self, name, value):
-        if self.__dict__.get("_complete") and not hasattr(self, name):
-            known = ", ".join(key for key in vars(self) if not key.startswith("_")) or "no attributes"
-            raise AttributeError(f"{type(self).__name__}: got the unknown attribute {name!r}, which would do "
-                                 f"nothing, expected one of {known}")
+        if self.__dict__.get("_complete"):
+            self._check_attribute(name)
         object.__setattr__(self, name, value)
+
+    def _check_attribute(self, name):
+        kind = type(self).__name__
+        if not hasattr(self, name):
+            known = ", ".join(key for key in vars(self) if not key.startswith("_")) or "no attributes"
+            raise AttributeError(f"{kind}: got the unknown attribute {name!r}, which would do nothing, "
+                                 f"expected one of {known}")
+        if name in self._settled:
+            raise AttributeError(f"{kind}: got another {name}, expected it where the {kind} is made: what "
+                                 f"follows from it is there; make a new one, {kind}({name}=...)")
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name not in self._attached}
 
 
-def _adding(build):
-    """Let the method ``build`` add attributes."""
-    @functools.wraps(build)
+def _opening(method):
+    """Let a method set any attribute, and add to the dicts that a class declares with `NOTHING`."""
+    @functools.wraps(method)
     def opened(self, *args, **kwargs):
-        complete, self.__dict__["_complete"] = self.__dict__["_complete"], False
+        complete, self.__dict__["_complete"] = self.__dict__.get("_complete", False), False
+        for name in self._declared:
+            if getattr(self, name) is NOTHING:
+                setattr(self, name, {})
         try:
-            return build(self, *args, **kwargs)
+            return method(self, *args, **kwargs)
         finally:
             self.__dict__["_complete"] = complete
     return opened
@@ -79,18 +99,24 @@ class Part(Strict):
     """
 
     config = ()
-    shapes, state_shapes = {}, {}
+    shapes, state_shapes = NOTHING, NOTHING
     decayed = ("W",)
-    parameters, gradients, state = {}, {}, {}
+    parameters, gradients, state = NOTHING, NOTHING, NOTHING
     # parameters and gradients as they are stored, see `memory.padded_shape`
-    padded, padded_gradients = {}, {}
+    padded, padded_gradients = NOTHING, NOTHING
     owner = None    # a weak reference to the graph whose arrays they are
     _attached = ("parameters", "gradients", "state", "padded", "padded_gradients", "owner")
 
+    _declared = ("shapes", "state_shapes")    # the names of what `build` declares
+
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        if "build" in vars(cls):
-            cls.build = _adding(cls.build)
+        for name in {"build", "initialise", "infer_from_targets"} & vars(cls).keys():
+            setattr(cls, name, _opening(getattr(cls, name)))
+
+    @property
+    def _settled(self):
+        return self.config
 
     def claim(self, owner):
         """Let the graph ``owner`` attach its arrays; ValueError where they would take the place of another's.
@@ -111,7 +137,7 @@ class Part(Strict):
     def attach(self, padded: dict, padded_gradients: dict, state: dict):
         """Take the arrays under the names of `shapes` and `state_shapes`; parameters and state as stored."""
         self.padded, self.padded_gradients, self.state = padded, padded_gradients, state
-        self.parameters, self.gradients = ({name: array[..., :self.shapes[name][-1]] for name,
+        self.parameters, self.gradients = ({name: unpadded(array, self.shapes[name]) for name,
                                             array in arrays.items()}
                                            for arrays in (padded, padded_gradients))
 

@@ -5,7 +5,9 @@ to the model that it first stepped; given to that model's `Sequential.fit` again
 learning rate is a number, or a function of the number of steps that have been taken, such as those of
 `schedules`.
 """
+import copy
 import dataclasses
+import functools
 import weakref
 from collections.abc import Callable
 
@@ -20,6 +22,9 @@ class Optimizer(Strict):
     """What the optimisers share: it counts the steps, and keeps the slots, vectors like the parameters, 0 at
     first.
 
+    Hyperparameters may be set at any time, and are checked then; not ``momentum`` and ``nesterov``, from
+    which the slots follow.
+
     Attributes
     ----------
     learning_rate : float or callable
@@ -33,23 +38,37 @@ class Optimizer(Strict):
     _attached = ("_owner",)
 
     def __init__(self, learning_rate, weight_decay, clip_norm):
-        self.learning_rate = learning_rate if callable(learning_rate) else _check_rate(learning_rate)
-        self.weight_decay = check_real("weight_decay", weight_decay)
-        self.clip_norm = None if clip_norm is None else check_real("clip_norm", clip_norm, 0.0, closed="()")
+        self.learning_rate, self.weight_decay, self.clip_norm = learning_rate, weight_decay, clip_norm
         self.iterations = 0
         self.slots = {}
 
+    @property
+    def _settled(self):
+        return "momentum", "nesterov"
+
+    def __setattr__(self, name, value):
+        check = _CHECKS.get(name)
+        super().__setattr__(name, check(value) if check else value)
+
+    def __copy__(self):
+        """Return a copy that shares nothing: one that shared its slots would step for both."""
+        return copy.deepcopy(self)
+
     def claim(self, graph):
-        """Belong to this graph from now on; ValueError where the steps were another's.
+        """Belong to this graph from now on; errors as of `check_free`.
 
         A copy belongs to nobody: with a copy of the model, it goes on as the original would.
         """
+        self.check_free(graph)
+        self._owner = weakref.ref(graph)
+
+    def check_free(self, graph):
+        """Raise ValueError where the steps were those of another graph."""
         if self._owner is not None and self._owner() is not graph:
             raise ValueError(f"optimizer: got one that has taken {self.iterations} steps with another model, "
                              f"whose moments and step count it would carry over, expected a new one, such as "
                              f"{type(self).__name__}({self._rate_text()}); a copy of a model goes on with "
                              "copy.deepcopy(optimizer)")
-        self._owner = weakref.ref(graph)
 
     def step(self, parameters: np.ndarray, gradient: np.ndarray, decayed: int | None = None):
         """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping
@@ -92,7 +111,7 @@ class Optimizer(Strict):
             self.slots[slot] = vector = layout.zeros()
             for name, array in layout.views(vector).items():
                 if array.size:
-                    array[:] = arrays[f"{slot}/{name}"]
+                    array[...] = arrays[f"{slot}/{name}"]
 
     def _update(self, W, g, *slots_rate_decay):
         raise NotImplementedError
@@ -116,6 +135,17 @@ class Optimizer(Strict):
 
 def _check_rate(rate):
     return check_real("learning_rate", rate, 0.0, closed="()")
+
+
+_CHECKS = {
+    "learning_rate": lambda rate: rate if callable(rate) else _check_rate(rate),
+    "weight_decay": functools.partial(check_real, "weight_decay"),
+    "clip_norm": lambda norm: None if norm is None else check_real("clip_norm", norm, 0.0, closed="()"),
+    "momentum": lambda momentum: check_real("momentum", momentum, 0.0, 1.0),
+    "beta_1": lambda beta: check_real("beta_1", beta, 0.0, 1.0),
+    "beta_2": lambda beta: check_real("beta_2", beta, 0.0, 1.0),
+    "epsilon": lambda epsilon: check_real("epsilon", epsilon, 0.0, closed="()"),
+}
 
 
 class SGD(Optimizer):
@@ -146,7 +176,7 @@ class SGD(Optimizer):
     def __init__(self, learning_rate: float | Callable = 0.01, momentum: float = 0.0, nesterov: bool = False,
                  weight_decay: float = 0.0, clip_norm: float | None = None):
         super().__init__(learning_rate, weight_decay, clip_norm)
-        self.momentum = check_real("momentum", momentum, 0.0, 1.0)
+        self.momentum = momentum
         self.nesterov = bool(nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov: got momentum 0, expected a momentum above 0")
@@ -171,9 +201,7 @@ class _AdamStep(Optimizer):
 
     def __init__(self, learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm):
         super().__init__(learning_rate, weight_decay, clip_norm)
-        self.beta_1 = check_real("beta_1", beta_1, 0.0, 1.0)
-        self.beta_2 = check_real("beta_2", beta_2, 0.0, 1.0)
-        self.epsilon = check_real("epsilon", epsilon, 0.0, closed="()")
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def _update(self, W, g, m, v, rate, weight_decay):
         updates.adam(W, g, m, v, self.iterations, rate, self.beta_1, self.beta_2, self.epsilon, weight_decay)

@@ -211,9 +211,9 @@ def test_parts_of_the_users_own_come_back(tmp_path, rng):
         assert type(caught.value) is ValueError and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("custom", [[Swish], {"Swish": Swish()}, {"Swish": "Swish"}, Swish])
+@pytest.mark.parametrize("custom", [[Swish], {"Swish": Swish()}, {"Swish": "Swish"}, Swish, {"Swish": int}])
 def test_custom_that_is_no_dict_of_classes(custom, path):
-    with pytest.raises(TypeError, match="custom: got .*, expected classes by name"):
+    with pytest.raises(TypeError, match="custom: got .*, expected classes of layers and heads by name"):
         nn.load(path, custom=custom)
 
 

@@ -40,6 +40,8 @@ DAMAGE = {
     "too few numbers": lambda X: setattr(X, "data", X.data[:-1]),
     "too few indices": lambda X: setattr(X, "indices", X.indices[:-1]),
     "indices that are no integers": lambda X: setattr(X, "indices", X.indices.astype(float)),
+    "numbers in another dimension": lambda X: setattr(X, "data", X.data[..., None]),
+    "numbers of no size": lambda X: setattr(X, "data", X.data[..., None][..., :0]),
     "indices in two dimensions": lambda X: setattr(X, "indices", X.indices.reshape(1, -1)),
 }
 
@@ -62,11 +64,27 @@ def test_a_damaged_matrix_is_refused(damage, form, flagged):
 
 @pytest.mark.parametrize("change", [
     lambda X: put(X.row, 0, 6), lambda X: put(X.col, 0, 8), lambda X: put(X.row, -1, -1),
-    lambda X: setattr(X, "data", X.data[1:])], ids=["row", "column", "below 0", "numbers"])
+    lambda X: setattr(X, "data", X.data[1:]), lambda X: setattr(X, "data", X.data[:, None])],
+    ids=["row", "column", "below 0", "numbers", "dimensions"])
 def test_damaged_coordinates_are_refused(change):
     X = sparse.coo_matrix(matrix("coo"))
     change(X)
     with pytest.raises(ValueError, match="^X: got a coo matrix with "):
+        rows.validate(X, (8,))
+
+
+def test_a_diagonal_too_few_is_refused():
+    X = sparse.dia_matrix(np.eye(6) + np.eye(6, k=1))
+    X.data = X.data[:1]
+    with pytest.raises(ValueError, match="^X: got a dia matrix with numbers of shape"):
+        rows.validate(X, (6,))
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo"])
+def test_masked_numbers_of_a_matrix_are_refused(form):
+    X = matrix(form)
+    X.data = np.ma.masked_array(X.data, X.data > 0)
+    with pytest.raises(TypeError, match="^X: got a masked array"):
         rows.validate(X, (8,))
 
 
@@ -195,17 +213,23 @@ def test_a_model_remembers_all_that_it_was_trained_on():
 
 IMAGE_FIRST = [nn.Conv2D(2, 3), nn.Conv2DTranspose(2, 3), nn.MaxPool2D(), nn.AveragePool2D(),
                nn.GlobalAveragePool2D(), nn.RandomFlip(), nn.RandomShift(1), nn.Flatten()]
-NUMBERS_FIRST = [nn.Tanh(), nn.ReLU(), nn.Sigmoid(), nn.Dropout(0.5)]
+ELEMENTWISE = [nn.Tanh(), nn.ReLU(), nn.Sigmoid(), nn.Dropout(0.5)]
 
 
-@pytest.mark.parametrize("layer", [*IMAGE_FIRST, *NUMBERS_FIRST], ids=repr)
+@pytest.mark.parametrize("layer", [*IMAGE_FIRST, *ELEMENTWISE], ids=repr)
 def test_the_first_layer_decides_whether_bytes_are_images(layer):
-    """Whatever the number of dimensions."""
+    """Whatever the number of dimensions; an elementwise layer leaves it to the next."""
     rest = [] if isinstance(layer, nn.GlobalAveragePool2D) else [nn.Flatten()]
     model = nn.Sequential([layer, *rest, nn.Dense(2)], nn.Categorical(), "float64").build((4, 4, 1))
-    divisor = 255 if layer in IMAGE_FIRST else 1
-    np.testing.assert_allclose(model.logits(IMAGES), model.logits(IMAGES / divisor), rtol=1e-12, atol=1e-14)
-    assert layer.input_kind == ("images" if divisor > 1 else "numbers")
+    np.testing.assert_allclose(model.logits(IMAGES), model.logits(IMAGES / 255), rtol=1e-12, atol=1e-14)
+    assert layer.input_kind == ("images" if layer in IMAGE_FIRST else None)
+
+
+@pytest.mark.parametrize("first", [nn.Dense(3), nn.Dropout(0.5), nn.Tanh()], ids=repr)
+def test_bytes_before_a_dense_layer_are_numbers(first):
+    rows = IMAGES.reshape(len(IMAGES), -1)
+    model = nn.Sequential([first, nn.Dense(2)], nn.Categorical(), "float64").build(rows.shape[1])
+    np.testing.assert_allclose(model.logits(rows), model.logits(rows.astype(float)), rtol=1e-12, atol=1e-14)
 
 
 def test_flat_rows_of_bytes_are_numbers_for_dense_and_images_for_flatten():

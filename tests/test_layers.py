@@ -154,7 +154,6 @@ def test_a_copy_trains_on_as_the_original(case, duplicate):
     train(model, X, y, optimizer)
     if duplicate is copy.copy:
         other, other_optimizer = copy.copy(model), copy.copy(optimizer)
-        other_optimizer.slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
     else:
         other, other_optimizer = duplicate((model, optimizer))
     assert bits(other) == bits(model) and np.array_equal(other.logits(X), model.logits(X))

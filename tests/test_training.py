@@ -156,7 +156,7 @@ def test_weights_are_carried_over_by_layers_or_names():
 
 @pytest.mark.parametrize("layers, error, message", [
     (None, ValueError, r"copy_weights: got \(4, 5\) for 0.W, expected \(4, 6\)"),
-    (["9.W"], ValueError, "got nothing for 9.W, expected nothing"),
+    (["9.W"], ValueError, "copy_weights: got the name '9.W', expected some of 0.W, 0.b"),
     ("0.W", TypeError, "layers: got '0.W', expected a slice"),
     ([0], TypeError, "expected a slice of layer numbers, or a list of names")])
 def test_weights_that_cannot_be_carried_over(layers, error, message):
@@ -262,3 +262,68 @@ def test_state_is_moved_by_training_only(tmp_path):
     fresh = network(Centred())
     fresh.copy_weights(model)
     assert np.array_equal(fresh.logits(X), model.logits(X))
+
+
+# ---- what is refused changes nothing -----------------------------------------------------------------------
+
+def test_a_refused_model_leaves_the_other_ones_head():
+    head = nn.Ordinal()
+    first, second = (nn.Sequential([nn.Dense(1)], head) for _ in range(2))
+    first.fit(X, np.arange(len(X)) % 2, nn.SGD(), verbose=0)
+    with pytest.raises(ValueError, match="belongs to another model"):
+        second.fit(X, np.arange(len(X)) % 5, nn.SGD(), verbose=0)
+    assert head.classes == 2
+
+
+def test_a_refused_optimizer_leaves_the_model_unbuilt():
+    optimizer = nn.SGD(0.1)
+    used = network()
+    used.fit(X, Y, optimizer, verbose=0)
+    model = nn.Sequential([nn.Dense(3)], nn.Categorical())
+    with pytest.raises(ValueError, match="optimizer: got one that has taken"):
+        model.fit(X, Y, optimizer, verbose=0)
+    assert model.input_shape is None and model.input_scale is None
+
+
+def test_a_build_that_is_refused_leaves_what_was_built():
+    model = network()
+    model.fit(X, Y, nn.SGD(0.1), verbose=0)
+    before = model.logits(X)
+    with pytest.raises(ValueError, match="Flatten"):
+        model.build((2, 2))
+    assert np.array_equal(model.logits(X), before) and model.input_scale is not None
+    assert np.array_equal(copy.copy(model).logits(X), before)
+
+
+def test_a_copied_optimizer_shares_no_slot():
+    model, optimizer = network(), nn.Adam()
+    model.fit(X, Y, optimizer, verbose=0)
+    other = copy.copy(optimizer)
+    assert not any(np.shares_memory(other.slots[name], slot) for name, slot in optimizer.slots.items())
+
+
+@pytest.mark.parametrize("make, name, value", [
+    (lambda: nn.Dense(3), "units", 4), (lambda: nn.Dropout(0.5), "rate", 0.1),
+    (nn.LeakyReLU, "negative_slope", 1),
+    (nn.Bernoulli, "threshold", 0.9), (nn.SGD, "momentum", 0.9), (nn.Ordinal, "classes", 3)])
+def test_what_is_settled_is_not_set_again(make, name, value):
+    with pytest.raises(AttributeError, match=f"got another {name}, expected it where the .* is made"):
+        setattr(make(), name, value)
+
+
+@pytest.mark.parametrize("name, value", [("learning_rate", -1), ("weight_decay", -1), ("clip_norm", 0),
+                                         ("beta_1", 1), ("epsilon", 0)])
+def test_hyperparameters_are_checked_whenever_they_are_set(name, value):
+    optimizer = nn.AdamW()
+    with pytest.raises(ValueError, match=f"{name}: got {value}"):
+        setattr(optimizer, name, value)
+    optimizer.learning_rate = 0.5
+    assert optimizer.rate() == 0.5
+
+
+def test_a_validation_loss_that_is_not_finite_is_warned_of():
+    model = nn.Sequential([nn.Dense(1)], nn.Gaussian())
+    with pytest.warns(RuntimeWarning, match="validation loss that is not finite after epoch 0") as caught:
+        model.fit(1e12 * X, X[:, 0], nn.SGD(1.0), batch_size=len(X), verbose=0,
+                  validation_data=(1e12 * X, X[:, 0]))
+    assert caught[0].filename == __file__

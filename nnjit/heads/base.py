@@ -1,12 +1,12 @@
 """The base of the heads: what a head must have and may have."""
 import inspect
 import math
-import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..inputs import targets
+from ..inputs.checks import warn
 from ..kernels import losses as loss_kernels
 from ..objects import Part
 
@@ -87,9 +87,9 @@ class Head(Part):
         if self.output_activation is not None:
             raise ValueError(f"{self!r}: got a {name} layer before it, expected logits, because it applies "
                              f"the {self.output_activation} itself; remove the {name} layer")
-        warnings.warn(f"{self!r}: the {name} layer before it {effect}, so that the network learns least "
-                      "where it is most wrong; end with a Dense layer, and for classes use Bernoulli() or "
-                      "Categorical()", stacklevel=4)
+        warn(f"{self!r}: the {name} layer before it {effect}, so that the network learns least "
+             "where it is most wrong; end with a Dense layer, and for classes use Bernoulli() or "
+             "Categorical()")
 
     def build(self, output_shape: tuple[int, ...]) -> None:
         """Take the shape of the last layer's output; ValueError where the head can't work with it."""
@@ -131,8 +131,9 @@ class Head(Part):
 
     def __repr__(self):
         signature = inspect.signature(type(self)).parameters
-        given = [(name, getattr(self, name)) for name in self.config]
-        changed = [f"{name}={value!r}" for name, value in given if value != signature[name].default]
+        given = [(name, repr(getattr(self, name, None))) for name in self.config]
+        changed = [f"{name}={value}" for name, value in given
+                   if name not in signature or value != repr(signature[name].default)]
         return f"{type(self).__name__}({', '.join(changed)})"
 
 

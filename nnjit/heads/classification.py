@@ -161,7 +161,13 @@ class Categorical(Head):
                              "least 2; the softmax of 1 unit is always 1, it always answers class 0: use "
                              "Bernoulli(), or 2 units")
         if self.class_weight is not None:
-            self.weights = _weights_of_classes(self.class_weight, K)
+            _check_classes(self.class_weight, K)
+        self.K = K
+
+    def initialise(self, rng):
+        # not in `build`: nothing is allocated for what a file merely says
+        if self.class_weight is not None:
+            self.weights = _weights_of_classes(self.class_weight, self.K)
 
     def targets(self, y, N, units, dtype):
         """Return ``y`` checked and cast: (N,) int64 for labels and one-hot rows, (N, K) for soft ones.
@@ -237,17 +243,25 @@ def _checked_class_weight(given):
     return checked
 
 
-def _weights_of_classes(class_weight, K):
-    """Return the weights of the classes 0 .. K - 1, (K,) float64."""
+def _check_classes(class_weight, K):
+    """Raise ValueError where the weights are not those of K classes, or all of them are 0."""
     if isinstance(class_weight, list):
         if len(class_weight) != K:
             raise ValueError(f"class_weight: got {len(class_weight)} weights, expected {K}, one for each "
                              "class")
-        weights = np.array(class_weight)
+        given = class_weight
     else:
         if max(class_weight, default=0) >= K:
             raise ValueError(f"class_weight: got class {max(class_weight)}, expected classes 0 .. {K - 1}")
-        weights = np.array([class_weight.get(k, 1.0) for k in range(K)])
-    if not weights.any():
+        given = class_weight.values() if len(class_weight) == K else [1.0]
+    if not any(given):
         raise ValueError("class_weight: got only zeros, expected at least one positive weight")
+
+
+def _weights_of_classes(class_weight, K):
+    """Return the weights of the classes 0 .. K - 1, (K,) float64."""
+    if isinstance(class_weight, list):
+        return np.array(class_weight)
+    weights = np.ones(K)
+    weights[list(class_weight)] = list(class_weight.values())
     return weights

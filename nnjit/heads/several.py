@@ -102,11 +102,13 @@ class Heads(Head):
             parts = " + ".join(f"{self.units[name]} ({name})" for name in self.heads)
             raise ValueError(f"Heads: got {output_shape[0]} units in the last layer, expected {parts} = "
                              f"{sum(self.units.values())}; change the layer, or give units={{name: units}}")
-        self.columns, self.shapes, first = {}, {}, 0
+        self.columns, self.shapes, self.state_shapes, self.decayed, first = {}, {}, {}, (), 0
         for name, head in self.heads.items():
             head.build((self.units[name],))
             self.columns[name] = slice(first, first + self.units[name])
             self.shapes.update({f"{name}.{key}": shape for key, shape in head.shapes.items()})
+            self.state_shapes.update({f"{name}.{key}": shape for key, shape in head.state_shapes.items()})
+            self.decayed += tuple(f"{name}.{key}" for key in head.decayed)
             first += self.units[name]
 
     def check_free(self, owner):
@@ -122,9 +124,8 @@ class Heads(Head):
     def attach(self, padded, padded_gradients, state):
         super().attach(padded, padded_gradients, state)
         for name, head in self.heads.items():
-            own = ({key: arrays[f"{name}.{key}"] for key in head.shapes}
-                   for arrays in (padded, padded_gradients))
-            head.attach(*own, {})
+            kinds = (padded, head.shapes), (padded_gradients, head.shapes), (state, head.state_shapes)
+            head.attach(*({key: arrays[f"{name}.{key}"] for key in shapes} for arrays, shapes in kinds))
 
     def initialise(self, rng):
         for head in self.heads.values():

@@ -1,10 +1,10 @@
 """`SquaredError`: pairs of activation and loss that belong to no distribution."""
 import copy
-import warnings
 
 import numpy as np
 
 from ..inputs import targets
+from ..inputs.checks import warn
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
 from ..kernels.softmax import softmax_backward
@@ -55,9 +55,9 @@ class SquaredError(Head):
         self.activation, self.output_activation = activation, self.base_head.output_activation
         self.metric, self.classifies = self.base_head.metric, self.base_head.classifies
         if activation != "linear":
-            warnings.warn(f"SquaredError: the {activation} saturates, and with squared error its gradient "
-                          f"vanishes where the network is sure and wrong; {self.base_head!r} has the loss "
-                          "that belongs to it", stacklevel=3)
+            warn(f"SquaredError: the {activation} saturates, and with squared error its gradient "
+                 f"vanishes where the network is sure and wrong; {self.base_head!r} has the loss "
+                 "that belongs to it")
 
     def __getstate__(self):
         return {**super().__getstate__(), "base_head": copy.copy(self.base_head)}

@@ -1,5 +1,7 @@
 """The checks of single values, arrays and weights. Each message says what was got and what is expected."""
 import numbers
+import sys
+import warnings
 
 import numpy as np
 import scipy.sparse
@@ -7,6 +9,7 @@ import scipy.sparse
 from ..kernels.sparse import format as kernel
 from .threads import chunks, map_in_threads
 
+_PACKAGE = f"{__name__.partition('.')[0]}."
 _PARALLEL_NUMBERS = 2**22    # numbers of an array from which on threads pay
 
 
@@ -73,6 +76,14 @@ def as_numbers(name: str, values) -> np.ndarray:
         raise TypeError(f"{name}: got {values.dtype}, expected an array of real numbers")
     # a read-only array is copied: kernels would be compiled anew for it
     return values if values.flags.writeable else values.copy()
+
+
+def warn(message: str, category: type = UserWarning):
+    """Give a warning at the line that called into this package, however deep in it this is."""
+    depth, frame = 2, sys._getframe(1)
+    while frame.f_back and f"{frame.f_globals.get('__name__', '')}.".startswith(_PACKAGE):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=depth)
 
 
 def refuse_masked(name: str, values):

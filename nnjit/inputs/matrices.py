@@ -14,6 +14,8 @@ def as_csr(X):
         order = _index_order(X)
     elif X.format == "coo":
         _check_coordinates(X)
+    elif X.format == "dia" and (X.data.ndim != 2 or X.data.shape[0] != X.offsets.size):
+        raise _damaged(X, f"numbers of shape {X.data.shape} for {X.offsets.size} diagonals")
     matrix = scipy.sparse.csr_array(X)
     if X.format != "csr":
         order = _index_order(matrix)
@@ -28,6 +30,8 @@ def as_csr(X):
 def _index_order(X):
     """Return what `kernels.checks.index_order` finds in a compressed matrix; ValueError for damage."""
     indptr, indices = X.indptr, X.indices
+    if X.data.ndim != (3 if X.format == "bsr" else 1) or 0 in X.data.shape[1:]:
+        raise _damaged(X, f"numbers of shape {X.data.shape}")
     block = X.blocksize if X.format == "bsr" else (1, 1)
     rows, columns = X.shape[0] // block[0], X.shape[1] // block[1]
     if X.format == "csc":
@@ -45,9 +49,12 @@ def _index_order(X):
 
 
 def _check_coordinates(X):
-    if not len(X.data) == len(X.row) == len(X.col):
-        raise _damaged(X, f"{len(X.data)} numbers, {len(X.row)} rows and {len(X.col)} columns")
+    if not X.data.shape == X.row.shape == X.col.shape == (X.data.size,):
+        raise _damaged(X, f"numbers, rows and columns of shapes {X.data.shape}, {X.row.shape} and "
+                       f"{X.col.shape}")
     for index, size in zip((X.row, X.col), X.shape):
+        if index.dtype.kind not in "iu":
+            raise _damaged(X, f"indices of {index.dtype}")
         if index.size and not 0 <= index.min() <= index.max() < size:
             raise _damaged(X, f"an index that does not exist, {index.min()} to {index.max()} of {size}")
 

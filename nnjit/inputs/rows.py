@@ -7,7 +7,7 @@ import scipy.sparse
 
 from ..kernels import affine
 from ..kernels.sparse import product as sparse
-from .checks import as_numbers, cast, check_finite, raise_nonfinite
+from .checks import as_numbers, cast, check_finite, raise_nonfinite, refuse_masked
 from .matrices import as_csr
 from .sparse_rows import LazySparseRows, SparseRows, sample
 
@@ -39,6 +39,8 @@ def validate(X, input_shape: tuple | None):
         X = as_numbers("X", X)
     elif X.dtype.kind not in "buif":
         raise TypeError(f"X: got {X.dtype}, expected an array of real numbers")
+    else:
+        refuse_masked("X", getattr(X, "data", None))
     wrong = X.ndim < 2 if input_shape is None else X.shape[1:] != input_shape
     if wrong or X.ndim == 0:
         expected = "(N, D)" if input_shape is None else f"(N, {', '.join(map(str, input_shape))})"

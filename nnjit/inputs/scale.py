@@ -4,13 +4,13 @@
 evaluated or predicted from. Neither looks at more than a sample of many rows.
 """
 import math
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 
 from ..kernels import checks as kernel
+from .checks import warn
 from .sparse_rows import sample
 
 SMALL, LARGE = 1, 50     # inputs up to 1 and above 50 are of different scales
@@ -65,8 +65,7 @@ def warn_of_another(rows, trained: Scale | None, divisor: float = 1):
     expected = f"up to {highest:.3g}" if small else f"{lowest:.3g} to {highest:.3g}"
     remedy = "divide by 255" if small and got <= 255 else "scale them in the same way"
     if got < np.inf:    # which is refused
-        warnings.warn(f"X: got numbers up to {got:.3g}, expected {expected} as in training; {remedy}",
-                      stacklevel=5)
+        warn(f"X: got numbers up to {got:.3g}, expected {expected} as in training; {remedy}")
 
 
 def _some_numbers(rows):

@@ -10,6 +10,7 @@
 
     softplus_forward, softplus_backward = elementwise("softplus", softplus, sigmoid)
 """
+import inspect
 import types
 
 from numba import prange
@@ -118,8 +119,13 @@ def elementwise(name, value, slope, parallel_from=(DEAR, CHEAP)):
     What is made from formulas outside of this package is compiled anew in every process: the disk cache would
     not see an edit.
     """
+    for function in (value, slope):
+        if not (hasattr(function, "py_func") or inspect.isfunction(function)):
+            raise TypeError(f"elementwise {name}: got {function!r}, expected a function of a number, defined "
+                            "with def or lambda, or compiled by Numba")
     # The one that is not the package's, if there is one: the disk cache sees no edit of it.
-    module = value.__module__ if slope.__module__.startswith(f"{__package__}.") else slope.__module__
+    modules = [function.__module__ or "__main__" for function in (value, slope)]
+    module = modules[0] if modules[1].startswith(f"{__package__}.") else modules[1]
     value, slope = (f if hasattr(f, "py_func") else formula(f) for f in (value, slope))
     forward = _by_size(_forward, _forward_in_chunks, f"{name}_forward", module, parallel_from[0],
                        _value=value)

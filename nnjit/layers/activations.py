@@ -20,6 +20,17 @@ class Activation(Elementwise):
     effect_on_output = "is no longer a logit"
     kernels, constants = (), ()
 
+    @property
+    def frees_output(self):
+        """Whether `backward` takes the slope from the input."""
+        return not self.in_place
+
+    def build(self, input_shape):
+        if len(self.kernels) != 2:
+            raise ValueError(f"{type(self).__name__}: got no kernels, expected a pair, such as kernels = "
+                             "nn.elementwise(name, value, slope)")
+        return input_shape
+
     def forward(self, x, out, ctx):
         self.kernels[0](as_rows(x), as_rows(out), *self.constants)
         return out

@@ -14,6 +14,8 @@ class _RandomMove(Elementwise):
     takes_bytes = True
     input_kind = "images"
 
+    frees_output = True
+
     def build(self, input_shape):
         return check_images(type(self).__name__, input_shape)
 

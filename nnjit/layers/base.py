@@ -4,13 +4,11 @@ A layer owns nothing but what it was given. In `build` it declares the shapes of
 that is not trained, and of the scratch arrays that its backward pass needs. The graph attaches the arrays. A
 call gets everything else in a `Context`, so nothing of a call stays on the layer.
 """
-import types
-
 import numpy as np
 
-from ..objects import Part
+from ..objects import NOTHING, Part
 
-_NO_KEY, _NO_SCRATCH = np.uint64(0), types.MappingProxyType({})
+_NO_KEY = np.uint64(0)
 
 
 class Context:
@@ -19,7 +17,8 @@ class Context:
     Attributes
     ----------
     step : int or None
-        The number of the training step; None where nothing is trained: dropout is then the identity.
+        The number of the training step; None where nothing is trained: dropout is then the identity. A
+        backward pass may follow also then, see `Sequential.gradients`.
     key : np.uint64
         A hash of the seed and the layer's place in the network. What is random at a step is a hash of the
         key, the step, the row and the unit, so that the same step always draws the same.
@@ -30,14 +29,14 @@ class Context:
     mask : array or None
         Which steps of a sequence are valid; None is all.
     scratch : dict of arrays
-        Those that `Layer.scratch` declares, (N, ...), kept from the forward to the backward pass. None where
-        there is no step.
+        Those that `Layer.scratch` declares, (N, ...), in every call: what `forward` writes into them is there
+        in `backward`.
     """
 
     __slots__ = "first_row", "key", "mask", "scratch", "step", "w"
 
-    def __init__(self, key=_NO_KEY, scratch=None, step=None, first_row=0, w=None, mask=None):
-        self.key, self.scratch = key, _NO_SCRATCH if scratch is None else scratch
+    def __init__(self, key=_NO_KEY, scratch=NOTHING, step=None, first_row=0, w=None, mask=None):
+        self.key, self.scratch = key, scratch
         self.step, self.first_row, self.w, self.mask = step, first_row, w, mask
 
 
@@ -54,30 +53,34 @@ class Layer(Part):
     config, shapes, state_shapes, parameters, gradients, state
         As of every `Part`.
     scratch : dict of {name: (shape of a row, dtype)}
-        Arrays that a training step keeps from `forward` to `backward`, in ``ctx.scratch``. None is the
-        model's dtype.
+        Arrays that a batch keeps from `forward` to `backward`, in ``ctx.scratch``. The dtype None is the
+        model's.
     elementwise : bool
         Whether there is an output for each input. ``dx`` is then ``delta`` itself.
     in_place : bool
         Whether an elementwise layer takes its derivative from its output alone. ``out`` is then ``x`` itself.
+    frees_output : bool
+        Whether the layer after it may write over its output: `forward` has written all of it into ``out``,
+        and `backward` does not read ``a``.
     effect_on_output : str or None
         What it does to logits that it should leave alone, such as "saturates": heads refuse it as the last
         layer.
     takes_sparse, takes_bytes : bool
         As a first layer: whether ``x`` may be a batch without its zeros (`inputs.rows`), and images of uint8,
         which it divides by 255.
-    input_kind : "numbers" or "images"
-        As a first layer: what its input is. Images of bytes stand for 0 ... 1.
+    input_kind : "numbers", "images" or None
+        As a first layer: what its input is, None what the next layer's is. Images of bytes stand for 0 ... 1.
     multiply_adds : int
         A row's, in the forward pass.
     receptive_field : (size, stride) or None
         In pixels, of what an output sees of the layer's input; None is all of it.
     """
 
-    scratch = {}
-    elementwise = in_place = takes_sparse = takes_bytes = False
+    scratch = NOTHING
+    elementwise = in_place = frees_output = takes_sparse = takes_bytes = False
     effect_on_output, input_kind = None, "numbers"
     multiply_adds, receptive_field = 0, None
+    _declared = (*Part._declared, "scratch")
 
     def build(self, input_shape: tuple) -> tuple:
         """Take the shape of a row, and return that of an output row; declare `shapes` and the like.
@@ -121,6 +124,7 @@ class Elementwise(Layer):
     """A layer without parameters whose output has the shape of its input."""
 
     elementwise = True
+    input_kind = None
     receptive_field = (1, 1)
 
 

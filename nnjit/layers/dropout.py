@@ -24,6 +24,7 @@ class Dropout(Elementwise):
     """
 
     config = ("rate",)
+    frees_output = True
     effect_on_output = "drops outputs by chance"
 
     def __init__(self, rate: float):

@@ -11,6 +11,8 @@ class _Pool(Layer):
     input_kind = "images"
     config = ("pool_size", "strides")
 
+    frees_output = True
+
     def __init__(self, pool_size=2, strides=None):
         name = type(self).__name__
         self.pool_size = check_count(f"{name} pool_size", pool_size)
@@ -71,6 +73,8 @@ class GlobalAveragePool2D(Layer):
     """The mean of each channel over all pixels: images (N, H, W, C) to rows (N, C)."""
 
     input_kind = "images"
+
+    frees_output = True
 
     def build(self, input_shape):
         self.height, self.width, channels = check_images("GlobalAveragePool2D", input_shape)

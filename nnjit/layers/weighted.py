@@ -10,6 +10,8 @@ from .initializers import check_init, initial_weights
 class Weighted(Layer):
     """A layer with the parameters ``W`` and ``b``; b begins at 0, and is of size 0 without biases."""
 
+    frees_output = True
+
     def __init__(self, bias: bool, init: str | Callable, l1: float, l2: float):
         name = type(self).__name__
         self.bias, self.init = bool(bias), check_init(name, init)

@@ -1,13 +1,12 @@
 """The epoch loop: batches, steps, evaluation, callbacks."""
 import math
 import time
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from .._numba.threads import parallel_region
-from ..inputs.checks import check_count
+from ..inputs.checks import check_count, warn
 from ..kernels import random
 from .history import History
 from .progress import Progress
@@ -62,8 +61,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
             batches = fixed() if fixed else data.batches(plan.batch_size, order)
             logs = _train_epoch(graph, batches, data.divisor, state, workspaces)
             if blocks and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
-                logs.update({f"val_{name}": value for name,
-                             value in evaluate(graph, blocks(), workspaces).items()})
+                logs.update(_validate(graph, blocks(), state, workspaces))
             logs["seconds"] = time.perf_counter() - begin
             _end_epoch(model, state, logs, plan, progress)
     return state.history
@@ -88,14 +86,24 @@ def _train_epoch(graph, batches, divisor, state, workspaces):
     return sums.means()
 
 
+def _validate(graph, blocks, state, workspaces):
+    """Return the means over the validation data, ``{"val_loss": ..., ...}``."""
+    found = evaluate(graph, blocks, workspaces)
+    if not (math.isfinite(found["loss"]) or state.diverged):
+        state.diverged = True
+        warn(f"fit: got a validation loss that is not finite after epoch {state.epoch}, at the learning rate "
+             f"{state.optimizer.rate():g}; try a smaller learning rate, or clip_norm", RuntimeWarning)
+    return {f"val_{name}": value for name, value in found.items()}
+
+
 def _warn_diverged(graph, workspace, state, number):
     """Warn, once in a training, that the loss of this batch is not finite, and say where that began."""
     state.diverged = True
     layer = workspace.first_nonfinite()
     where = "the head" if layer is None else f"layer {layer}, {graph.layers[layer]!r}"
-    warnings.warn(f"fit: got a loss that is not finite in epoch {state.epoch}, batch {number}, at the "
-                  f"learning rate {state.optimizer.rate():g}, where {where} is the first whose output is not "
-                  "finite; try a smaller learning rate, or clip_norm", RuntimeWarning, stacklevel=5)
+    warn(f"fit: got a loss that is not finite in epoch {state.epoch}, batch {number}, at the learning rate "
+         f"{state.optimizer.rate():g}, where {where} is the first whose output is not finite; try a smaller "
+         "learning rate, or clip_norm", RuntimeWarning)
 
 
 def _end_epoch(model, state, logs, plan, progress):
