@@ -112,6 +112,8 @@ def test_the_same_work_is_within_the_tolerance(outcome, same):
     rows = [_row("nnjit", [1.0], loss=1.0, accuracy=0.9), _row("torch", [1.0], **outcome)]
     measure.compare(rows, {"loss": 0.1, "accuracy": 0.01})
     assert [row["same_work"] for row in rows] == ["yes", same]
+    said = measure.other_work({"workload": "tanh", "contenders": rows}, {"loss": 0.1, "accuracy": 0.01})
+    assert bool(said) == (same == "no") and all("tanh, torch: got the " in line for line in said)
 
 
 def test_the_clock_scales():

@@ -2,15 +2,17 @@
 import argparse
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 from .. import report
 from .machine import PEERS, cpu_model, environment, machine_limits
-from .measure import cores, measure_workload
+from .measure import cores, measure_workload, other_work
 from .table import table
 from .workloads import SCALES, WORKLOADS, find, missing_data, scale
 
 DEFAULT_WORKLOADS, DEFAULT_PEERS = ("tanh", "relu"), ("numpy",)
+BUSY = 0.5    # processes a core, from which on a machine is busy
 
 
 # ---- the command -------------------------------------------------------------------------------------------
@@ -61,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("interrupted")
         return 130
-    if report.can_draw() and found["workloads"]:
+    if not found["workloads"]:
+        print("\nnothing was measured")
+        folder.rmdir()
+        return 0
+    if report.can_draw():
         (draw_scaling if args.scaling else draw_speeds)(folder, found["workloads"])
     print(f"\nsaved    {', '.join(sorted(path.name for path in folder.iterdir()))} in {folder}")
     return 0 if all(_is_sound(result) for result in found["workloads"]) else 1
@@ -72,8 +78,11 @@ def _print_conditions(found):
     print("\n".join(f"{name + ':':<9} {value}" for name, value in found["environment"].items()))
     limits = [f"{name} {value / 1e9:.3g} G{unit}" for name, (value, unit) in found["limits"].items()]
     print("limits:   " + ", ".join(limits))
-    print(f"measured: the seconds of a workload, contenders taking turns for {found['repeat']} rounds, "
-          "medians; compilation and the loading of data apart")
+    rounds = f"{found['repeat']} round{'s' * (found['repeat'] > 1)}"
+    print(f"measured: the seconds of a workload, contenders taking turns for {rounds}, medians; compilation "
+          "and the loading of data apart")
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * len(cores()):
+        print("note:     the machine is busy, which the figures will show")
 
 
 def _names(args):
@@ -96,7 +105,7 @@ def _measure(name, dtype, peers, args, limits):
     peak, _ = limits[dtype]
     for row in result["contenders"]:
         row["of_peak"] = row["operations"] and row["operations"] / row["median"] / peak
-    print(table(result), flush=True)
+    print("\n".join([table(result), *other_work(result, find(name).tolerance)]), flush=True)
     return result
 
 
@@ -133,9 +142,10 @@ def draw_speeds(folder: Path, results: list[dict]) -> None:
         if "numpy" in medians:
             ranked = sorted(medians.items(), key=lambda item: item[1])
             of_each = {name: (medians["numpy"] / seconds, seconds) for name, seconds in ranked}
-            speeds[f"{result['workload']}, {result['dtype']}"] = of_each
+            speeds[f"{result['title'].split(',')[0]}, {result['dtype']}"] = of_each
     if speeds:
-        speed_bars(folder / "speed.png", speeds, f"Times NumPy, on {len(cores())} cores of {cpu_model()}")
+        speed_bars(folder / "speed.png", speeds, "How many times as fast as vectorised NumPy: longer is "
+                   f"faster\n{len(cores())} cores of {cpu_model()}")
 
 
 # ---- options -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from .process import Contender, ContenderError
 from .workloads import find
 
+COMPILING = ("nnjit", "jax", "torch")    # of the peers, those of which a first run may compile
 PAUSE = 0.1    # seconds between two runs: the last one's threads stop spinning
 TRIAL_RUNS, TRIAL_SECONDS = 5, 1.0    # a number of threads is tried as long as neither is exceeded
 
@@ -28,6 +29,7 @@ def measure_workload(name: str, dtype: str, peers: list[str], threads: int | Non
             try:
                 best, preparation = try_threads(candidates)
                 chosen[best] = {**preparation, "pools": best.pools()}
+                print(f"  {label}: ready, with {best.threads} thread{'s' * (best.threads > 1)}", flush=True)
             except ContenderError as error:
                 failed[label] = str(error)
         runs, errors = alternate(list(chosen), repeat)
@@ -75,6 +77,7 @@ def alternate(contenders: list[Contender], rounds: int) -> tuple[dict, dict]:
     """
     runs, errors = {contender: [] for contender in contenders}, {}
     for number in range(rounds):
+        print(f"  round {number + 1} of {rounds}", flush=True)
         for contender in list(runs):
             time.sleep(PAUSE)
             try:
@@ -92,9 +95,10 @@ def summary(contender: Contender, preparation: dict, runs: list[dict]) -> dict:
         return statistics.median(values) if values else None
 
     seconds = [run["seconds"] for run in runs]
+    compiled = max(0.0, preparation["first"] - median("wall")) if contender.peer in COMPILING else None
     return {"contender": contender.label, "peer": contender.peer, "threads": contender.threads,
             "median": statistics.median(seconds), "min": min(seconds), "seconds": seconds,
-            "compile": max(0.0, preparation["first"] - median("wall")), "trials": preparation["trials"],
+            "compile": compiled, "trials": preparation["trials"],
             "pools": preparation["pools"], "loss": median("loss"), "accuracy": median("accuracy"),
             "epochs": median("epochs"), "operations": runs[0].get("operations"),
             "note": runs[0].get("note", "")}
@@ -111,6 +115,16 @@ def compare(rows: list[dict], tolerance: dict[str, float]) -> None:
         near = [_near(row[field], reference[field], tolerance.get(field), relative=field == "loss")
                 for field in ("loss", "accuracy")]
         row["same_work"] = "no" if False in near else "yes" if True in near else "unknown"
+
+
+def other_work(result: dict, tolerance: dict[str, float]) -> list[str]:
+    """Return a line for each contender that came to another loss or accuracy than the reference."""
+    reference = next((row for row in result["contenders"] if row["reference"]), None)
+    return [f"{result['workload']}, {row['contender']}: got the {field} {row[field]:.4g}, expected "
+            f"{reference[field]:.4g} ± {tolerance[field]:g}{' of it' * (field == 'loss')}, as of "
+            f"{reference['contender']}; more rounds (--repeat) differ less"
+            for row in result["contenders"] for field in ("loss", "accuracy")
+            if _near(row[field], reference[field], tolerance.get(field), field == "loss") is False]
 
 
 def _near(value, expected, tolerance, relative):

@@ -14,11 +14,12 @@ def table(result: dict) -> str:
 
 def _row_line(row):
     tried = " ".join(f"{n}: {_time(seconds)}" for n, seconds in row["trials"].items() if seconds)
-    note = f" ({row['note']})" if row["note"] else ""
+    same_work = row["note"] if row["note"] and row["same_work"] == "unknown" else row["same_work"]
     return _line(row["contender"], row["threads"], f"({tried})" if tried else "",
-                 _time(row["median"]), _time(row["min"]), f"{row['ratio']:.2f}", _time(row["compile"]),
+                 _time(row["median"]), _time(row["min"]), f"{row['ratio']:.2f}",
+                 "-" if row["compile"] is None else _time(row["compile"]),
                  _figure(row["loss"], ".4f"), _figure(row["accuracy"], ".4f"), _figure(row["epochs"], ".0f"),
-                 _figure(row.get("of_peak"), ".0%"), row["same_work"] + note)
+                 _figure(row.get("of_peak"), ".0%"), same_work)
 
 
 def _line(contender, threads, tried, *figures):
