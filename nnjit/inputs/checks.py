@@ -79,11 +79,15 @@ def as_numbers(name: str, values) -> np.ndarray:
 
 
 def warn(message: str, category: type = UserWarning):
-    """Give a warning at the line that called into this package, however deep in it this is."""
+    """Give a warning at the line that called into this package, however deep in it, or its command."""
     depth, frame = 2, sys._getframe(1)
-    while frame.f_back and f"{frame.f_globals.get('__name__', '')}.".startswith(_PACKAGE):
+    while frame.f_back and _is_library(f"{frame.f_globals.get('__name__', '')}."):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
+
+
+def _is_library(module):
+    return module.startswith(_PACKAGE) and not module.startswith(f"{_PACKAGE}cli.")
 
 
 def refuse_masked(name: str, values):
