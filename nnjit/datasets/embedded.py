@@ -34,7 +34,7 @@ def load_book_mnist() -> Dataset:
 
     References
     ----------
-    Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits". Licence: CC BY-SA 3.0.
+    Y. LeCun, C. Cortes, "The MNIST database of handwritten digits". Licence: CC BY-SA 3.0.
     """
     path = _FOLDER / "mnist.npz"
     try:

@@ -68,7 +68,7 @@ def load_mnist(data_dir: str | Path | None = None, download: bool = True) -> Dat
 
     References
     ----------
-    Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits". Licence: CC BY-SA 3.0.
+    Y. LeCun, C. Cortes, "The MNIST database of handwritten digits". Licence: CC BY-SA 3.0.
     """
     return _load_idx(MNIST, data_dir, download)
 
