@@ -53,7 +53,11 @@ class Graph:
             raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() "
                              "after the last")
         self.outputs = _outputs(self.layers, self.shapes)
+        self.inferring = [(layer, shape) for layer, shape in zip(self.layers, self.outputs)
+                          if not layer.only_trains]
         self.penalised = [layer for layer in self.layers if type(layer).penalise is not Layer.penalise]
+        self.committing = [i for i, layer in enumerate(self.layers)
+                           if type(layer).commit is not Layer.commit]
         # Flatten changes nothing about the numbers
         self.head.check_last_layer(next((layer for layer in reversed(self.layers)
                                          if not isinstance(layer, Flatten)), self.layers[-1]))
@@ -163,20 +167,19 @@ class Graph:
 
     def forward(self, x, workspace, step: int | None = None, batch: Batch | None = None):
         """Return the logits of the checked rows ``x``, an array of the ``workspace``."""
-        workspace.begin(step, batch)
-        workspace.arrays[0] = a = x
-        for i, layer in enumerate(self.layers):
-            out = workspace.outputs[i]
-            workspace.arrays[i + 1] = a = layer.forward(a, a if out is None else out, workspace.contexts[i])
+        w, mask = (None, None) if batch is None else (batch.w, batch.mask)
+        arrays = workspace.arrays
+        arrays[0] = a = x
+        for i, (layer, out, context) in enumerate(workspace.way, 1):
+            context.step, context.w, context.mask = step, w, mask
+            arrays[i] = a = layer.forward(a, a if out is None else out, context)
         return a
 
     def backward(self, delta, workspace):
         """Write the gradients from ``delta`` = dL/dz, overwritten, after `forward` in this workspace."""
-        for i in reversed(range(workspace.lowest, len(self.layers))):
-            layer = self.layers[i]
-            dx = delta if layer.elementwise else workspace.deltas[i]
-            delta = layer.backward(workspace.arrays[i], workspace.arrays[i + 1], delta, dx,
-                                   workspace.contexts[i])
+        arrays = workspace.arrays
+        for i, layer, elementwise, dx, context in workspace.way_back:
+            delta = layer.backward(arrays[i], arrays[i + 1], delta, delta if elementwise else dx, context)
 
     def loss(self, batch: Batch, workspace, step: int | None = None):
         """Return the head's sums (w l, w metric, w) over a batch."""
@@ -188,26 +191,26 @@ class Graph:
 
         Return the sums (w l, w metric, w) of the head, and the penalty.
         """
-        z = self.forward(batch.x, workspace, step, batch)
-        sums = self.head.loss_and_delta(z, batch.y, batch.w, total, workspace.delta)
-        self.backward(workspace.delta, workspace)
-        return *sums, self.penalise(with_gradient=True)
+        z, delta = self.forward(batch.x, workspace, step, batch), workspace.delta
+        loss, metric, weight = self.head.loss_and_delta(z, batch.y, batch.w, total, delta)
+        self.backward(delta, workspace)
+        return loss, metric, weight, self.penalise(with_gradient=True) if self.penalised else 0.0
 
     def penalise(self, with_gradient: bool = False) -> float:
         """Return the sum of the layers' penalties, and add its derivative to the gradient if told to."""
-        return sum(layer.penalise(with_gradient) for layer in self.penalised)
+        return sum([layer.penalise(with_gradient) for layer in self.penalised])
 
     def commit(self, workspace):
         """Let the layers change their state, after a training step of this workspace's batch."""
-        for layer, context in zip(self.layers, workspace.contexts):
-            layer.commit(context)
+        for i in self.committing:
+            self.layers[i].commit(workspace.contexts[i])
 
     def forward_once(self, a):
         """Return the logits of the checked rows ``a``, without a workspace: for a few rows."""
         N = len(a)
-        for layer, shape in zip(self.layers, self.outputs):
-            a = layer.forward(a, a if shape is None else np.empty((N, *shape), self.dtype),
-                              self._inference(layer, N))
+        for layer, shape in self.inferring:
+            out = a if shape is None else np.empty((N, *shape), self.dtype)
+            a = layer.forward(a, out, self._inference(layer, N) if layer.scratch else INFERENCE)
         return a
 
     def activations(self, a) -> list:
@@ -265,23 +268,16 @@ class _Workspace:
     """The arrays that N rows pass through: what every layer gets and gives, its context, and the deltas on
     their way back.
 
-    ``outputs[i]`` is None where layer i writes over its input, ``deltas[i]`` where dL/dx is written over
-    dL/da, or not needed: no layer below ``lowest`` has parameters.
+    ``way`` has what each layer's forward pass takes: its output, None where it writes over its input.
     """
 
     def __init__(self, graph, N):
         self.graph, self.N = graph, N
         self.arrays = [None] * (len(graph.layers) + 1)
-        self.outputs = [None if shape is None else aligned((N, *shape), graph.dtype)
-                        for shape in graph.outputs]
+        outputs = [None if shape is None else aligned((N, *shape), graph.dtype) for shape in graph.outputs]
         self.contexts = [Context(random.layer_key(graph.seed, i), _scratch(layer, N, graph.dtype)) for i,
                          layer in enumerate(graph.layers)]
-
-    def begin(self, step, batch):
-        """Give every layer's context what belongs to this pass."""
-        w, mask = (None, None) if batch is None else (batch.w, batch.mask)
-        for context in self.contexts:
-            context.step, context.w, context.mask = step, w, mask
+        self.way = list(zip(graph.layers, outputs, self.contexts))
 
     def first_nonfinite(self) -> int | None:
         """Return the number of the first layer whose output is not finite, or None."""
@@ -290,15 +286,20 @@ class _Workspace:
     @functools.cached_property
     def delta(self):
         """dL/dz, which the head writes."""
-        return aligned((self.N, *self.graph.shapes[-1]), self.graph.dtype)
+        return self._like(-1)
 
     @functools.cached_property
-    def lowest(self):
-        return next((i for i, layer in enumerate(self.graph.layers) if layer.shapes), len(self.graph.layers))
+    def way_back(self):
+        """What each layer's backward pass takes, from the last down to the lowest with parameters.
 
-    @functools.cached_property
-    def deltas(self):
-        """dL/dx of every layer above the lowest with parameters, where it has an array of its own."""
-        return [None if i <= self.lowest or layer.elementwise
-                else aligned((self.N, *self.graph.shapes[i - 1]), self.graph.dtype)
-                for i, layer in enumerate(self.graph.layers)]
+        dL/dx is written over dL/da by an elementwise layer; nobody asks the lowest for it.
+        """
+        layers, found = self.graph.layers, []
+        lowest = next((i for i, layer in enumerate(layers) if layer.shapes), len(layers))
+        for i in reversed(range(lowest, len(layers))):
+            dx = None if i == lowest or layers[i].elementwise else self._like(i - 1)
+            found.append((i, layers[i], layers[i].elementwise, dx, self.contexts[i]))
+        return found
+
+    def _like(self, i):
+        return aligned((self.N, *self.graph.shapes[i]), self.graph.dtype)

@@ -34,8 +34,9 @@ class Optimizer(Strict):
     """
 
     slot_names = ()
-    _owner = None    # a weak reference to the model's graph
-    _attached = ("_owner",)
+    _owner = None         # a weak reference to the model's graph
+    _parameters = None    # those of the last step, which have been checked
+    _attached = ("_owner", "_parameters")
 
     def __init__(self, learning_rate, weight_decay, clip_norm):
         self.learning_rate, self.weight_decay, self.clip_norm = learning_rate, weight_decay, clip_norm
@@ -76,13 +77,12 @@ class Optimizer(Strict):
 
         ``weight_decay`` acts on the first ``decayed`` of them, by default on all.
         """
-        if not self.slots:
-            self.slots = {name: np.zeros_like(parameters) for name in self.slot_names}
-        self._check_model(parameters)
-        rate = self.rate()
+        if parameters is not self._parameters:
+            self._begin(parameters)
+        rate = self.learning_rate if type(self.learning_rate) is float else self.rate()
         if self.clip_norm is not None:
             updates.clip(gradient, self.clip_norm)
-        self.iterations += 1
+        self.__dict__["iterations"] += 1    # __setattr__ would take longer than all else here
         arrays = parameters, gradient, *self.slots.values()
         if self.weight_decay == 0 or decayed is None:
             self._update(*arrays, rate, self.weight_decay)
@@ -106,7 +106,7 @@ class Optimizer(Strict):
 
     def load_state(self, arrays: dict, iterations: int, layout):
         """Go on from what `state` returned after so many steps, also where the layout differs."""
-        self.slots, self.iterations = {}, iterations
+        self.slots, self.iterations, self._parameters = {}, iterations, None
         for slot in self.slot_names:
             self.slots[slot] = vector = layout.zeros()
             for name, array in layout.views(vector).items():
@@ -125,12 +125,16 @@ class Optimizer(Strict):
     def _clip_text(self):
         return "" if self.clip_norm is None else f", clip_norm={self.clip_norm:g}"
 
-    def _check_model(self, parameters):
+    def _begin(self, parameters):
+        """Make the slots for these parameters; ValueError where there are some that do not go with them."""
+        if not self.slots:
+            self.slots = {name: np.zeros_like(parameters) for name in self.slot_names}
         for slot in self.slots.values():
             if slot.shape != parameters.shape or slot.dtype != parameters.dtype:
                 raise ValueError(f"optimizer: got a model of {parameters.size} parameters in "
                                  f"{parameters.dtype}, expected the {slot.size} in {slot.dtype} that it "
                                  "began with; use a new optimizer")
+        self._parameters = parameters
 
 
 def _check_rate(rate):

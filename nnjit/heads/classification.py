@@ -196,7 +196,8 @@ class Categorical(Head):
         return w * (weights[y] if y.ndim == 1 else (weights * y).sum(axis=1))
 
     def loss_and_delta(self, z, y, w, total, delta):
-        w = self.row_weights(y, w)
+        if self.class_weight is not None:
+            w = self.row_weights(y, w)
         if self.label_smoothing:
             y = self._smooth(y, z)
         if self.temperature == 1:

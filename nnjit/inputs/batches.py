@@ -19,14 +19,14 @@ class Examples:
     """Rows, targets and weights, checked and stored; and the total weight of all, as the head has it."""
 
     def __init__(self, x, y, w, total_weight):
-        self.x, self.y, self.w, self.total_weight = x, y, w, total_weight
+        self.x, self.y, self.w, self.total_weight, self.N = x, y, w, total_weight, len(w)
 
     def __len__(self):
-        return len(self.w)
+        return self.N
 
     def divisor(self, n: int):
         """Return what the loss of a batch of n rows is divided by: n times the mean weight of all rows."""
-        return self.total_weight if n == len(self) else self.total_weight * n / len(self)
+        return self.total_weight if n == self.N else self.total_weight * n / self.N
 
     def fixed_batches(self, batch_size: int, single_pass: bool = False):
         """Return a function that returns the batches in the order of the rows, for one pass or for many.

@@ -92,8 +92,8 @@ def _is_library(module):
 
 def refuse_masked(name: str, values):
     """Raise TypeError for a masked array, or a list of some: plain arrays show what is masked."""
-    parts = values if isinstance(values, (list, tuple)) else (values,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+    parts = values if isinstance(values, (list, tuple)) else ()
+    if isinstance(values, np.ma.MaskedArray) or any(isinstance(part, np.ma.MaskedArray) for part in parts):
         raise TypeError(f"{name}: got a masked array, expected plain numbers; fill it, {name}.filled(0), "
                         "and drop the masked rows or give them the weight 0")
 

@@ -1,11 +1,10 @@
 """The rows of X: `validate` checks what a user gives, `store` keeps it as the first layer takes its batches.
 
-A batch is a plain array, a `DenseStream` or a `SparseBatch`; `product` and `weight_gradient` take any.
+A batch is a plain array, or without its zeros: a `DenseStream` or a `SparseBatch`, with a product of its own.
 """
 import numpy as np
 import scipy.sparse
 
-from ..kernels import affine
 from ..kernels.sparse import product as sparse
 from .checks import as_numbers, cast, check_finite, raise_nonfinite, refuse_masked
 from .matrices import as_csr
@@ -130,22 +129,3 @@ class DenseStream:
         """out = x W + b, (N, H); W (D, H) may be padded. ValueError where x is not finite in out's dtype."""
         if sparse.product_from_dense(self.X, W, b, out):
             raise_nonfinite(self.X, out.dtype)
-
-
-def product(x, W, b, out):
-    """out = x W + b, (N, H), for a batch x (N, D). W (D, H) may be padded, b is (H,) or, for none, (0,)."""
-    if isinstance(x, np.ndarray):
-        affine.product(x, False, W, False, b, out)
-    else:
-        x.product(W, b, out)
-
-
-def weight_gradient(x, delta, no_bias, dW):
-    """dW = xᵀ delta, (D, H), which may be padded, for a batch x (N, D) and delta (N, H).
-
-    ``no_bias`` is an array of dW's dtype and of size 0.
-    """
-    if isinstance(x, np.ndarray):
-        affine.product(x, True, delta, False, no_bias, dW)
-    else:
-        x.weight_gradient(delta, no_bias, dW)

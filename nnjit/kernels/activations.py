@@ -86,8 +86,12 @@ def _by_size(loop, chunks, name, module, parallel_from, **formula):
     inlined = kernel(_bind(loop, f"_{name}_chunk", module, **formula))
     parallel = parallel_kernel(_bind(chunks, f"{name}_in_chunks", module, _loop=inlined))
 
-    def call(x, *arrays):
-        (serial if x.size < parallel_from else parallel)(x, *arrays)
+    def call(x, out, *others):
+        chosen = serial if x.size < parallel_from else parallel
+        if others:
+            chosen(x, out, *others)
+        else:    # which Python calls sooner
+            chosen(x, out)
 
     call.__name__ = call.__qualname__ = name
     call.serial, call.parallel = serial, parallel

@@ -62,6 +62,8 @@ class Layer(Part):
     frees_output : bool
         Whether the layer after it may write over its output: `forward` has written all of it into ``out``,
         and `backward` does not read ``a``.
+    only_trains : bool
+        Whether it is the identity where there is no step.
     effect_on_output : str or None
         What it does to logits that it should leave alone, such as "saturates": heads refuse it as the last
         layer.
@@ -77,7 +79,7 @@ class Layer(Part):
     """
 
     scratch = NOTHING
-    elementwise = in_place = frees_output = takes_sparse = takes_bytes = False
+    elementwise = in_place = frees_output = only_trains = takes_sparse = takes_bytes = False
     effect_on_output, input_kind = None, "numbers"
     multiply_adds, receptive_field = 0, None
     _declared = (*Part._declared, "scratch")

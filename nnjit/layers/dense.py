@@ -1,7 +1,8 @@
 """The fully connected layer."""
 from collections.abc import Callable
 
-from ..inputs import rows
+import numpy as np
+
 from ..inputs.checks import check_count
 from ..kernels import affine
 from .weighted import Weighted
@@ -49,12 +50,19 @@ class Dense(Weighted):
         return (self.units,)
 
     def forward(self, x, out, ctx):
-        rows.product(x, self.padded["W"], self.parameters["b"], out)
+        W, b = self.padded["W"], self.parameters["b"]
+        if isinstance(x, np.ndarray):
+            affine.product(x, False, W, False, b, out)
+        else:    # without its zeros
+            x.product(W, b, out)
         return out
 
     def backward(self, x, a, delta, dx, ctx):
-        no_bias = self.parameters["b"][:0]
-        rows.weight_gradient(x, delta, no_bias, self.padded_gradients["W"])
+        dW, no_bias = self.padded_gradients["W"], self.no_bias
+        if isinstance(x, np.ndarray):
+            affine.product(x, True, delta, False, no_bias, dW)
+        else:
+            x.weight_gradient(delta, no_bias, dW)
         if self.bias:
             affine.bias_gradient(delta, self.gradients["b"])
         if dx is not None:

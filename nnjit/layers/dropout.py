@@ -24,7 +24,7 @@ class Dropout(Elementwise):
     """
 
     config = ("rate",)
-    frees_output = True
+    frees_output = only_trains = True
     effect_on_output = "drops outputs by chance"
 
     def __init__(self, rate: float):

@@ -10,12 +10,17 @@ from .initializers import check_init, initial_weights
 class Weighted(Layer):
     """A layer with the parameters ``W`` and ``b``; b begins at 0, and is of size 0 without biases."""
 
-    frees_output = True
+    frees_output, no_bias = True, None
+    _attached = (*Layer._attached, "no_bias")
 
     def __init__(self, bias: bool, init: str | Callable, l1: float, l2: float):
         name = type(self).__name__
         self.bias, self.init = bool(bias), check_init(name, init)
         self.l1, self.l2 = check_real(f"{name} l1", l1), check_real(f"{name} l2", l2)
+
+    def attach(self, padded, padded_gradients, state):
+        super().attach(padded, padded_gradients, state)
+        self.no_bias = self.parameters["b"][:0]    # for kernels that add a bias to what they compute
 
     def initialise(self, rng):
         self.parameters["W"][:] = initial_weights(type(self).__name__, self.init, rng, self.shapes["W"])

@@ -1,4 +1,5 @@
 """The epoch loop: batches, steps, evaluation, callbacks."""
+import functools
 import math
 import time
 from typing import NamedTuple
@@ -56,10 +57,11 @@ def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
     with parallel_region, Progress(plan.epochs, plan.verbose) as progress:
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
         blocks = validation and validation.fixed_batches(evaluation_rows(graph))
+        divisor = functools.cache(data.divisor)
         while state.epoch < plan.epochs and not state.stop:
             order = None if fixed else _order(len(data), state)
             batches = fixed() if fixed else data.batches(plan.batch_size, order)
-            logs = _train_epoch(graph, batches, data.divisor, state, workspaces)
+            logs = _train_epoch(graph, batches, divisor, state, workspaces)
             if blocks and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
                 logs.update(_validate(graph, blocks(), state, workspaces))
             logs["seconds"] = time.perf_counter() - begin
@@ -74,15 +76,16 @@ def _order(N, state):
 
 def _train_epoch(graph, batches, divisor, state, workspaces):
     """Take a step for every batch; return the means over the epoch."""
-    sums = _Sums(graph.head)
+    sums, optimizer = _Sums(graph.head), state.optimizer
     for number, batch in enumerate(batches):
         N = len(batch.w)
         workspace = workspaces[N]
-        sums.add(N, *graph.loss_and_gradient(batch, divisor(N), workspace, state.steps))
-        if not (sums.is_finite() or state.diverged):
+        finite = sums.add(N, *graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations))
+        if not (finite or state.diverged):
             _warn_diverged(graph, workspace, state, number)
-        state.optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
-        graph.commit(workspace)
+        optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
+        if graph.committing:
+            graph.commit(workspace)
     return sums.means()
 
 
@@ -140,12 +143,13 @@ class _Sums:
         self.loss, self.metric, self.weight, self.penalty, self.rows = 0.0, 0.0, 0.0, 0.0, 0
 
     def add(self, rows, loss, metric, weight, penalty):
-        self.loss, self.metric, self.weight = self.loss + loss, self.metric + metric, self.weight + weight
-        self.penalty, self.rows = self.penalty + rows * penalty, self.rows + rows
-
-    def is_finite(self):
-        """Return whether the sum of the losses is."""
-        return np.isfinite(self.loss).all() if isinstance(self.loss, np.ndarray) else math.isfinite(self.loss)
+        """Add what a batch of so many rows came to; return whether the sum of the losses is finite."""
+        self.loss = self.loss + loss    # not in place: an array may be the head's
+        self.metric = self.metric + metric
+        self.weight = self.weight + weight
+        self.penalty += rows * penalty
+        self.rows += rows
+        return math.isfinite(self.loss) if type(self.loss) is float else np.isfinite(self.loss).all()
 
     def means(self):
         means = self.head.means(self.loss, self.metric, self.weight)
