@@ -173,7 +173,7 @@ def draw_classifier(folder: Path, model: Sequential, tested: Tested, title: str)
     """
     from . import image_plots as plots
     x, images, y, classes = tested
-    p = model.predict_proba(x)
+    p = model.predict_proba(x, sparse=False)    # by kernels that the training has compiled
     answers = p.argmax(axis=1)
     named = [classes[k] for k in y[:ANSWERS]], [classes[k] for k in answers[:ANSWERS]]
     plots.answers(folder / "answers.png", images[:ANSWERS], *named,
