@@ -388,6 +388,7 @@ def test_workloads_without_their_data_are_one_line(tiny_workload, monkeypatch, t
     monkeypatch.setitem(workloads.WORKLOADS, "tiny", without_data)
     assert bench.run(_arguments("--work", "tiny", "--out-dir", str(tmp_path))) == 0
     out = capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [] and "nothing was measured" in out    # a folder that is given stays
     assert "\ntiny is left out: MNIST was not found; `nnjit train --data mnist` says where it is " in out
 
 

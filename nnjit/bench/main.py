@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         return 130
     if not found["workloads"]:
         print("\nnothing was measured")
-        folder.rmdir()
+        if args.out_dir is None:    # else it is the user's
+            folder.rmdir()
         return 0
     if report.can_draw():
         (draw_scaling if args.scaling else draw_speeds)(folder, found["workloads"])
