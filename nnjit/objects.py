@@ -106,7 +106,6 @@ class Part(Strict):
     padded, padded_gradients = NOTHING, NOTHING
     owner = None    # a weak reference to the graph whose arrays they are
     _attached = ("parameters", "gradients", "state", "padded", "padded_gradients", "owner")
-
     _declared = ("shapes", "state_shapes")    # the names of what `build` declares
 
     def __init_subclass__(cls, **options):

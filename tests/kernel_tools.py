@@ -1,7 +1,11 @@
-"""What the tests of kernels share: dtypes, shapes, tolerances, rows with zeros."""
+"""What the tests of kernels share: dtypes, shapes, tolerances, rows with zeros, checks of a formula."""
+import re
+
+import numba
 import numpy as np
 import pytest
 
+from nnjit._numba.jit import FASTMATH
 from nnjit.memory import padded_shape
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -29,3 +33,34 @@ def with_padding(matrix):
     padded = np.zeros(padded_shape(matrix.shape, matrix.dtype), matrix.dtype)
     padded[:, :matrix.shape[1]] = matrix
     return padded
+
+
+def compiled_loop(formula):
+    """Return a function that applies a formula to every number of a vector, in place."""
+    @numba.njit(error_model="numpy", fastmath=FASTMATH)
+    def loop(x):
+        for i in range(x.size):
+            x[i] = formula(x[i])
+
+    return loop
+
+
+def check_vectorises(formula, dtype):
+    """A loop of the formula stores vectors, and calls nothing for a single number."""
+    loop = compiled_loop(formula)
+    loop(np.ones(3, dtype))
+    code, = loop.inspect_llvm().values()
+    assembly, = loop.inspect_asm().values()
+    scalar = {np.float32: "float", np.float64: "double"}[dtype]
+    assert re.search(rf"store <\d+ x {scalar}>", code)
+    assert not re.search(r"call .*@(exp|expm1|log1p|erfc?|tanh|floor|rint)f?\(", code)
+    assert "vmaskmov" not in assembly    # slow to store with
+
+
+def check_precision(formula, dtype):
+    """A formula of a number of this dtype is a number of this dtype."""
+    result = formula(dtype(0.5))
+    if numba.config.DISABLE_JIT:
+        assert type(result) is dtype
+    else:
+        assert formula.overloads[numba.from_dtype(dtype),].signature.return_type == numba.from_dtype(dtype)

@@ -1,13 +1,12 @@
 """erf, the normal distribution, expm1 and softplus: units in the last place, special values, vector code."""
 import math
-import re
 
 import mpmath
 import numba
 import numpy as np
 import pytest
+from kernel_tools import check_precision, check_vectorises, compiled_loop
 
-from nnjit._numba.jit import FASTMATH
 from nnjit.kernels import elementary
 
 COMPILED = not numba.config.DISABLE_JIT
@@ -31,15 +30,6 @@ EDGES = {
     ("softplus", np.float32): [-103.98, -103.972084, -87.33655, 17.33],
     ("softplus", np.float64): [-745.2, -745.1332191019412, -708.3964185322641, 37.43],
 }
-
-
-def compiled_loop(formula):
-    @numba.njit(error_model="numpy", fastmath=FASTMATH)
-    def loop(x):
-        for i in range(x.size):
-            x[i] = formula(x[i])
-
-    return loop
 
 
 LOOPS = {name: compiled_loop(getattr(elementary, name)) for name in NAMES}
@@ -161,22 +151,10 @@ def test_an_element_does_not_depend_on_its_neighbours(name, dtype):
 @functions
 @dtypes
 def test_it_vectorises(name, dtype):
-    loop = compiled_loop(getattr(elementary, name))
-    loop(np.ones(3, dtype))
-    code, = loop.inspect_llvm().values()
-    assembly, = loop.inspect_asm().values()
-    scalar = {np.float32: "float", np.float64: "double"}[dtype]
-    assert re.search(rf"store <\d+ x {scalar}>", code)
-    assert not re.search(r"call .*@(exp|expm1|log1p|erfc?|tanh|floor|rint)f?\(", code)
-    assert "vmaskmov" not in assembly    # slow to store with
+    check_vectorises(getattr(elementary, name), dtype)
 
 
 @functions
 @dtypes
 def test_a_formula_keeps_the_precision(name, dtype):
-    formula = getattr(elementary, name)
-    result = formula(dtype(0.5))
-    if COMPILED:
-        assert formula.overloads[numba.from_dtype(dtype),].signature.return_type == numba.from_dtype(dtype)
-    else:
-        assert type(result) is dtype
+    check_precision(getattr(elementary, name), dtype)

@@ -4,6 +4,7 @@ import doctest
 import naive
 import numpy as np
 import pytest
+from head_cases import check_refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -493,15 +494,6 @@ def test_what_is_given_stays_as_it_is(rng):
 
 
 # ---- mistakes, explained -----------------------------------------------------------------------------------
-
-def check_refused(exception, message, call, *args, **kwargs):
-    """One line that says what was got, what is expected, and what to do."""
-    with pytest.raises(exception, match=message) as caught:
-        call(*args, **kwargs)
-    text = str(caught.value)
-    assert type(caught.value) is exception and "\n" not in text, text
-    assert "got " in text and "expected " in text, text
-
 
 ZEROS, ROW = np.zeros(N), np.full((N, 3), 1 / 3)
 LABELS = np.arange(N) % 3

@@ -13,7 +13,6 @@ class _RandomMove(Elementwise):
 
     takes_bytes = True
     input_kind = "images"
-
     frees_output = True
 
     def build(self, input_shape):

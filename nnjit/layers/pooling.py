@@ -10,7 +10,6 @@ class _Pool(Layer):
 
     input_kind = "images"
     config = ("pool_size", "strides")
-
     frees_output = True
 
     def __init__(self, pool_size=2, strides=None):
@@ -73,7 +72,6 @@ class GlobalAveragePool2D(Layer):
     """The mean of each channel over all pixels: images (N, H, W, C) to rows (N, C)."""
 
     input_kind = "images"
-
     frees_output = True
 
     def build(self, input_shape):
