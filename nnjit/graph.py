@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from ._numba.race import Race
+from ._numba.threads import fixed_threads, get_threads
 from .inputs.batches import Batch
 from .kernels import random
 from .layers.base import INFERENCE, Context, Layer
@@ -28,7 +30,7 @@ class Graph:
 
     def __init__(self, layers: list, head, dtype: np.dtype):
         self.layers, self.head, self.dtype = layers, head, dtype
-        self.input_shape, self.seed = None, 0
+        self.input_shape, self.seed, self.races = None, 0, {}
         self.check_free()
 
     def check_free(self):
@@ -55,6 +57,7 @@ class Graph:
         self.outputs = _outputs(self.layers, self.shapes)
         self.inferring = [(layer, shape) for layer, shape in zip(self.layers, self.outputs)
                           if not layer.only_trains]
+        self.most_multiply_adds = max(layer.multiply_adds for layer in self.layers)
         self.penalised = [layer for layer in self.layers if type(layer).penalise is not Layer.penalise]
         self.committing = [i for i, layer in enumerate(self.layers)
                            if type(layer).commit is not Layer.commit]
@@ -147,11 +150,11 @@ class Graph:
 
     def __getstate__(self):
         """Return what a copy is made from: the arrays are copied, and the parts come without theirs."""
-        left_out = ("gradient_vector", "layout", "state_layout")
+        left_out = ("gradient_vector", "layout", "state_layout", "races")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
+        self.__dict__.update(state, races={})
         if self.input_shape is None:
             return
         for _, part in self.parts():
@@ -164,6 +167,20 @@ class Graph:
     def workspaces(self) -> dict:
         """Return the arrays that batches pass through: ``workspaces[N]`` is made when first N rows come."""
         return _Workspaces(self)
+
+    def race(self, purpose: str, rows: int, *how) -> Race:
+        """Return the race of batches of so many rows, within a `parallel_region`; see `Race`."""
+        race, most = self.races.get((purpose, rows)), get_threads()
+        if race is None or race.numbers[-1] != most:
+            race = self.races[purpose, rows] = Race(most, *how)
+        return race
+
+    def raced(self) -> tuple:
+        """Return the number of threads that the last training found best, and how often it changed."""
+        races = [race for (purpose, _), race in self.races.items() if purpose == "training"]
+        if fixed_threads() is not None or not races:
+            return get_threads(), 0
+        return races[-1].best or races[-1].threads, races[-1].changes
 
     def forward(self, x, workspace, step: int | None = None, batch: Batch | None = None):
         """Return the logits of the checked rows ``x``, an array of the ``workspace``."""

@@ -3,13 +3,13 @@ import copy
 
 import numpy as np
 
-from . import checkpoint, training
-from ._numba.threads import exclusive_layer, parallel_region
+from . import checkpoint, inference, training
+from ._numba.threads import parallel_region
 from .graph import Graph
 from .heads import Head
 from .inputs.batches import Examples
 from .inputs.checks import check_count, check_dtype, check_sparse, check_weights
-from .inputs.rows import FEW_ROWS, intensities, store, validate
+from .inputs.rows import intensities, store, validate
 from .inputs.scale import measure, warn_of_another
 from .layers import Layer
 from .objects import Strict
@@ -115,7 +115,7 @@ class Sequential(Strict):
         self._check_built()
         data = self._examples(validate(X, self.input_shape), y, sample_weight)
         step = None if step is None else check_count("step", step, least=0)
-        with parallel_region:
+        with parallel_region():
             batch, = data.batches(len(data))
             self.graph.loss_and_gradient(batch, data.divisor(len(data)), self.graph.workspaces()[len(data)],
                                          step)
@@ -241,8 +241,7 @@ class Sequential(Strict):
         self._check_built()
         data = self._examples(validate(X, self.input_shape), y, sample_weight, sparse, training=False,
                               single_pass=True)
-        return training.evaluate(self.graph, data.batches(training.evaluation_rows(self.graph)),
-                                 self.graph.workspaces())
+        return training.Evaluation(self.graph, data).run()
 
     def logits(self, X, sparse="auto") -> np.ndarray:
         """Return the last layer's output (N, K), before the head.
@@ -259,23 +258,14 @@ class Sequential(Strict):
             X is of another scale than what was trained on: one of the two goes up to 1, the other above 50.
         """
         self._check_built()
-        x = self._rows(validate(X, self.input_shape), sparse, training=False, single_pass=True)
-        if len(x) <= FEW_ROWS:    # too few for BLAS to start its threads
-            with exclusive_layer:
-                return self.graph.forward_once(x[:])
-        z = np.empty((len(x), *self.graph.shapes[-1]), self.dtype)
-        workspaces, rows = self.graph.workspaces(), training.evaluation_rows(self.graph)
-        with parallel_region:
-            for first in range(0, len(x), rows):
-                block = x[first:first + rows]
-                z[first:first + rows] = self.graph.forward(block, workspaces[len(block)])
-        return z
+        return inference.logits(self.graph, self._rows(validate(X, self.input_shape), sparse, training=False,
+                                                       single_pass=True))
 
     def activations(self, X) -> list:
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
         x = self._rows(validate(X, self.input_shape), False, training=False, single_pass=True)
-        with parallel_region:
+        with parallel_region():
             return self.graph.activations(x)
 
     def predict(self, X, sparse="auto"):
@@ -287,9 +277,7 @@ class Sequential(Strict):
 
     def predict_proba(self, X, sparse="auto"):
         """Return the head's probabilities, (N, K), with the notes and warnings of `logits`."""
-        z = self.logits(X, sparse)
-        with exclusive_layer:
-            return self.head.probabilities(z)
+        return inference.probabilities(self.head, self.logits(X, sparse))
 
     def summary(self) -> str:
         """Return a table of the layers.

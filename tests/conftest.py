@@ -43,8 +43,8 @@ def mnist():
 
 @pytest.fixture
 def run_python(tmp_path):
-    """Return a function that runs code in a new process, in a folder of its own, and returns the JSON it
-    prints.
+    """Return a function that runs code in a new process, in a folder of its own, and returns the JSON of the
+    last line that it prints.
 
     Warnings are errors there unless the code says otherwise. A copy of the package in the folder goes before
     this one.
@@ -54,6 +54,6 @@ def run_python(tmp_path):
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path,
                               env=environment, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(done.stdout.splitlines()[-1])
 
     return run

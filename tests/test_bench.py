@@ -1,5 +1,6 @@
 """The benchmark: its arithmetic on made-up contenders, and that every peer does the work it is timed for."""
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -13,7 +14,7 @@ import numba
 import numpy as np
 import pytest
 
-from nnjit import bench, datasets
+from nnjit import bench, cli, datasets
 from nnjit.bench import limits, measure, process, table, workloads
 from nnjit.bench.machine import PEERS
 from nnjit.bench.tasks import ImageTask, Task
@@ -304,7 +305,7 @@ def _arguments(*words):
 class InProcess:
     """A `Contender` without its process."""
 
-    def __init__(self, work, dtype, label, threads):
+    def __init__(self, work, dtype, label, threads, after_blas=False):
         self.label, self.threads = label, threads
         self.peer, function = workloads.WORKLOADS[work].contenders[label]
         module = importlib.import_module(f"nnjit.bench.{self.peer}_peer")
@@ -319,6 +320,49 @@ class InProcess:
 
     def close(self):
         pass
+
+
+def test_busy_processes_run_for_as_long_as_it_says(monkeypatch):
+    started = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    with pytest.raises(KeyboardInterrupt), process.busy(2):
+        assert [one.poll() for one in started] == [None, None]
+        raise KeyboardInterrupt
+    assert all(one.poll() is not None for one in started)
+    with process.busy(0):
+        assert len(started) == 2
+
+
+def test_what_comes_before_a_measurement_is_not_measured():
+    def function(task, clock, seed):
+        with clock:
+            pass
+        return {}
+
+    calls = []
+    found = process.measure(function, None, 0, lambda: calls.append(time.sleep(0.3)))
+    assert calls and found["wall"] < 0.1
+
+
+@pytest.mark.parametrize("options, beside, after", [([], 0, False), (["--beside", "2"], 2, False),
+                                                    (["--beside", "1", "--after-blas"], 1, True)])
+def test_beside_others_and_after_blas(tiny_workload, tmp_path, monkeypatch, capsys, options, beside, after):
+    made, busy = [], []
+    monkeypatch.setattr(measure, "Contender", lambda *args: made.append(args[4]) or InProcess(*args))
+    monkeypatch.setattr(measure, "busy", lambda n: busy.append(n) or contextlib.nullcontext())
+    line = ["bench", "--work", "tiny", "--against", "none", "--repeat", "1", "--out-dir", str(tmp_path)]
+    assert cli.main([*line, *options]) == 0
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert (found["beside"], found["after_blas"]) == (beside, after)
+    assert set(busy) == {beside} and set(made) == {after}
+    printed = capsys.readouterr().out
+    assert ("keep a core busy" in printed, "right before each" in printed) == (beside > 0, after)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def differences(model, X, y, w, step):
         array[index] = centre
         return np.dot([1, -8, 8, -1], losses) / (12 * h)
 
-    with parallel_region:
+    with parallel_region():
         return {name: np.array([slope(array, index)
                                 for index in np.ndindex(array.shape)]).reshape(array.shape)
                 for name, array in model.parameters().items()}

@@ -30,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=_positive, metavar="N",
         help="for every contender; by default each has the better of 1 and all cores")
     add("--repeat", type=_positive, default=3, metavar="N", help="counted rounds (default: %(default)s)")
+    add("--beside", type=_positive, default=0, metavar="N",
+        help="while N other processes keep a core busy each, as people's machines are")
+    add("--after-blas", action="store_true",
+        help="right after a matrix product of NumPy, whose threads then still look for work")
     add("--out-dir", metavar="DIR", help="where figures.json and the picture go (default: a new folder in "
                                          "runs/)")
     add("--scaling", action="store_true",
@@ -53,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name:<12}{workload.title} ({', '.join(workload.dtypes)}; {peers})")
         return 0
     peers, folder = ["nnjit", *_installed(args.against)], report.new_folder(args.out_dir, "bench")
-    found = {"environment": environment(), "limits": machine_limits(), "repeat": args.repeat, "workloads": []}
+    found = {"environment": environment(), "limits": machine_limits(), "repeat": args.repeat,
+             "beside": args.beside, "after_blas": args.after_blas, "workloads": []}
     _print_conditions(found)
     try:
         for name in _names(args):
@@ -82,6 +87,10 @@ def _print_conditions(found):
     rounds = f"{found['repeat']} round{'s' * (found['repeat'] > 1)}"
     print(f"measured: the seconds of a workload, contenders taking turns for {rounds}, medians; compilation "
           "and the loading of data apart")
+    if found["beside"]:
+        print(f"beside:   {found['beside']} process{'es' * (found['beside'] > 1)} that keep a core busy each")
+    if found["after_blas"]:
+        print("after:    a matrix product of NumPy, right before each measurement")
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * len(cores()):
         print("note:     the machine is busy, which the figures will show")
 
@@ -102,7 +111,7 @@ def _names(args):
 
 def _measure(name, dtype, peers, args, limits):
     """Return what `measure_workload` found, which is printed."""
-    result = measure_workload(name, dtype, peers, args.threads, args.repeat)
+    result = measure_workload(name, dtype, peers, args.threads, args.repeat, args.beside, args.after_blas)
     peak, _ = limits[dtype]
     for row in result["contenders"]:
         row["of_peak"] = row["operations"] and row["operations"] / row["median"] / peak

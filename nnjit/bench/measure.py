@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Collection
 
-from .process import Contender, ContenderError
+from .process import Contender, ContenderError, busy
 from .workloads import find
 
 COMPILING = ("nnjit", "jax", "torch")    # of the peers, those of which a first run may compile
@@ -13,8 +13,12 @@ PAUSE = 0.1    # seconds between two runs: the last one's threads stop spinning
 TRIAL_RUNS, TRIAL_SECONDS = 5, 1.0    # a number of threads is tried as long as neither is exceeded
 
 
-def measure_workload(name: str, dtype: str, peers: list[str], threads: int | None, repeat: int) -> dict:
-    """Let a workload's contenders of these peers take turns; return the dict that JSON and table show."""
+def measure_workload(name: str, dtype: str, peers: list[str], threads: int | None, repeat: int,
+                     beside: int = 0, after_blas: bool = False) -> dict:
+    """Let a workload's contenders of these peers take turns; return the dict that JSON and table show.
+
+    ``beside`` that many busy processes, from the trials on, or ``after_blas``, see `Contender`.
+    """
     workload = find(name)
     print(f"\n{name}, {dtype}: {workload.title}", flush=True)
     counts = [threads] if threads else sorted({1, len(cores())})
@@ -23,24 +27,25 @@ def measure_workload(name: str, dtype: str, peers: list[str], threads: int | Non
         for label, (peer, _) in workload.contenders.items():
             if peer not in peers:
                 continue
-            candidates = [Contender(name, dtype, label, n) for n in counts]
+            candidates = [Contender(name, dtype, label, n, after_blas) for n in counts]
             for candidate in candidates:
                 stack.callback(candidate.close)
             try:
-                best, preparation = try_threads(candidates)
+                best, preparation = try_threads(candidates, beside)
                 chosen[best] = {**preparation, "pools": best.pools()}
                 print(f"  {label}: ready, with {best.threads} thread{'s' * (best.threads > 1)}", flush=True)
             except ContenderError as error:
                 failed[label] = str(error)
-        runs, errors = alternate(list(chosen), repeat)
+        with busy(beside):
+            runs, errors = alternate(list(chosen), repeat)
     failed.update((contender.label, reason) for contender, reason in errors.items())
     rows = [summary(contender, chosen[contender], own) for contender, own in runs.items()]
     compare(rows, workload.tolerance)
     return {"workload": name, "dtype": dtype, "title": workload.title, "contenders": rows, "failed": failed}
 
 
-def try_threads(candidates: list[Contender]) -> tuple[Contender, dict]:
-    """Warm up each candidate, run it a little, and close all but the fastest.
+def try_threads(candidates: list[Contender], beside: int = 0) -> tuple[Contender, dict]:
+    """Warm up each candidate, run it a little (``beside`` busy processes), and close all but the fastest.
 
     Returns
     -------
@@ -50,7 +55,8 @@ def try_threads(candidates: list[Contender]) -> tuple[Contender, dict]:
     first, trials = {}, {}
     for candidate in candidates:
         first[candidate] = candidate.run(seed=0)["wall"]
-        trials[candidate] = _trial(candidate) if len(candidates) > 1 else 0.0
+        with busy(beside):
+            trials[candidate] = _trial(candidate) if len(candidates) > 1 else 0.0
     best = min(candidates, key=trials.get)
     for candidate in candidates:
         if candidate is not best:

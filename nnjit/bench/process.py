@@ -3,6 +3,7 @@
 Thread pools (OpenMP, OpenBLAS, XLA) do not meet when each contender has a process, and each begins with the
 number of threads that it is told: XLA cannot change its own later.
 """
+import contextlib
 import importlib
 import json
 import os
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .workloads import find
@@ -32,16 +33,18 @@ class Contender:
     ----------
     label : what the tables call it
     peer, threads : whose it is, and how many threads it may use
+    after_blas : whether a product of NumPy comes right before each measurement, whose threads still look for
+        work then
     """
 
-    def __init__(self, workload: str, dtype: str, label: str, threads: int):
+    def __init__(self, workload: str, dtype: str, label: str, threads: int, after_blas: bool = False):
         self.label, self.threads = label, threads
         self.peer, function = find(workload).contenders[label]
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
         limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
         program = f"from {__name__} import main; main()"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", program, workload, dtype, self.peer, function],
+            [sys.executable, "-c", program, workload, dtype, self.peer, function, "1" * after_blas],
             text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, **limits, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
 
@@ -72,13 +75,29 @@ class Contender:
         self._process.communicate()
 
 
-class Clock:
-    """Times what happens within ``with clock:``; ``scale`` turns that into the seconds of the workload."""
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """The context in which this many processes keep a core busy each."""
+    running = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
-    def __init__(self):
-        self.scale = 1.0
+
+class Clock:
+    """Times what happens within ``with clock:``; ``scale`` turns that into the seconds of the workload.
+
+    ``before()`` is called right before it begins.
+    """
+
+    def __init__(self, before: Callable = lambda: None):
+        self.scale, self.before = 1.0, before
 
     def __enter__(self):
+        self.before()
         self._begin = time.perf_counter()
         return self
 
@@ -86,16 +105,16 @@ class Clock:
         self.wall = time.perf_counter() - self._begin
 
 
-def measure(function: Callable, task: object, seed: int) -> dict:
+def measure(function: Callable, task: object, seed: int, before: Callable = lambda: None) -> dict:
     """Run a peer's function, a short one again until `LEAST`; return the median run as plain values."""
     runs, begin = [], time.perf_counter()
     while not runs or time.perf_counter() - begin < LEAST:
-        runs.append(_run(function, task, seed))
+        runs.append(_run(function, task, seed, before))
     return sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
 
 
-def _run(function, task, seed):
-    clock = Clock()
+def _run(function, task, seed, before):
+    clock = Clock(before)
     outcome = function(task, clock, seed)
     plain = {name: value if isinstance(value, str) else float(value) for name, value in outcome.items()}
     return {"seconds": clock.wall * clock.scale, "wall": clock.wall, **plain}
@@ -122,18 +141,25 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)    # whoever started this process ends it
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)    # whatever a library prints goes elsewhere
-    prepared = None
+    prepared, before = None, _numpy_product() if sys.argv[5:] == ["1"] else lambda: None
     for line in sys.stdin:
         try:
             if line.strip() == "pools":
                 answer = {"pools": _pools()}
             else:
-                prepared = prepared or _prepare(*sys.argv[1:])
+                prepared = prepared or _prepare(*sys.argv[1:5])
                 function, task, operations = prepared
-                answer = {**measure(function, task, seed=int(line)), "operations": operations}
+                answer = {**measure(function, task, int(line), before), "operations": operations}
         except Exception as error:    # whatever it is, it is the answer
             answer = {"error": f"{type(error).__name__}: {error}".partition("\n")[0]}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _numpy_product():
+    """Return a function that multiplies two matrices with NumPy, for about 0.1 s."""
+    import numpy as np
+    A = np.ones((1500, 1500))
+    return lambda: A @ A
 
 
 def _prepare(workload, dtype, peer, function):

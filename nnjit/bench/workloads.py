@@ -148,6 +148,10 @@ WORKLOADS = {
         "full MNIST, 784-100-10 ReLU, Adam, batch 200, shuffled: one epoch",
         partial(_mnist, sizes=(784, 100, 10)),
         _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}, needs=_MNIST),
+    "mnist-32": Workload(
+        "full MNIST, 784-100-10 ReLU, Adam, batch 32, shuffled: one epoch",
+        partial(_mnist, sizes=(784, 100, 10), batch=32),
+        _each("epoch", "nnjit", "sklearn", "torch", "jax"), {"loss": 0.1, "accuracy": 0.01}, needs=_MNIST),
     "wide": Workload(
         "full MNIST, 784-1024-1024-10 ReLU, Adam, batch 200, shuffled: one epoch",
         partial(_mnist, sizes=(784, 1024, 1024, 10)),

@@ -3,7 +3,7 @@ import argparse
 import time
 
 from .. import datasets, report
-from .._numba import jit, threads
+from .._numba import jit
 from ..experiments import book
 from ..inputs.checks import DataError
 from . import options
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     print(book.DIFFERENCE)
     total, compiling = time.perf_counter() - begin, jit.compile_seconds()
     print(f"total    {total - compiling:.1f} s, and {compiling:.1f} s to compile; {args.dtype}, "
-          f"{threads.get_threads()} threads")
+          f"{options.threads_in_words()}")
     options.print_saved(folder)
 
 

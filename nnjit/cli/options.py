@@ -24,7 +24,8 @@ def add_run_options(command: argparse.ArgumentParser, data: Sequence[str], data_
     add("--data-dir", metavar="DIR", help="folder of the images' files, of MNIST's four by default")
     add("--dtype", choices=("float32", "float64"), default="float64", help="(default: %(default)s)")
     add("--seed", type=whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
-    add("--threads", type=whole(1, numba.config.NUMBA_NUM_THREADS), help="(default: all cores)")
+    add("--threads", type=thread_number, default="auto", metavar="N",
+        help="auto: at most one for each core, as many as turn out to be fastest (default: %(default)s)")
     add("--out-dir", metavar="DIR", help="where to save the results (default: a new folder in runs/)")
     add("--quiet", action="store_true", help="print only the results")
 
@@ -41,6 +42,11 @@ def whole(least: int, most: float = np.inf) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number {expected}")
         return value
     return whole
+
+
+def thread_number(text: str) -> int | str:
+    """The argparse type of a number of threads, or "auto"."""
+    return text if text == "auto" else whole(1, numba.config.NUMBA_NUM_THREADS)(text)
 
 
 def rate(text: str) -> float:
@@ -67,8 +73,13 @@ def _number(text, fits, expected):
 
 def use_threads(args: argparse.Namespace) -> None:
     """Use as many threads as --threads says."""
-    if args.threads is not None:
-        threads.set_threads(args.threads)
+    threads.set_threads(args.threads)
+
+
+def threads_in_words() -> str:
+    """Return how many threads are used."""
+    n = threads.get_threads()
+    return f"{'up to ' * (threads.fixed_threads() is None and n > 1)}{n} thread{'s' * (n > 1)}"
 
 
 def check_data_dir(args: argparse.Namespace) -> None:

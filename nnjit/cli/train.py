@@ -5,13 +5,12 @@ from functools import partial
 import numpy as np
 
 from .. import report
-from .._numba import threads
 from ..experiments import book, questions
 from ..inputs.checks import DataError
 from ..layers import Dropout
 from ..optimizers import SGD, Adam
 from . import options, train_images
-from .options import AUTO, check_data_dir, fraction, load, rate, say_to, use_threads, whole
+from .options import AUTO, check_data_dir, fraction, load, rate, say_to, threads_in_words, use_threads, whole
 from .results import ends_divergence, save
 
 # ---- options -----------------------------------------------------------------------------------------------
@@ -153,7 +152,7 @@ def _run_question(args):
         f"network  {widths}, {args.act}, dropout {args.dropout:g}, {args.out}; {args.gradient} gradient\n"
         f"loss     {why}\n"
         f"training {optimizer}; {args.epochs} epochs of {len(x):,} examples in batches of {args.batch_size}; "
-        f"{args.dtype}; {threads.get_threads()} threads; seed {args.seed}")
+        f"{args.dtype}; {threads_in_words()}; seed {args.seed}")
     model = _network(args, question, make_head)
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=question.test,

@@ -2,7 +2,6 @@
 import argparse
 
 from .. import datasets, report
-from .._numba import threads
 from ..experiments import presets
 from ..inputs.checks import DataError
 from . import options
@@ -28,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     model = preset.network(len(dataset.classes), args.dtype).build(x.shape[1:], args.seed)
     optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
     say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of "
-        f"{args.batch_size}; {args.dtype}; {threads.get_threads()} threads; seed {args.seed}")
+        f"{args.batch_size}; {args.dtype}; {options.threads_in_words()}; seed {args.seed}")
     try:
         model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
                   verbose=0 if args.quiet else "auto", validate_every=args.eval_every,

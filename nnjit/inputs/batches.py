@@ -1,4 +1,5 @@
 """Examples: rows, targets and weights that belong together, of which batches are taken."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,13 +34,28 @@ class Examples:
 
         For many passes the batches are made once, and the rows let go, unless that takes much memory.
         """
-        if getattr(self.x, "packs_slices", False) and (single_pass or self.x.nbytes > CACHED_BATCH_BYTES):
+        if self._is_large() or single_pass and getattr(self.x, "packs_slices", False):
             return lambda: self.batches(batch_size, np.arange(len(self)))
         if single_pass:
             return lambda: self.batches(batch_size)
         batches = list(self.batches(batch_size))
         self.x = None
         return lambda: batches
+
+    def blocks(self, rows: int, kept: bool = False):
+        """Return the batches of so many rows, in order, as a sequence; with ``kept`` they are made once.
+
+        Those that are not kept, or take much memory, are made when they are asked for, by several threads.
+        """
+        blocks = Blocks(rows, self.x, self.y, self.w)
+        if not kept or self._is_large():
+            return blocks
+        blocks = list(blocks)
+        self.x = None
+        return blocks
+
+    def _is_large(self):
+        return getattr(self.x, "packs_slices", False) and self.x.nbytes > CACHED_BATCH_BYTES
 
     def batches(self, batch_size: int, order: np.ndarray | None = None):
         """Yield a `Batch` of ``batch_size`` rows after the other, the last of those that are left.
@@ -51,3 +67,19 @@ class Examples:
             if order is not None:
                 rows = order[rows]
             yield Batch(self.x[rows], self.y[rows], self.w[rows])
+
+
+class Blocks(Sequence):
+    """Rows in order, in blocks of so many: a sequence of `Batch`, each made when it is asked for."""
+
+    def __init__(self, rows: int, x, y=None, w=None):
+        self.rows, self.x, self.y, self.w = rows, x, y, w
+
+    def __len__(self):
+        return (len(self.x) + self.rows - 1) // self.rows
+
+    def __getitem__(self, k):
+        if not 0 <= k < len(self):
+            raise IndexError(k)
+        rows = slice(k * self.rows, (k + 1) * self.rows)
+        return Batch(*(None if values is None else values[rows] for values in (self.x, self.y, self.w)))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._numba.jit import compile_seconds
-from .._numba.threads import get_threads, threading_layer
+from .._numba.threads import fixed_threads, get_threads, threading_layer
 from ..datasets import Dataset, Table
 from ..layers import Dropout
 from ..model import Sequential
@@ -84,7 +84,7 @@ def write(folder: Path, model: Sequential, configuration: dict, dataset: Dataset
     """
     results = _results(model.history, model.head.metric)
     _write_history(folder / "history.csv", model.history, model.head.metric)
-    _write_run(folder / "run.json", configuration, dataset, results)
+    _write_run(folder / "run.json", configuration, dataset, results, model.graph.raced())
     _write_model(folder / "model.npz", model)
     if can_draw():
         _draw_run(folder, model, title, image_shape, **book)
@@ -116,10 +116,15 @@ def _write_history(path, history, metric):
             rows.writerow([epoch, log["loss"][i], log[metric][i], tested, round(log["seconds"][i], 4)])
 
 
-def _write_run(path, configuration, dataset, results):
-    """Write the configuration, the versions, the threads, the data and its checksums, the results."""
-    content = {"configuration": configuration, "versions": versions(), "threads": get_threads(),
-               "threading_layer": threading_layer(), "machine": platform.machine(),
+def _write_run(path, configuration, dataset, results, raced):
+    """Write the configuration, the versions, the threads, the data and its checksums, the results.
+
+    Of the threads: the most, what the user has set, what the training found best, and how often it changed.
+    """
+    chosen, changes = raced
+    content = {"configuration": configuration, "versions": versions(), "machine": platform.machine(),
+               "threads": get_threads(), "threads_set": fixed_threads() or "auto", "threads_chosen": chosen,
+               "threads_changed": changes, "threading_layer": threading_layer(),
                "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.checksums},
                # JSON knows neither NaN nor infinity, which a training that diverged comes to
                "results": {name: value if math.isfinite(value) else None for name, value in results.items()}}

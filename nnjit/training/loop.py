@@ -6,15 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._numba.threads import parallel_region
+from .._numba.threads import get_threads, parallel_region
+from ..inference import block_rows, for_each_block
 from ..inputs.checks import check_count, warn
 from ..kernels import random
 from .history import History
 from .progress import Progress
 from .state import TrainingState
-
-EVALUATION_ROWS = 2048          # evaluated at a time, at most
-EVALUATION_BYTES = 4 * 2**20    # of what they leave in a workspace, which so stays in the caches
 
 
 class Plan(NamedTuple):
@@ -54,16 +52,18 @@ def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
     ``state`` is changed as the training goes on. ``validation`` are Examples, or None.
     """
     graph, workspaces, begin = model.graph, model.graph.workspaces(), time.perf_counter()
-    with parallel_region, Progress(plan.epochs, plan.verbose) as progress:
+    with parallel_region(), Progress(plan.epochs, plan.verbose) as progress:
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
-        blocks = validation and validation.fixed_batches(evaluation_rows(graph))
+        validation = validation and Evaluation(graph, validation, repeated=True)
+        race = graph.race("training", plan.batch_size)
         divisor = functools.cache(data.divisor)
         while state.epoch < plan.epochs and not state.stop:
             order = None if fixed else _order(len(data), state)
             batches = fixed() if fixed else data.batches(plan.batch_size, order)
-            logs = _train_epoch(graph, batches, divisor, state, workspaces)
-            if blocks and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
-                logs.update(_validate(graph, blocks(), state, workspaces))
+            with race.timed(batches) as batches:
+                logs = _train_epoch(graph, batches, divisor, state, workspaces)
+            if validation and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
+                logs.update(_validate(validation, state))
             logs["seconds"] = time.perf_counter() - begin
             _end_epoch(model, state, logs, plan, progress)
     return state.history
@@ -89,9 +89,9 @@ def _train_epoch(graph, batches, divisor, state, workspaces):
     return sums.means()
 
 
-def _validate(graph, blocks, state, workspaces):
+def _validate(validation, state):
     """Return the means over the validation data, ``{"val_loss": ..., ...}``."""
-    found = evaluate(graph, blocks, workspaces)
+    found = validation.run()
     if not (math.isfinite(found["loss"]) or state.diverged):
         state.diverged = True
         warn(f"fit: got a validation loss that is not finite after epoch {state.epoch}, at the learning rate "
@@ -119,20 +119,24 @@ def _end_epoch(model, state, logs, plan, progress):
         state.stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
-def evaluation_rows(graph) -> int:
-    """Return how many rows are evaluated at a time."""
-    row = sum(map(math.prod, graph.shapes)) * graph.dtype.itemsize
-    return min(EVALUATION_ROWS, max(32, EVALUATION_BYTES // row // 32 * 32))
+class Evaluation:
+    """The evaluation of `Examples`, without dropout: once, or ``repeated`` after every epoch."""
 
+    def __init__(self, graph, data, repeated: bool = False):
+        self.graph, self.N, self.repeated = graph, len(data), repeated
+        self.blocks, self.spare = data.blocks(block_rows(graph, self.N), kept=repeated), []
 
-def evaluate(graph, blocks, workspaces) -> dict:
-    """Return the mean loss and metric over the ``blocks`` of rows, without dropout."""
-    sums, penalty = _Sums(graph.head), graph.penalise()
-    with parallel_region:
-        for batch in blocks:
-            N = len(batch.w)
-            sums.add(N, *graph.loss(batch, workspaces[N]), penalty)
-    return sums.means()
+    def run(self) -> dict:
+        """Return the mean loss, with the penalty, and the mean metric."""
+        sums, penalty = _Sums(self.graph.head), self.graph.penalise()
+        with parallel_region():
+            race = self.graph.race("validation", self.N, {1, get_threads()}, max) if self.repeated else None
+            for rows, found in for_each_block(self.graph, self.blocks, self._loss, self.N, self.spare, race):
+                sums.add(rows, *found, penalty)
+        return sums.means()
+
+    def _loss(self, block, workspace):
+        return len(block.w), self.graph.loss(block, workspace)
 
 
 class _Sums:
