@@ -46,7 +46,7 @@ lint: .venv/lint
 	$(BIN)/ruff check $(LINT) nnjit scripts tests
 
 clean:
-	rm -rf .venv .venv-oldest runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find nnjit scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -7,6 +7,8 @@ The way of the data, with the files::
 
 One direction forward, one backward: no layer knows its neighbours, no kernel knows a layer.
 """
+__version__ = "0.1.0"    # before the imports: parts of the package ask for it
+
 from . import datasets, heads, losses, schedules
 from ._numba.threads import get_threads, set_threads
 from .experiments import book
@@ -49,5 +51,3 @@ from .layers import (
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW
 from .training import History
-
-__version__ = "0.1.0"

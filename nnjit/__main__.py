@@ -3,4 +3,5 @@ import sys
 
 from .cli import main
 
-sys.exit(main())
+if __name__ == "__main__":    # and not where multiprocessing imports it
+    sys.exit(main())

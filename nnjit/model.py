@@ -4,6 +4,7 @@ import copy
 import numpy as np
 
 from . import checkpoint, inference, training
+from ._numba.jit import Stopwatch
 from ._numba.threads import parallel_region
 from .graph import Graph
 from .heads import Head
@@ -200,6 +201,7 @@ class Sequential(Strict):
         TypeError, ValueError
             Anything above is not as described; the message says what was got and what is expected.
         """
+        watch = Stopwatch()
         plan = training.make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose)
         seed = check_count("seed", seed, least=0)
         if not isinstance(optimizer, Optimizer):
@@ -212,7 +214,7 @@ class Sequential(Strict):
         self.graph.seed = seed
         state = training.TrainingState(optimizer, seed)
         self.history = state.history
-        return training.fit(self, data, validation, state, plan)
+        return training.fit(self, data, validation, state, plan, watch)
 
     def _take(self, X, y, sample_weight, validation_data, sparse, seed, single_pass):
         """Return the checked training and validation `Examples`, the model built; unchanged on an error."""

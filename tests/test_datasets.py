@@ -8,6 +8,7 @@ import socket
 import struct
 import tarfile
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -460,6 +461,42 @@ def test_a_silent_source_is_given_up(home, serve, monkeypatch):
         url, = serve(f"http://127.0.0.1:{silent.getsockname()[1]}/")
         with pytest.raises(datasets.NotFoundError, match=f"{url}: (no answer within 0.2 s|.*timed out)"):
             datasets.load("mnist")
+
+
+class Drip(BaseHTTPRequestHandler):
+    """Offers a file, and sends it by four bytes at a time."""
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+
+    def do_GET(self):
+        self.do_HEAD()
+        with contextlib.suppress(OSError):
+            for _ in range(600):
+                self.wfile.write(b"drip")
+                time.sleep(0.05)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_source_that_drips_is_given_up(home, serve, monkeypatch):
+    """Each piece comes in time, but never the whole; nothing of it is left."""
+    monkeypatch.setattr(files, "FILE_SECONDS", 0.5)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Drip)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url, = serve(f"http://127.0.0.1:{server.server_port}/")
+        begin = time.perf_counter()
+        with pytest.raises(datasets.NotFoundError, match=f"{url}: not complete within 0.5 s"):
+            datasets.load("mnist")
+        assert time.perf_counter() - begin < 10
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
 def test_a_host_whose_name_is_never_found_is_given_up(home, serve, monkeypatch):

@@ -116,7 +116,7 @@ def test_legend_says_what_is_drawn(drawn, options, texts):
 def test_curves_alone_need_no_legend(drawn):
     ax = curves()
     assert not ax.figure.legends and ax.get_legend() is None
-    assert ax.get_title("left") == "A run" and ax.get_xlabel() == "iteration"
+    assert ax.get_title("left") == "A run" and ax.get_xlabel() == "epoch"
     assert "accuracy" in ax.get_ylabel()
 
 

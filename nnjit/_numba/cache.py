@@ -83,6 +83,14 @@ def knows(function):
     return function.__module__.startswith("nnjit.kernels.") and function.__closure__ is None
 
 
+kernels = {}    # those that are kept on disk, by name, "updates.sgd": dispatcher
+
+
+def name_of(function) -> str:
+    """Return the name of a kernel among the files: its file's and its own."""
+    return f"{function.__module__.partition('.kernels.')[2]}.{function.__qualname__}"
+
+
 # ---- the files ---------------------------------------------------------------------------------------------
 
 class KernelCache:
@@ -92,14 +100,16 @@ class KernelCache:
     """
 
     def __init__(self, function, path):
-        self.cache_path = path
-        module = function.__module__.partition(".kernels.")[2]
-        self._name = f"{module}.{function.__qualname__}"
+        self.cache_path, self._name = path, name_of(function)
 
     def _path(self, signature, codegen):
         processor = codegen.magic_tuple()
         key = repr((signature, processor))
         return self.cache_path / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    def holds(self, signature, target):
+        """Return whether the code for these types of arguments is on disk."""
+        return self._path(signature, target.codegen()).exists()
 
     def load_overload(self, signature, target):
         target.refresh()

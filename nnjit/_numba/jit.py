@@ -8,8 +8,12 @@ half of AVX-512's registers, and adds up some sums in another order, unless ``NU
 
 With ``NUMBA_DISABLE_JIT=1`` a kernel stays a Python function, which a debugger can step through.
 """
+import contextlib
 import functools
 import os
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import numba
 import numpy as np
@@ -55,10 +59,14 @@ def _compile(function, **options):
     options.update(error_model="numpy", nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=private)
     if FASTER is None:
         with cache.numba_folder() as usable:
-            return numba.njit(function, cache=usable and kept, **options)
-    compiled = numba.njit(function, pipeline_class=_part_compiler if private else _kernel_compiler, **options)
+            compiled = numba.njit(function, cache=usable and kept, **options)
+    else:
+        compiler = _part_compiler if private else _kernel_compiler
+        compiled = numba.njit(function, pipeline_class=compiler, **options)
+        if kept:
+            cache.enable(compiled)
     if kept:
-        cache.enable(compiled)
+        cache.kernels[cache.name_of(function)] = compiled
     return compiled
 
 
@@ -113,10 +121,53 @@ def describe_compiler():
     return f"plain, because {reason}" if reason else "fast"
 
 
+class _Outermost(event.Listener):
+    """Calls functions when a kernel begins and ends to compile, and not for those that it calls."""
+
+    def __init__(self, begun, ended):
+        self._begun, self._ended, self._depth, self._lock = begun, ended, 0, threading.Lock()
+
+    def on_start(self, event):
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                self._begun()
+
+    def on_end(self, event):
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._ended()
+
+
+@contextlib.contextmanager
+def watched(begun: Callable[[], None], ended: Callable[[], None]) -> Iterator[None]:
+    """The context in which functions are called when a kernel begins, and has ended, to compile."""
+    with event.install_listener("numba:compile", _Outermost(begun, ended)):
+        yield
+
+
 _clock = event.TimingListener()
 event.register("numba:compile", _clock)
 
 
-def compile_seconds():
+def compile_seconds() -> float:
     """Return how long this process has compiled so far."""
     return _clock.duration if _clock.done else 0.0
+
+
+class Stopwatch:
+    """Counts seconds from the moment it is made, and apart from them those in which kernels are compiled."""
+
+    def __init__(self):
+        self._begin, self._compiled_before = time.perf_counter(), compile_seconds()
+
+    @property
+    def compile_seconds(self) -> float:
+        """Those in which kernels were compiled."""
+        return compile_seconds() - self._compiled_before
+
+    @property
+    def seconds(self) -> float:
+        """The others."""
+        return time.perf_counter() - self._begin - self.compile_seconds

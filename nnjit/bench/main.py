@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="right after a matrix product of NumPy, whose threads then still look for work")
     add("--out-dir", metavar="DIR", help="where figures.json and the picture go (default: a new folder in "
                                          "runs/)")
+    add("--force", action="store_true", help="replace the figures that --out-dir holds")
     add("--scaling", action="store_true",
         help="in place of the workloads: draw the times of an epoch and of a convolution by "
              + ", ".join(SCALES))
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0; or 1 if a contender failed or did not do the same work, or 130 if interrupted. A peer that is not
+        0; or 1 if a contender failed or did not do the same work. A peer that is not
         installed, and a workload whose data can't be had, is left out with a line that says so.
     """
     if args.list:
@@ -56,7 +57,11 @@ def run(args: argparse.Namespace) -> int:
             peers = "; ".join(workload.contenders)
             print(f"{name:<12}{workload.title} ({', '.join(workload.dtypes)}; {peers})")
         return 0
-    peers, folder = ["nnjit", *_installed(args.against)], report.new_folder(args.out_dir, "bench")
+    try:
+        folder = report.new_folder(args.out_dir, "bench", args.force)
+    except ValueError as error:
+        args.error(f"argument {error}")
+    peers = ["nnjit", *_installed(args.against)]
     found = {"environment": environment(), "limits": machine_limits(), "repeat": args.repeat,
              "beside": args.beside, "after_blas": args.after_blas, "workloads": []}
     _print_conditions(found)
@@ -65,17 +70,14 @@ def run(args: argparse.Namespace) -> int:
             for dtype in (args.dtype,) if args.dtype else find(name).dtypes:
                 found["workloads"].append(_measure(name, dtype, peers, args, found["limits"]))
                 (folder / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
-    except KeyboardInterrupt:
-        print("interrupted")
-        return 130
+    finally:
+        folder.discard()
     if not found["workloads"]:
         print("\nnothing was measured")
-        if args.out_dir is None:    # else it is the user's
-            folder.rmdir()
         return 0
     if report.can_draw():
         (draw_scaling if args.scaling else draw_speeds)(folder, found["workloads"])
-    print(f"\nsaved    {', '.join(sorted(path.name for path in folder.iterdir()))} in {folder}")
+    print(f"\nsaved    {', '.join(sorted(folder.written))} in {folder}")
     return 0 if all(_is_sound(result) for result in found["workloads"]) else 1
 
 
@@ -130,7 +132,7 @@ def _points():
 
 # ---- pictures ----------------------------------------------------------------------------------------------
 
-def draw_scaling(folder: Path, results: list[dict]) -> None:
+def draw_scaling(folder: report.RunFolder | Path, results: list[dict]) -> None:
     """Draw the seconds that `measure_workload` found by each quantity of `workloads.SCALES`."""
     from ..report.bench_plots import scaling_curves
     found = {result["workload"]: result["contenders"] for result in results}
@@ -143,7 +145,7 @@ def draw_scaling(folder: Path, results: list[dict]) -> None:
     scaling_curves(folder / "scaling.png", curves, f"Seconds on {len(cores())} cores of {cpu_model()}")
 
 
-def draw_speeds(folder: Path, results: list[dict]) -> None:
+def draw_speeds(folder: report.RunFolder | Path, results: list[dict]) -> None:
     """Draw how many times as fast as NumPy the contenders are, of each workload in which it took part."""
     from ..report.bench_plots import speed_bars
     speeds = {}

@@ -1,34 +1,106 @@
-"""The command ``nnjit``: train, book, bench, figures, doctor.
+"""The command ``nnjit``: train, book, compile, bench, figures, doctor.
 
-Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C.
+Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C, 143 where it was terminated, 129 where its
+terminal was closed.
 """
 import argparse
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
-from .. import bench, report
+from .. import __version__, bench
 from ..inputs.checks import DataError
-from . import book, doctor, train
+from . import book, compile, doctor, options, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` for None) and return the exit status."""
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    with _quiet_pipe():
+        if not argv:
+            _parser().print_help()
+            return 0
+        args = _parser().parse_args(argv)
+        try:
+            with _warnings_in_a_line(), _signals_as_interrupts():
+                return args.run(args) or 0
+        except KeyboardInterrupt as interrupt:
+            number = getattr(interrupt, "number", signal.SIGINT)
+            print({signal.SIGINT: "interrupted"}.get(number, "terminated"), file=sys.stderr)
+            return 128 + number
+        except (DataError, OSError, ImportError, MemoryError) as error:
+            print(f"nnjit: error: {error}", file=sys.stderr)
+            return 1
+
+
+# ---- signals, pipes, warnings ------------------------------------------------------------------------------
+
+class _Signal(KeyboardInterrupt):
+    """A signal that ends the command as Ctrl-C does: what runs is saved."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def _signals_as_interrupts():
+    """The context in which SIGTERM and SIGHUP interrupt as Ctrl-C does; outside, they act as before."""
+    def interrupt(number, frame):
+        raise _Signal(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # signals belong to the main thread; one that is ignored, as by nohup, stays so
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
-        with _warnings_in_a_line():
-            return args.run(args) or 0
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:    # the reader has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())    # Python flushes it at its end
-        return 1
-    except (DataError, OSError, ImportError, MemoryError) as error:
-        print(f"nnjit: error: {error}", file=sys.stderr)
-        return 1
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Pipe:
+    """A stream that goes on without a word when its reader has gone, as `| head` does."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        return self._tolerantly("write", text) or 0
+
+    def flush(self):
+        self._tolerantly("flush")
+
+    def _tolerantly(self, method, *arguments):
+        try:
+            return getattr(self._stream, method)(*arguments)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())    # also what is not flushed yet
+            return None
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _quiet_pipe():
+    """The context in which a run goes on, and is saved, though nobody reads what it prints."""
+    before = sys.stdout
+    sys.stdout = _Pipe(before)
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        sys.stdout = before
 
 
 @contextlib.contextmanager
@@ -43,17 +115,29 @@ def _warnings_in_a_line():
         yield
 
 
+# ---- the parser --------------------------------------------------------------------------------------------
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the page of usage."""
+
+    def error(self, message):
+        """Print the message and end with the status 2."""
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help lists the options)\n")
+
+
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="nnjit", description="Train small neural networks on a multicore CPU.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = _Parser(prog="nnjit", description="Train small neural networks on a multicore CPU.")
+    parser.add_argument("--version", action="version", version=f"nnjit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     for name, run, add_options, text in (
             ("train", train.run, train.add_options,
              "train a network on handwritten digits or iris; by default as the book does"),
             ("book", book.run, book.add_options,
              "run the two experiments of the book and compare with its tables"),
+            ("compile", compile.run, compile.add_options,
+             "compile kernels ahead, on all cores, for what will be run later"),
             ("bench", bench.run, bench.add_arguments, "measure nnjit against NumPy and the others"),
-            ("figures", draw_figures, _add_figures_options,
+            ("figures", draw_figures, options.add_folder_options,
              "draw what outputs and losses do, as in docs/outputs-and-losses.md"),
             ("doctor", doctor.run, _add_no_options, "print versions, processor, threads and folders")):
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -66,13 +150,10 @@ def _add_no_options(command):
     pass
 
 
-def _add_figures_options(command):
-    command.add_argument("--out-dir", metavar="DIR", help="where to draw (default: a new folder in runs/)")
-
-
 def draw_figures(args: argparse.Namespace) -> None:
     """Draw the figures of docs/outputs-and-losses.md."""
     from ..report import figures  # needs matplotlib
-    folder = report.new_folder(args.out_dir, "figures")
-    paths = figures.draw(folder)
+    folder = options.new_folder(args, "figures")
+    paths = figures.draw(folder.path)
     print(f"saved    {', '.join(path.name for path in paths)} in {folder}")
+

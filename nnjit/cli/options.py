@@ -2,14 +2,15 @@
 import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import numba
 import numpy as np
 
 from .. import datasets, report
 from .._numba import threads
+from ..bench.measure import cores
 from ..datasets import Dataset
+from ..report import RunFolder
 
 AUTO = ("auto: MNIST where its files lie in a folder, else the book's 11,000 images of it, embedded; mnist: "
         "downloaded where it has to be (default: auto)")
@@ -26,8 +27,16 @@ def add_run_options(command: argparse.ArgumentParser, data: Sequence[str], data_
     add("--seed", type=whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
     add("--threads", type=thread_number, default="auto", metavar="N",
         help="auto: at most one for each core, as many as turn out to be fastest (default: %(default)s)")
-    add("--out-dir", metavar="DIR", help="where to save the results (default: a new folder in runs/)")
+    add_folder_options(command)
     add("--quiet", action="store_true", help="print only the results")
+
+
+def add_folder_options(command: argparse.ArgumentParser) -> None:
+    """Give a command the options that say where its results go."""
+    command.add_argument("--out-dir", metavar="DIR",
+                         help="where to save the results (default: a new folder in runs/)")
+    command.add_argument("--force", action="store_true",
+                         help="replace the run that --out-dir holds")
 
 
 def whole(least: int, most: float = np.inf) -> Callable[[str], int]:
@@ -67,6 +76,11 @@ def _number(text, fits, expected):
     if not fits(value):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number {expected}")
     return value
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    return len(cores())
 
 
 # ---- what they mean ----------------------------------------------------------------------------------------
@@ -116,7 +130,15 @@ def say_data(dataset: Dataset, say: Callable) -> None:
         f"{len(dataset.x_test):,} to test")
 
 
-def print_saved(folder: Path) -> None:
-    """Say which files lie in the folder of the results."""
+def new_folder(args: argparse.Namespace, name: str) -> RunFolder:
+    """Return the folder of the results, which --out-dir names, or ``name`` in part; it is made."""
+    try:
+        return report.new_folder(args.out_dir, name, args.force)
+    except ValueError as error:
+        args.error(f"argument {error}")
+
+
+def print_saved(folder: RunFolder) -> None:
+    """Say which files this run has written, and where."""
     missing = "" if report.can_draw() else "; no pictures without matplotlib"
-    print(f"saved    {', '.join(sorted(path.name for path in folder.iterdir()))} in {folder}{missing}")
+    print(f"saved    {', '.join(sorted(folder.written))} in {folder}{missing}")

@@ -10,6 +10,7 @@ from ..inputs.checks import DataError
 from ..layers import Dropout
 from ..optimizers import SGD, Adam
 from . import options, train_images
+from .compile import announced
 from .options import AUTO, check_data_dir, fraction, load, rate, say_to, threads_in_words, use_threads, whole
 from .results import ends_divergence, save
 
@@ -134,6 +135,9 @@ def _check_gradient(args):
 
 def run(args: argparse.Namespace) -> int:
     """Train one network, save what it did, also where it was interrupted, and return the exit status."""
+    if args.model == "cnn" and args.data in ("pairs", "iris"):
+        args.error(f"argument --model: got cnn with --data {args.data}, expected mlp; convolutions are for "
+                   "--data auto, mnist, digits, cifar10 or fashion")
     if args.model == "cnn" or args.data in ("cifar10", "fashion"):
         return train_images.run(args)
     return _run_question(args)
@@ -145,7 +149,7 @@ def _run_question(args):
     make_head, why = _decide(args)
     question = _ask(args, say)
     args.train_size = len(question.train[0])
-    folder = report.new_folder(args.out_dir, f"{args.act}-{args.out}")
+    folder = options.new_folder(args, f"{args.act}-{args.out}")
     (x, y), optimizer = question.train, {"sgd": SGD, "adam": Adam}[args.optimizer](args.lr)
     widths = "-".join(map(str, [x.shape[1], *args.hidden, question.units]))
     say(f"asked    {question.text}\n"
@@ -154,10 +158,12 @@ def _run_question(args):
         f"training {optimizer}; {args.epochs} epochs of {len(x):,} examples in batches of {args.batch_size}; "
         f"{args.dtype}; {threads_in_words()}; seed {args.seed}")
     model = _network(args, question, make_head)
+    job = {"iris": "iris"}.get(args.data, "train" if _is_books_network(args) else None)
     try:
-        model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=question.test,
-                  shuffle=args.shuffle, seed=args.seed, verbose=0 if args.quiet else "auto",
-                  validate_every=args.eval_every, callbacks=[ends_divergence])
+        with announced(args, job):
+            model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=question.test,
+                      shuffle=args.shuffle, seed=args.seed, verbose=0 if args.quiet else "auto",
+                      validate_every=args.eval_every, callbacks=[ends_divergence])
     finally:
         how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
         x_test, y_test = question.test

@@ -5,6 +5,7 @@ from .. import datasets, report
 from ..experiments import presets
 from ..inputs.checks import DataError
 from . import options
+from .compile import announced
 from .results import ends_divergence, save
 
 FULL = 60000    # images to train: MNIST is wanted, and not the part of it that comes with the package
@@ -23,15 +24,17 @@ def run(args: argparse.Namespace) -> int:
         args.error(f"argument --train-size: got {args.train_size}, expected at most {len(dataset.x_train)}")
     (x, y), test = dataset.images(args.train_size)
     args.train_size = len(x)
-    folder = report.new_folder(args.out_dir, f"{args.data}-{args.model}")
+    folder = options.new_folder(args, f"{args.data}-{args.model}")
     model = preset.network(len(dataset.classes), args.dtype).build(x.shape[1:], args.seed)
     optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
     say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of "
         f"{args.batch_size}; {args.dtype}; {options.threads_in_words()}; seed {args.seed}")
+    job = None if args.model == "mlp" else "cifar-birds" if args.out == "sigmoid" else "mnist-cnn"
     try:
-        model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
-                  verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
-                  callbacks=[ends_divergence])
+        with announced(args, job):
+            model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
+                      verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
+                      callbacks=[ends_divergence])
     finally:
         x_test, y_test = test
         tested = report.Tested(x_test, x_test, y_test, dataset.classes)

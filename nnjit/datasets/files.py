@@ -5,6 +5,7 @@ A file is trusted for its content: its sha256 decides whether it is the publishe
 import gzip
 import hashlib
 import os
+import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def not_found(published: Published, tried: list[str], remedy: str) -> str:
 
 ANSWER_SECONDS = 4      # for a source to answer at all
 SILENCE_SECONDS = 10    # between two pieces of a download
+FILE_SECONDS = 900      # for a file, from the first byte to the last
 
 
 def download(published: Published, folder: Path) -> tuple[str | None, list[str]]:
@@ -124,37 +126,61 @@ def _fetch_missing(published, source, folder):
 def check_answer(url: str) -> None:
     """Raise an OSError unless ``url`` is offered, after `ANSWER_SECONDS` at most.
 
-    A timeout of requests counts for one address of the host, and not for finding
-    its addresses. Hence a thread.
+    A timeout of requests counts for one address of the host, and not for finding its addresses.
     """
-    outcome = []
+    head = pooch.HTTPDownloader(timeout=ANSWER_SECONDS)
+    offered = _within(ANSWER_SECONDS, "no answer", lambda: head(url, None, None, check_only=True))
+    if not offered:
+        raise OSError(f"does not offer {url}")
 
-    def ask():
+
+def _within(seconds, failure, function):
+    """Return what ``function()`` returns; its error, or TimeoutError where that takes more than so long.
+
+    It runs in a thread, which is left behind then.
+    """
+    outcome, errors = [], []
+
+    def run():
         try:
-            head = pooch.HTTPDownloader(timeout=ANSWER_SECONDS)
-            offered = head(url, None, None, check_only=True)
-            outcome.append(None if offered else OSError(f"does not offer {url}"))
-        except (OSError, ValueError) as error:
-            outcome.append(error)
+            outcome.append(function())
+        except Exception as error:
+            errors.append(error)
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(ANSWER_SECONDS)
-    error = outcome[0] if outcome else TimeoutError(f"no answer within {ANSWER_SECONDS} s")
-    if error:
-        raise error
+    thread.join(seconds)
+    if errors:
+        try:
+            raise errors[0]
+        finally:
+            errors.clear()    # else it holds itself, and the connection, by way of this frame
+    if not outcome:
+        raise TimeoutError(f"{failure} within {seconds} s")
+    return outcome[0]
 
 
 def fetch(url: str, path: Path, sha256: str) -> None:
-    """Download ``url`` to ``path``; a ValueError, and no file, where its sha256 is another one."""
+    """Download ``url`` to ``path``, in `FILE_SECONDS` at most.
+
+    TimeoutError after that; ValueError, and no file, where its sha256 is another one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-",
+                                     ignore_cleanup_errors=True) as beside:
+        _within(FILE_SECONDS, "not complete", lambda: _retrieve(url, path.name, beside, sha256))
+        os.replace(Path(beside, path.name), path)
+
+
+def _retrieve(url, name, folder, sha256):
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("WARNING")
     try:
-        with tqdm(total=1, desc=path.name, unit="B", unit_scale=True, leave=False, disable=None) as bar:
+        with tqdm(total=1, desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:
             get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16,
                                        timeout=(ANSWER_SECONDS, SILENCE_SECONDS))
-            pooch.retrieve(url, f"sha256:{sha256}", path.name, path.parent, downloader=get)
+            return pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=get)
     finally:
         logger.setLevel(level)
 

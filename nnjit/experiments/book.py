@@ -163,6 +163,18 @@ def run(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64"
     ValueError
         An unknown name or gradient, a seed outside 0 .. 2^32 - 1, fewer than 1 iteration.
     """
+    model, train = prepare(name, gradient, seed, dtype, iterations, data)
+    train(verbose)
+    return outcome(model)
+
+
+def prepare(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64",
+            iterations: int | None = None,
+            data: datasets.Dataset | None = None) -> tuple[Sequential, Callable]:
+    """Return the network of an experiment, unbuilt, and the function ``train(verbose)`` that trains it.
+
+    Arguments and errors are those of `run`. In two steps, a training that is interrupted leaves the model.
+    """
     if name not in EXPERIMENTS:
         raise ValueError(f"name: got {name!r}, expected 'tanh' or 'relu'")
     if gradient not in ("book", "exact"):
@@ -176,7 +188,14 @@ def run(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64"
     random_state = np.random.RandomState(seed)
     layer = _LiteralDropout if gradient == "book" else _DrawnDropout
     model = network(experiment, random_state, lambda: layer(random_state), dtype=dtype)
-    history = model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test,
-                        shuffle=False, seed=seed, verbose=verbose)
-    log = history.history
-    return Run(model, history.epochs, log["loss"], log["accuracy"], log["val_accuracy"], log["seconds"])
+
+    def train(verbose=0):
+        model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test,
+                  shuffle=False, seed=seed, verbose=verbose)
+    return model, train
+
+
+def outcome(model: Sequential) -> Run:
+    """Return what the training of an experiment's network came to."""
+    log = model.history.history
+    return Run(model, model.history.epochs, log["loss"], log["accuracy"], log["val_accuracy"], log["seconds"])

@@ -1,4 +1,5 @@
 """What a run leaves behind in its folder: ``history.csv``, ``run.json``, the model, the pictures."""
+import contextlib
 import copy
 import csv
 import datetime
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._numba.jit import compile_seconds
+from .. import __version__
 from .._numba.threads import fixed_threads, get_threads, threading_layer
 from ..datasets import Dataset, Table
 from ..layers import Dropout
@@ -22,26 +23,79 @@ from ..model import Sequential
 from . import analysis
 
 METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}    # as the heads call them, and in words
-PACKAGES = ("nnjit", "numba", "llvmlite", "numpy", "scipy")
+PACKAGES = ("numba", "llvmlite", "numpy", "scipy")
 
 
-def new_folder(out_dir: str | Path | None, name: str) -> Path:
-    """Make and return ``out_dir``, or for None a new folder ``runs/<date>-<time>-<name>``.
+class RunFolder:
+    """The folder of a run's results, which knows what has been written there.
 
-    OSError where it can't be made, or nothing can be written there.
+    Attributes
+    ----------
+    path : Path
+    written : list of str
+        The names of the files, and of the folders of parts of the run, in the order of writing.
+    """
+
+    def __init__(self, path: Path, made: bool = False, replaces: bool = False):
+        self.path, self.written, self._made, self._replaces = path, [], made, replaces
+
+    def __truediv__(self, name: str) -> Path:
+        """Return the path of a file that is about to be written. Before the first, an old run is removed."""
+        if self._replaces:
+            _remove_run(self.path)
+            self._replaces = False
+        if name not in self.written:
+            self.written.append(name)
+        return self.path / name
+
+    def part(self, name: str) -> "RunFolder":
+        """Return the folder of a part of the run, made."""
+        (self / name).mkdir(exist_ok=True)
+        return RunFolder(self.path / name)
+
+    def discard(self) -> None:
+        """Remove the folder if it was made for this run, and nothing has been written."""
+        if self._made and not self.written:
+            self.path.rmdir()
+
+    def __str__(self):
+        return str(self.path)
+
+
+# What runs leave, by which one is known, and which is removed when another replaces it.
+_MARKS = ("run.json", "history.csv", "model.npz", "figures.json")
+_FILES = (*_MARKS, *(f"{name}.png" for name in (
+    "curves", "loss", "weights", "answers", "confusion", "mistakes", "filters", "features", "comparison",
+    "speed", "scaling")))
+
+
+def new_folder(out_dir: str | Path | None, name: str, force: bool = False) -> RunFolder:
+    """Make ``out_dir``, or for None a new folder ``runs/<date>-<time>-<name>``.
+
+    Raises
+    ------
+    ValueError
+        ``out_dir`` holds a run, and ``force`` does not say that the new one replaces it.
+    OSError
+        The folder can't be made, or nothing can be written there.
     """
     if out_dir is not None:
         folder = Path(out_dir)
     else:
         stem = f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
         folder = next(path for path in _names(stem) if not path.exists())
+    held = _run_in(folder)
+    if held and not force:
+        raise ValueError(f"--out-dir: got {folder}, which holds a run ({held}), expected a folder without "
+                         "one; name another, or replace it with --force")
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(f"{folder}: got {error.strerror!r}, expected a folder to write in; name another as "
                       "--out-dir") from error
-    return folder
+    return RunFolder(folder, made, replaces=bool(held))
 
 
 def _names(stem):
@@ -49,10 +103,25 @@ def _names(stem):
     yield from (Path(f"{stem}-{i}") for i in range(2, 1000))
 
 
+def _run_in(folder):
+    """Return the name of a file by which a folder, or one within it, is known to hold a run, or ""."""
+    found = [path for name in _MARKS for path in (*folder.glob(name), *folder.glob(f"*/{name}"))]
+    return str(found[0].relative_to(folder)) if found else ""
+
+
+def _remove_run(folder):
+    """Remove the files of a run, and the folders of its parts where nothing else is in them."""
+    for path in [path for name in _FILES for path in (*folder.glob(name), *folder.glob(f"*/{name}"))]:
+        path.unlink()
+        with contextlib.suppress(OSError):
+            if path.parent != folder:
+                path.parent.rmdir()
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **packages}
+    return {"python": platform.python_version(), "nnjit": __version__, **packages}
 
 
 class Tested(NamedTuple):
@@ -64,8 +133,9 @@ class Tested(NamedTuple):
     classes: tuple[str, ...]   # the names of the classes
 
 
-def write(folder: Path, model: Sequential, configuration: dict, dataset: Dataset | Table, title: str,
-          image_shape: tuple[int, int] | None = None, tested: Tested | None = None, **book) -> dict:
+def write(folder: RunFolder | Path, model: Sequential, configuration: dict, dataset: Dataset | Table,
+          title: str, image_shape: tuple[int, int] | None = None, tested: Tested | None = None,
+          **book) -> dict:
     """Write all files of a trained model into a folder.
 
     Parameters
@@ -94,26 +164,30 @@ def write(folder: Path, model: Sequential, configuration: dict, dataset: Dataset
 
 
 def _results(history, metric):
-    """Return the figures of a `training.History`'s last evaluated epoch, and the best on the test data."""
-    log, i = history.history, history.epochs.index(history.validated[-1])
-    tested = log[f"val_{metric}"]
+    """Return the figures of a `training.History`'s last tested epoch, or of the last where none was, and the
+    best on the test data.
+    """
+    log, tested = history.history, history.history.get(f"val_{metric}", [math.nan])
+    validated = history.validated or history.epochs[-1:]
+    i = history.epochs.index(validated[-1])
     gains = np.array(tested) if metric == "accuracy" else -np.array(tested)
     best = int(np.argmax(np.nan_to_num(gains, nan=-np.inf)))
-    return {"epochs": len(history.epochs), "iteration": history.validated[-1], f"test_{metric}": tested[-1],
-            "test_loss": log["val_loss"][-1], f"train_{metric}": log[metric][i], "train_loss": log["loss"][i],
-            "best_iteration": history.validated[best], f"best_test_{metric}": tested[best],
-            "seconds": log["seconds"][-1], "compile_seconds": compile_seconds()}
+    return {"epochs": len(history.epochs), "epoch": validated[-1], f"test_{metric}": tested[-1],
+            "test_loss": log.get("val_loss", tested)[-1], f"train_{metric}": log[metric][i],
+            "train_loss": log["loss"][i], "best_epoch": validated[best], f"best_test_{metric}": tested[best],
+            "seconds": log["seconds"][-1], "compile_seconds": history.compile_seconds}
 
 
 def _write_history(path, history, metric):
-    """Write a row for every evaluated epoch."""
+    """Write a row for every epoch; where it was not tested, the columns of the test stay empty."""
     log = history.history
+    tested = dict(zip(history.validated, zip(log.get("val_loss", ()), log.get(f"val_{metric}", ()))))
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["iteration", "train_loss", f"train_{metric}", f"test_{metric}", "seconds"])
-        for epoch, tested in zip(history.validated, log[f"val_{metric}"]):
-            i = history.epochs.index(epoch)
-            rows.writerow([epoch, log["loss"][i], log[metric][i], tested, round(log["seconds"][i], 4)])
+        rows.writerow(["epoch", "train_loss", f"train_{metric}", "test_loss", f"test_{metric}", "seconds"])
+        for i, epoch in enumerate(history.epochs):
+            rows.writerow([epoch, log["loss"][i], log[metric][i], *tested.get(epoch, ("", "")),
+                           round(log["seconds"][i], 4)])
 
 
 def _write_run(path, configuration, dataset, results, raced):
@@ -150,6 +224,8 @@ def _draw_run(folder, model, title, image_shape, **book):
     """Draw the metric and the loss by epoch, and the first layer's weights where its inputs are images."""
     from . import plots
     log, epochs, metric = model.history.history, model.history.validated, model.head.metric
+    if not epochs:    # it was stopped before the first test
+        return
     by_metric = partial(plots.learning_curves, **book) if metric == "accuracy" else plots.error_curves
     by_loss = partial(plots.error_curves, ylabel="loss")
     for draw, name, figure, heading in ((by_metric, "curves.png", metric, title),
@@ -169,7 +245,7 @@ def _draw_run(folder, model, title, image_shape, **book):
 MISTAKES, ANSWERS = 12, 40    # numbers of images that are drawn
 
 
-def draw_classifier(folder: Path, model: Sequential, tested: Tested, title: str) -> None:
+def draw_classifier(folder: RunFolder | Path, model: Sequential, tested: Tested, title: str) -> None:
     """Draw what a classifier does with the images of `Tested`.
 
     That is, the first images with its answers, how often each class is taken for each other, and

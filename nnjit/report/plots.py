@@ -42,7 +42,7 @@ def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: 
     drawn = [_draw_accuracy(ax, name, iteration, y, printed, spread, seeds) for name, y in curves.items()]
     if printed or spread:
         _add_legend(ax.figure, drawn)
-    ax.set(xlabel="iteration", ylabel="accuracy, stretched towards 100%", xmargin=0.02)
+    ax.set(xlabel="epoch", ylabel="accuracy, stretched towards 100%", xmargin=0.02)
     _count_along_x(ax, iteration)
     _stretch(ax)
     _name_ends(ax, curves, "{:.1%}")
@@ -71,7 +71,7 @@ def error_curves(path: str | Path, iteration: Sequence[int], train_error: Sequen
             raise ValueError(f"{name}_error: got {min(y):g} to {max(y):g}, expected finite, non-negative "
                              "numbers")
         ax.plot(iteration, y, color=STYLES[name][0], marker="." if len(y) == 1 else None)
-    ax.set(xlabel="iteration", ylabel=ylabel, xmargin=0.02)
+    ax.set(xlabel="epoch", ylabel=ylabel, xmargin=0.02)
     ax.set_ylim(bottom=0)
     _count_along_x(ax, iteration)
     _name_ends(ax, curves, "{:.3g}")
@@ -118,7 +118,7 @@ def _draw_experiment(ax, part, found):
         drawn["printed in the book"], = ax.plot(*points, "o", color="#222222", markersize=4.5,
                                                 markerfacecolor="white", markeredgewidth=1.2)
     _stretch(ax)
-    ax.set(xlabel="iteration", xmargin=0.02)
+    ax.set(xlabel="epoch", xmargin=0.02)
     _count_along_x(ax, found["exact"].iteration)
     make_plain(ax)
     return drawn

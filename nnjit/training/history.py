@@ -8,16 +8,18 @@ class History:
     ----------
     history : dict of list
         An entry an epoch: ``"loss"`` and the head's metric over the training rows, counted during the epoch,
-        and ``"seconds"`` since the beginning. An entry for every validated epoch: ``"val_loss"`` and the
-        like.
+        and ``"seconds"`` since the beginning, without those in which kernels were compiled. An entry for
+        every validated epoch: ``"val_loss"`` and the like.
     epochs : list of int
         The numbers of the epochs, from 0.
     validated : list of int
         Those after which the validation data was evaluated.
+    compile_seconds : float
+        In which kernels were compiled for it.
     """
 
     def __init__(self):
-        self.history, self.epochs, self.validated = {}, [], []
+        self.history, self.epochs, self.validated, self.compile_seconds = {}, [], [], 0.0
 
     def add(self, epoch: int, logs: dict):
         """Add what was measured in an epoch."""

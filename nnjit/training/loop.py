@@ -1,11 +1,11 @@
 """The epoch loop: batches, steps, evaluation, callbacks."""
 import functools
 import math
-import time
 from typing import NamedTuple
 
 import numpy as np
 
+from .._numba.jit import Stopwatch
 from .._numba.threads import get_threads, parallel_region
 from ..inference import block_rows, for_each_block
 from ..inputs.checks import check_count, warn
@@ -45,13 +45,14 @@ def _checked_verbose(verbose):
     return verbose
 
 
-def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
+def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwatch) -> History:
     """Train ``model`` on the `Examples` ``data``, from ``state`` on; see `Sequential.fit`, which has checked
     everything.
 
-    ``state`` is changed as the training goes on. ``validation`` are Examples, or None.
+    ``state`` is changed as the training goes on. ``validation`` are Examples, or None. ``watch`` was started
+    at the beginning.
     """
-    graph, workspaces, begin = model.graph, model.graph.workspaces(), time.perf_counter()
+    graph, workspaces = model.graph, model.graph.workspaces()
     with parallel_region(), Progress(plan.epochs, plan.verbose) as progress:
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
         validation = validation and Evaluation(graph, validation, repeated=True)
@@ -64,7 +65,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan) -> History:
                 logs = _train_epoch(graph, batches, divisor, state, workspaces)
             if validation and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
                 logs.update(_validate(validation, state))
-            logs["seconds"] = time.perf_counter() - begin
+            logs["seconds"], state.history.compile_seconds = watch.seconds, watch.compile_seconds
             _end_epoch(model, state, logs, plan, progress)
     return state.history
 
