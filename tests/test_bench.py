@@ -362,7 +362,7 @@ def test_beside_others_and_after_blas(tiny_workload, tmp_path, monkeypatch, caps
     assert (found["beside"], found["after_blas"]) == (beside, after)
     assert set(busy) == {beside} and set(made) == {after}
     printed = capsys.readouterr().out
-    assert ("keep a core busy" in printed, "right before each" in printed) == (beside > 0, after)
+    assert ("keeps a core busy" in printed, "right before each" in printed) == (beside > 0, after)
 
 
 @pytest.fixture

@@ -216,3 +216,9 @@ def test_a_narrow_terminal_shows_what_was_measured(tmp_path):
     measured = ", ".join(f"{name}=[\\d.e-]+" for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
     for bar in bars:
         assert len(bar) <= 80 and re.match(rf"epoch \d+/300, {measured}", bar)
+
+
+def test_a_job_runs_where_nothing_is_compiled(tmp_path):
+    done = subprocess.run([*MODULE, *IRIS.split()], cwd=tmp_path, env=environment(NUMBA_DISABLE_JIT="1"),
+                          text=True, capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

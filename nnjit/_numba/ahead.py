@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+import numba
 import numpy as np
 from numba.core import types
 from numba.np import numpy_support
@@ -57,7 +58,9 @@ def _type(text):
 # ---- compiling ---------------------------------------------------------------------------------------------
 
 def missing(texts: Sequence[str]) -> list[str]:
-    """Return those of the kernels that are not on disk, in this order."""
+    """Return those of the kernels that are not on disk, in this order; none where nothing is compiled."""
+    if numba.config.DISABLE_JIT:
+        return []
     return [text for text in texts if not _is_kept(*_parsed(text))]
 
 

@@ -144,6 +144,12 @@ WORKLOADS = {
          "numpy, literal loop": ("numpy", "experiment_literally"),
          "jax, one scan": ("jax", "experiment_in_one_scan")},
         {"loss": 0.1, "accuracy": 0.01}, ("float64", "float32"), Task.experiment),
+    "book-100": Workload(
+        f"the book's tanh experiment: {_EXPERIMENT.format(100)}",
+        partial(_book, epochs=100, **_TANH),
+        {**_each("experiment", "nnjit", "numpy", "torch", "jax"),
+         "jax, one scan": ("jax", "experiment_in_one_scan")},
+        {"loss": 0.1, "accuracy": 0.01}, ("float64",), Task.experiment),
     "mnist-adam": Workload(
         "full MNIST, 784-100-10 ReLU, Adam, batch 200, shuffled: one epoch",
         partial(_mnist, sizes=(784, 100, 10)),

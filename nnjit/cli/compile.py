@@ -2,7 +2,6 @@
 import argparse
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,18 +35,20 @@ def run(args: argparse.Namespace) -> None:
     unknown = [name for name in args.names if name not in KERNELS]
     if unknown:
         args.error(f"argument NAME: got {unknown[0]!r}, expected some of {', '.join(KERNELS)}")
+    if jit.describe_compiler().startswith("none"):
+        raise OSError("nothing is compiled: got NUMBA_DISABLE_JIT, expected it unset")
     if cache.folder() is None:
         raise OSError("the cache of compiled kernels is unusable, expected a folder to write in; set "
                       "NUMBA_CACHE_DIR to one")
     wanted = list(dict.fromkeys(text for name in args.names or KERNELS
                                 for text in kernels_of(name, args.dtype)))
-    missing, begin = ahead.missing(wanted), time.perf_counter()
+    missing = ahead.missing(wanted)
     if missing:
         with CompilationBar(len(missing)) as bar:
             for _ in ahead.compile_all(missing, args.processes):
                 bar.add()
-    print(f"compiled {len(missing)} kernels in {time.perf_counter() - begin:.1f} s; "
-          f"{len(wanted) - len(missing)} were there, in {cache.folder()}")
+        print(bar)
+    print(f"{len(wanted) - len(missing)} kernels were there; all are in {cache.folder()}")
 
 
 @contextlib.contextmanager
@@ -56,7 +57,7 @@ def announced(args: argparse.Namespace, name: str | None) -> Iterator[None]:
 
     ``name`` is the job's among the `KERNELS`, None where it has none.
     """
-    wanted = kernels_of(name, args.dtype) if name and jit.FASTER else []
+    wanted = kernels_of(name, args.dtype) if name and jit.FASTER else []    # others keep theirs elsewhere
     missing = ahead.missing(wanted)
     shown = contextlib.nullcontext() if args.quiet else compilation_shown(len(missing))
     with ahead.helped(missing, options.core_count()), shown:

@@ -14,7 +14,7 @@ NEWS = "compiling kernels for this processor, once"
 
 
 class CompilationBar:
-    """How many kernels are compiled: a bar on a terminal, elsewhere a line at the beginning and the end."""
+    """How many kernels are compiled: a bar on a terminal, elsewhere a line at the beginning."""
 
     def __init__(self, total: int | None = None):
         self.total, self.count, self.bar = total or None, 0, None
@@ -37,10 +37,12 @@ class CompilationBar:
             self.bar.update()
 
     def __exit__(self, *error):
-        seconds = time.perf_counter() - self.begin
+        self.seconds = time.perf_counter() - self.begin
         if self.bar is not None:
             self.bar.close()
-        print(f"compiled {self.count} kernel{'s' * (self.count != 1)} in {seconds:.1f} s", file=sys.stderr)
+
+    def __str__(self):
+        return f"compiled {self.count} kernel{'s' * (self.count != 1)} in {self.seconds:.1f} s"
 
 
 class _News:
@@ -59,6 +61,7 @@ class _News:
     def end(self):
         if self.bar is not None:
             self.bar.__exit__()
+            print(self.bar, file=sys.stderr)
             self.bar = None
 
 
