@@ -90,7 +90,8 @@ def _print_conditions(found):
     print(f"measured: the seconds of a workload, contenders taking turns for {rounds}, medians; compilation "
           "and the loading of data apart")
     if found["beside"]:
-        print(f"beside:   {found['beside']} process{'es' * (found['beside'] > 1)} that keep a core busy each")
+        count = found["beside"]
+        print(f"beside:   {count} process{'es' * (count > 1)}, each of which keeps a core busy")
     if found["after_blas"]:
         print("after:    a matrix product of NumPy, right before each measurement")
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * len(cores()):
