@@ -27,14 +27,16 @@ JOBS = {"book": "book --epochs 2", "train": "train --epochs 2",
 
 @pytest.mark.parametrize("type_, text", [
     (types.float64, "f8"), (types.uint64, "u8"), (types.boolean, "b1"), (types.Tuple(()), "()"),
+    (types.UniTuple(types.float64, 2), "(f8,f8)"), (types.Tuple((types.float64, types.int64)), "(f8,i8)"),
     (types.Array(types.float32, 3, "C"), "f4[3]"), (types.Array(types.uint8, 4, "C"), "u1[4]")])
 def test_types_as_text(type_, text):
     assert ahead._spelled(type_) == text and ahead._type(text) == type_
 
 
 def test_what_a_kernel_was_compiled_for_is_listed():
-    values = np.array([3.0, 1.0], np.float32)
-    nn.losses.mean_squared_error(values, values[::-1].copy())
+    X = np.ones((4, 2), np.float32)
+    nn.Sequential([nn.Dense(3), nn.LeakyReLU(0.2), nn.Dense(1)], nn.Gaussian()).build(2).predict(X)
+    assert "activations.leaky_relu_forward f4[2] f4[2] (f8)" in ahead.loaded()
     for text in ahead.loaded():
         kernel, types = ahead._parsed(text)
         assert types in kernel.overloads

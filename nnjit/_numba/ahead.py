@@ -1,7 +1,7 @@
 """Kernels compiled ahead, by several processes that fill one cache.
 
 A kernel for some types of arguments is written as its name and the types, ``"updates.sgd f8[1] f8[1] f8
-f8"``: NumPy's codes, with the number of dimensions of arrays, which are all C-contiguous; ``()`` is an empty
+f8"``: NumPy's codes, with the number of dimensions of arrays, which are all C-contiguous; ``(f8,f8)`` is a
 tuple.
 """
 import contextlib
@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import numba
 import numpy as np
-from numba.core import types
+from numba.core import errors, types
 from numba.np import numpy_support
 
 from . import cache
@@ -28,14 +28,18 @@ WORTH_HELP = 4    # kernels to be compiled, from which on another process helps 
 
 def loaded() -> list[str]:
     """Return the kernels that this process has compiled or loaded, as text."""
-    return sorted(" ".join([name, *map(_spelled, types)]) for name, kernel in cache.kernels.items()
-                  for types in kernel.overloads)
+    found = []
+    for name, kernel in cache.kernels.items():
+        for types in kernel.overloads:
+            with contextlib.suppress(errors.NumbaError):    # of types that no job has
+                found.append(" ".join([name, *map(_spelled, types)]))
+    return sorted(found)
 
 
 def _spelled(type_):
-    if type_ == types.Tuple(()):
-        return "()"
-    if isinstance(type_, types.Array):
+    if isinstance(type_, types.BaseTuple):
+        return f"({','.join(map(_spelled, type_))})"
+    if isinstance(type_, types.Array) and type_ == types.Array(type_.dtype, type_.ndim, "C"):
         return f"{_spelled(type_.dtype)}[{type_.ndim}]"
     return numpy_support.as_dtype(type_).str[1:]
 
@@ -48,8 +52,8 @@ def _parsed(text):
 
 
 def _type(text):
-    if text == "()":
-        return types.Tuple(())
+    if text.startswith("("):
+        return types.Tuple(list(map(_type, text[1:-1].split(",") if len(text) > 2 else [])))
     dtype, _, dimensions = text.rstrip("]").partition("[")
     type_ = numpy_support.from_dtype(np.dtype(dtype))
     return types.Array(type_, int(dimensions), "C") if dimensions else type_
