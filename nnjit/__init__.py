@@ -50,4 +50,4 @@ from .layers import (
 )
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW
-from .training import History
+from .training import History, callbacks

@@ -8,13 +8,12 @@ from ._numba.jit import Stopwatch
 from ._numba.threads import parallel_region
 from .graph import Graph
 from .heads import Head
-from .inputs.batches import Examples
-from .inputs.checks import check_count, check_dtype, check_sparse, check_weights
-from .inputs.rows import intensities, store, validate
-from .inputs.scale import measure, warn_of_another
+from .inputs.checks import check_count, check_dtype
+from .inputs.rows import validate
 from .layers import Layer
 from .objects import Strict
 from .optimizers import Optimizer
+from .preparation import check_validation, examples, stored_rows, training_examples
 from .summary import summary
 
 
@@ -114,7 +113,7 @@ class Sequential(Strict):
         ``step`` is the number of a training step, whose dropout masks are applied; None applies none.
         """
         self._check_built()
-        data = self._examples(validate(X, self.input_shape), y, sample_weight)
+        data = examples(self, validate(X, self.input_shape), y, sample_weight)
         step = None if step is None else check_count("step", step, least=0)
         with parallel_region():
             batch, = data.batches(len(data))
@@ -151,8 +150,9 @@ class Sequential(Strict):
     # ---- training ------------------------------------------------------------------------------------------
 
     def fit(self, X, y, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32, validation_data=None,
-            sample_weight=None, shuffle: bool = True, seed: int = 0, callbacks=(), verbose="auto",
-            validate_every: int = 1, sparse="auto") -> training.History:
+            validation_split: float = 0.0, sample_weight=None, shuffle: bool = True, seed: int = 0,
+            callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto",
+            initial_epoch: int = 0) -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
@@ -169,6 +169,8 @@ class Sequential(Strict):
             At least 1. The last batch of an epoch has the rows that are left.
         validation_data : tuple, optional
             ``(X, y)`` or ``(X, y, sample_weight)``, evaluated without dropout.
+        validation_split : float
+            In place of validation data: this fraction of the rows, the last of them before any shuffling.
         sample_weight : array_like, (N,), optional
             The loss of a batch of n rows is sum w l / (n times the mean weight of all training rows), so that
             weights keep their force in batches of any size.
@@ -176,15 +178,17 @@ class Sequential(Strict):
             A new order in every epoch, which follows from ``seed``.
         seed : int
             At least 0: of the initialisation at the first call, the order and the dropout masks.
-        callbacks : sequence of callables
-            Called as ``callback(model, epoch, logs)`` after every epoch; one that returns ``True`` ends the
-            training. Anything else that it returns does not.
+        callbacks : sequence of callbacks
+            Such as `callbacks.EarlyStopping`; or functions of (model, epoch, logs), which are called after
+            every epoch, and end the training if they return ``True``.
         verbose : "auto", 0 or 1
             A progress bar on a terminal and plain lines elsewhere, or nothing (0).
         validate_every : int
             Evaluate the validation data after the epochs 0, this, twice this, ... and after the last.
         sparse : "auto", True or False
             Whether the zeros of the inputs are left out: where there are many, always, or never.
+        initial_epoch : int
+            The number of the first epoch, below ``epochs``, which counts from 0 all the same.
 
         Warns
         -----
@@ -202,34 +206,23 @@ class Sequential(Strict):
             Anything above is not as described; the message says what was got and what is expected.
         """
         watch = Stopwatch()
-        plan = training.make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose)
+        plan = training.make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose,
+                                  initial_epoch)
         seed = check_count("seed", seed, least=0)
+        validation = check_validation(validation_data, validation_split)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
         self.graph.check_free()
         optimizer.check_free(self.graph)
-        data, validation = self._take(X, y, sample_weight, validation_data, sparse, seed,
-                                      single_pass=plan.epochs == 1)
+        data, validation = training_examples(self, X, y, sample_weight, validation, sparse, seed,
+                                             single_pass=plan.epochs == 1)
         optimizer.claim(self.graph)
         self.graph.seed = seed
-        state = training.TrainingState(optimizer, seed)
+        measured = self.head.measured()
+        measured += tuple(f"val_{name}" for name in measured) if validation else ()
+        state = training.TrainingState(optimizer, seed, self, measured, plan.began, plan.began)
         self.history = state.history
         return training.fit(self, data, validation, state, plan, watch)
-
-    def _take(self, X, y, sample_weight, validation_data, sparse, seed, single_pass):
-        """Return the checked training and validation `Examples`, the model built; unchanged on an error."""
-        fresh, scale = self.input_shape is None, self.input_scale
-        try:
-            rows = validate(X, self.input_shape)
-            if fresh:
-                self.head.infer_from_targets(y)
-                self.build(rows.shape[1:], seed)
-            data = self._examples(rows, y, sample_weight, sparse, single_pass=single_pass)
-            self.input_scale = measure(rows, self._divisor(rows)).merged(scale)
-            return data, self._validation(validation_data, sparse)
-        except Exception:
-            self.graph.input_shape, self.input_scale = None if fresh else self.input_shape, scale
-            raise
 
     # ---- use -----------------------------------------------------------------------------------------------
 
@@ -241,8 +234,8 @@ class Sequential(Strict):
         `logits`.
         """
         self._check_built()
-        data = self._examples(validate(X, self.input_shape), y, sample_weight, sparse, training=False,
-                              single_pass=True)
+        data = examples(self, validate(X, self.input_shape), y, sample_weight, sparse, training=False,
+                        single_pass=True)
         return training.Evaluation(self.graph, data).run()
 
     def logits(self, X, sparse="auto") -> np.ndarray:
@@ -260,13 +253,13 @@ class Sequential(Strict):
             X is of another scale than what was trained on: one of the two goes up to 1, the other above 50.
         """
         self._check_built()
-        return inference.logits(self.graph, self._rows(validate(X, self.input_shape), sparse, training=False,
-                                                       single_pass=True))
+        return inference.logits(self.graph, stored_rows(self, validate(X, self.input_shape), sparse,
+                                                        training=False, single_pass=True))
 
     def activations(self, X) -> list:
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
-        x = self._rows(validate(X, self.input_shape), False, training=False, single_pass=True)
+        x = stored_rows(self, validate(X, self.input_shape), False, training=False, single_pass=True)
         with parallel_region():
             return self.graph.activations(x)
 
@@ -313,42 +306,6 @@ class Sequential(Strict):
     def _check_built(self):
         if self.input_shape is None:
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
-
-    def _rows(self, rows, sparse, training=True, single_pass=False):
-        """Return validated rows as the first layer takes them."""
-        first, divisor = self.layers[0], self._divisor(rows)
-        sparse = check_sparse(sparse, first.takes_sparse)
-        if not training:
-            warn_of_another(rows, self.input_scale, divisor)
-        if divisor > 1:
-            return intensities(rows, self.dtype, first.takes_bytes)
-        return store(rows, self.dtype, sparse, training, single_pass)
-
-    def _divisor(self, rows):
-        """Return by what the first layer has validated rows divided: 255 where bytes are images."""
-        if rows.dtype != np.uint8:
-            return 1
-        kind = next((layer.input_kind for layer in self.layers if layer.input_kind), "numbers")
-        return 255 if kind == "images" else 1
-
-    def _examples(self, rows, y, sample_weight=None, sparse="auto", training=True, single_pass=False):
-        x = self._rows(rows, sparse, training, single_pass)
-        y = self.head.targets(y, len(x), self.graph.shapes[-1][0], self.dtype)
-        w = check_weights(sample_weight, len(x), self.dtype)
-        return Examples(x, y, w, self.head.total_weight(y, w))
-
-    def _validation(self, data, sparse):
-        if data is None:
-            return None
-        if not isinstance(data, (tuple, list)):
-            raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, "
-                            "sample_weight)")
-        if len(data) not in (2, 3):
-            raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, "
-                             "sample_weight)")
-        rows = validate(data[0], self.input_shape)
-        # also for one epoch not in a single pass: it is to be refused before it is trained
-        return self._examples(rows, *data[1:], sparse=sparse, training=False)
 
 
 def _check_layers(layers):

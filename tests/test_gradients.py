@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nnjit as nn
+from nnjit import preparation
 from nnjit._numba.threads import parallel_region
 from nnjit.inputs.sparse_rows import SparseRows
 
@@ -32,7 +33,7 @@ def examples(rng, density=1.0, soft=False):
 
 def differences(model, X, y, w, step):
     """Return d(mean loss)/d(parameter) by differences of fourth order, under the keys of `parameters`."""
-    batch, = model._examples(X, y, w).batches(len(X))
+    batch, = preparation.examples(model, X, y, w).batches(len(X))
     workspace = model.graph.workspaces()[len(X)]
 
     def mean_loss():
@@ -103,7 +104,7 @@ def test_relu_away_from_its_kink(step):
 def test_inputs_targets_weights_and_biases(rng, weighted, soft, density, bias):
     model = network(nn.Dense(5, bias), nn.Tanh(), bias=bias)
     X, y, w = examples(rng, density, soft)
-    assert isinstance(model._rows(X, "auto"), SparseRows) == (density < 1)
+    assert isinstance(preparation.stored_rows(model, X, "auto"), SparseRows) == (density < 1)
     check(model, X, y, w if weighted else None)
 
 

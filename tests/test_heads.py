@@ -21,6 +21,7 @@ from head_cases import (
 )
 
 import nnjit as nn
+from nnjit import preparation
 
 # ---- losses, deltas and metrics against the distributions --------------------------------------------------
 
@@ -201,7 +202,7 @@ def test_gradients_at_extreme_logits(rng, name, size):
 def test_gradients_through_a_network(rng, hidden):
     model = nn.Sequential([*hidden, nn.Dense(5)], head=many_heads(), dtype="float64").build(3, seed=2)
     X, y, w = rng.normal(size=(N, 3)), several(rng, N, 5), rng.uniform(0.5, 2, N)
-    batch, = model._examples(X, y, w).batches(len(X))
+    batch, = preparation.examples(model, X, y, w).batches(len(X))
     workspace = model.graph.workspaces()[N]
 
     def mean_loss():

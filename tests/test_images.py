@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_gradients import check
 
 import nnjit as nn
+from nnjit import preparation
 from nnjit.kernels import pooling, random
 from nnjit.layers import Context
 
@@ -188,7 +189,7 @@ def test_bytes_are_images_of_0_to_1(rng):
         np.testing.assert_allclose(model.logits(X), model.logits(X / 255), rtol=1e-12, atol=1e-13)
         for name, gradient in model.gradients(X, y).items():
             np.testing.assert_allclose(gradient, model.gradients(X / 255, y)[name], rtol=1e-12, atol=1e-13)
-        assert (model._examples(X, y).x is X) == layers[0].takes_bytes
+        assert (preparation.examples(model, X, y).x is X) == layers[0].takes_bytes
     flat = nn.Sequential([nn.Dense(3)], nn.Categorical(), "float64").build(60)
     rows = X.reshape(5, -1)    # numbers as they are
     np.testing.assert_allclose(flat.logits(rows), flat.logits(rows.astype(float)))

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import nnjit as nn
+from nnjit import preparation
 from nnjit.graph import Graph
 from nnjit.inputs import batches as input_batches
 from nnjit.inputs import checks, rows, sparse_rows, threads
@@ -242,7 +243,7 @@ def test_one_epoch_at_a_time(rng, convert, units, shuffle):
     X = convert(X * (rng.random(X.shape) < 0.3))
     models = [network(nn.Dense(units), nn.Tanh(), dtype="float32").build(X.shape[1]) for _ in range(2)]
     kind = sparse_rows.SparseRows if sparse.issparse(X) else sparse_rows.LazySparseRows
-    assert isinstance(models[0]._rows(X, "auto", single_pass=True), kind)
+    assert isinstance(preparation.stored_rows(models[0], X, "auto", single_pass=True), kind)
     optimizer, options = nn.Adam(), {"batch_size": 40, "shuffle": shuffle,
                                      "validation_data": (X[:20], y[:20])}
     history = fit(models[0], X, y, nn.Adam(), epochs=3, **options).history

@@ -30,9 +30,9 @@ def loaded() -> list[str]:
     """Return the kernels that this process has compiled or loaded, as text."""
     found = []
     for name, kernel in cache.kernels.items():
-        for types in kernel.overloads:
+        for signature in kernel.overloads:
             with contextlib.suppress(errors.NumbaError):    # of types that no job has
-                found.append(" ".join([name, *map(_spelled, types)]))
+                found.append(" ".join([name, *map(_spelled, signature)]))
     return sorted(found)
 
 

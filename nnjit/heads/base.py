@@ -124,6 +124,10 @@ class Head(Part):
         loss = float(loss_sum / weight_sum)
         return {"loss": loss, self.metric: mean_of(metric_sum, weight_sum, loss)}
 
+    def measured(self) -> tuple[str, ...]:
+        """Return the names of what `means` returns."""
+        return "loss", self.metric
+
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return the probabilities of the classes, (N, K); TypeError where there are none."""
         raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "

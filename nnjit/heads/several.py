@@ -175,6 +175,9 @@ class Heads(Head):
             metrics[f"{name}_{head.metric}"] = head.means(*sums)[head.metric]
         return {"loss": float(loss / common), **metrics}
 
+    def measured(self):
+        return "loss", *(f"{name}_{head.metric}" for name, head in self.heads.items())
+
     def decide(self, z):
         """Return the decision of each head, a dict."""
         check_logits(z)

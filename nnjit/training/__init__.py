@@ -1,4 +1,5 @@
-"""Training: its state, the epoch loop, the history and the progress that is shown."""
+"""Training: its state, the epoch loop, callbacks, the history and the progress that is shown."""
+from . import callbacks
 from .history import History
 from .loop import Evaluation, fit, make_plan
 from .state import TrainingState

@@ -1,4 +1,5 @@
 """The history of a training: what was measured, epoch by epoch."""
+from collections.abc import Iterator
 
 
 class History:
@@ -20,6 +21,14 @@ class History:
 
     def __init__(self):
         self.history, self.epochs, self.validated, self.compile_seconds = {}, [], [], 0.0
+
+    def rows(self) -> Iterator[dict]:
+        """Yield what was measured in every epoch, ``{"epoch": 0, "loss": ..., ...}``."""
+        for i, epoch in enumerate(self.epochs):
+            tested = self.validated.index(epoch) if epoch in self.validated else None
+            places = {name: tested if name.startswith("val_") else i for name in self.history}
+            yield {"epoch": epoch, **{name: self.history[name][place] for name, place in places.items()
+                                      if place is not None}}
 
     def add(self, epoch: int, logs: dict):
         """Add what was measured in an epoch."""

@@ -10,6 +10,7 @@ from .._numba.threads import get_threads, parallel_region
 from ..inference import block_rows, for_each_block
 from ..inputs.checks import check_count, warn
 from ..kernels import random
+from .callbacks import Callback, as_callbacks
 from .history import History
 from .progress import Progress
 from .state import TrainingState
@@ -24,19 +25,17 @@ class Plan(NamedTuple):
     shuffle: bool
     callbacks: tuple
     verbose: object
+    began: int = 0    # the first epoch
 
 
-def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose) -> Plan:
+def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose, initial_epoch=0) -> Plan:
     """Return the arguments of `Sequential.fit` as a `Plan`; TypeError or ValueError where one is wrong."""
+    began = check_count("initial_epoch", initial_epoch, least=0)
+    if began >= check_count("epochs", epochs):
+        raise ValueError(f"initial_epoch: got {began}, expected less than the {epochs} epochs")
     return Plan(check_count("epochs", epochs), check_count("batch_size", batch_size),
-                check_count("validate_every", validate_every), bool(shuffle), _checked_callbacks(callbacks),
-                _checked_verbose(verbose))
-
-
-def _checked_callbacks(callbacks):
-    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
-        raise TypeError(f"callbacks: got {callbacks!r}, expected a list of functions of (model, epoch, logs)")
-    return tuple(callbacks)
+                check_count("validate_every", validate_every), bool(shuffle), as_callbacks(callbacks),
+                _checked_verbose(verbose), began)
 
 
 def _checked_verbose(verbose):
@@ -53,21 +52,36 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
     at the beginning.
     """
     graph, workspaces = model.graph, model.graph.workspaces()
-    with parallel_region(), Progress(plan.epochs, plan.verbose) as progress:
+    with parallel_region(), Progress(plan.epochs, plan.verbose, plan.began) as progress:
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
         validation = validation and Evaluation(graph, validation, repeated=True)
         race = graph.race("training", plan.batch_size)
-        divisor = functools.cache(data.divisor)
+        divisor, after_batch = functools.cache(data.divisor), _batch_callbacks(plan.callbacks)
+        _call(plan.callbacks, "on_train_begin", state, {})
+        logs = {}
         while state.epoch < plan.epochs and not state.stop:
+            _call(plan.callbacks, "on_epoch_begin", state, {})
             order = None if fixed else _order(len(data), state)
             batches = fixed() if fixed else data.batches(plan.batch_size, order)
             with race.timed(batches) as batches:
-                logs = _train_epoch(graph, batches, divisor, state, workspaces)
+                logs = _train_epoch(graph, batches, divisor, state, workspaces, after_batch)
             if validation and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
                 logs.update(_validate(validation, state))
             logs["seconds"], state.history.compile_seconds = watch.seconds, watch.compile_seconds
-            _end_epoch(model, state, logs, plan, progress)
+            _end_epoch(state, logs, plan, progress)
+        _call(plan.callbacks, "on_train_end", state, logs)
     return state.history
+
+
+def _call(callbacks, moment, state, logs):
+    for callback in callbacks:
+        getattr(callback, moment)(state, logs)
+
+
+def _batch_callbacks(callbacks):
+    """Return those that have a method of their own for the end of a batch."""
+    return [callback for callback in callbacks if "on_batch_end" in vars(callback)
+            or type(callback).on_batch_end is not Callback.on_batch_end]
 
 
 def _order(N, state):
@@ -75,18 +89,29 @@ def _order(N, state):
     return random.generator(random.ROW_ORDER, state.seed, state.steps).permutation(N)
 
 
-def _train_epoch(graph, batches, divisor, state, workspaces):
-    """Take a step for every batch; return the means over the epoch."""
+def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
+    """Take a step for every batch; return the means over the epoch, as far as it was trained."""
     sums, optimizer = _Sums(graph.head), state.optimizer
     for number, batch in enumerate(batches):
         N = len(batch.w)
         workspace = workspaces[N]
-        finite = sums.add(N, *graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations))
+        found = graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations)
+        finite = sums.add(N, *found)
         if not (finite or state.diverged):
             _warn_diverged(graph, workspace, state, number)
         optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
         if graph.committing:
             graph.commit(workspace)
+        if after_batch:
+            _call(after_batch, "on_batch_end", state, _batch_logs(graph.head, N, found))
+            if state.stop:
+                break
+    return sums.means()
+
+
+def _batch_logs(head, N, found):
+    sums = _Sums(head)
+    sums.add(N, *found)
     return sums.means()
 
 
@@ -110,14 +135,14 @@ def _warn_diverged(graph, workspace, state, number):
          "learning rate, or clip_norm", RuntimeWarning)
 
 
-def _end_epoch(model, state, logs, plan, progress):
-    epoch = state.epoch
-    state.history.add(epoch, logs)
-    progress.show(epoch, logs)
-    state.epoch += 1
-    for callback in plan.callbacks:
-        answer = callback(model, epoch, logs)
-        state.stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
+def _end_epoch(state, logs, plan, progress):
+    """Note what was measured; also where a callback raises, the epoch is over."""
+    state.history.add(state.epoch, logs)
+    progress.show(state.epoch, logs)
+    try:
+        _call(plan.callbacks, "on_epoch_end", state, logs)
+    finally:
+        state.epoch += 1
 
 
 class Evaluation:

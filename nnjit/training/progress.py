@@ -90,8 +90,8 @@ def compilation_shown(total: int | None = None) -> Iterator[None]:
 class Progress:
     """A bar on a terminal, about ten plain lines elsewhere, nothing with ``verbose=0``."""
 
-    def __init__(self, epochs, verbose):
-        self.epochs, self.verbose, self.bar = epochs, verbose, None
+    def __init__(self, epochs, verbose, began=0):
+        self.epochs, self.verbose, self.began, self.bar = epochs, verbose, began, None
         self.news = compilation_shown() if verbose else contextlib.nullcontext()
 
     def __enter__(self):
@@ -99,7 +99,7 @@ class Progress:
         if self.verbose and sys.stderr.isatty():
             # what was measured comes before the bar: on a narrow terminal the end is cut off
             form = "epoch {n_fmt}/{total_fmt}{postfix} |{bar}| {elapsed}<{remaining}"
-            self.bar = tqdm(total=self.epochs, file=sys.stderr, bar_format=form)
+            self.bar = tqdm(total=self.epochs, initial=self.began, file=sys.stderr, bar_format=form)
         return self
 
     def __exit__(self, *error):

@@ -15,9 +15,12 @@ class TrainingState:
 
     optimizer: Optimizer    # its hyperparameters, slots and number of steps
     seed: int
+    model: object           # the `Sequential` that is trained
+    measured: tuple = ()    # the names of the figures of the logs, without the seconds
+    began: int = 0          # the epoch with which this training began
     epoch: int = 0          # the one that is running, or comes next, from 0
     history: History = field(default_factory=History)
-    stop: bool = False      # whether the training ends after this epoch
+    stop: bool = False      # whether the training ends after this batch, or this epoch
     diverged: bool = False  # whether a loss was not finite, of which a warning was given
 
     @property
