@@ -37,6 +37,7 @@ from .layers import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    Input,
     Layer,
     LeakyReLU,
     MaxPool2D,
@@ -49,5 +50,5 @@ from .layers import (
     Tanh,
 )
 from .model import Sequential, load
-from .optimizers import SGD, Adam, AdamW
+from .optimizers import SGD, Adam, AdamW, RMSprop
 from .training import History, callbacks

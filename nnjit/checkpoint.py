@@ -111,14 +111,15 @@ def describe(part) -> dict:
     own = _kinds().get(kind.__name__) is kind
     config = {name: _as_plain(f"{kind.__name__} {name}", value, (str, int) if own else str)
               for name, value in given.items() if not (name == "init" and callable(value))}
+    frozen = {} if getattr(part, "trainable", True) else {"trainable": False}
     if own:
-        return {"kind": kind.__name__, "config": config}
+        return {"kind": kind.__name__, "config": config, **frozen}
     try:
         inspect.signature(kind).bind(**config)
     except TypeError as error:
         raise ValueError(f"save: got {part!r}, expected a class that is made from its configuration "
                          f"{tuple(config)}; its arguments: {error}") from None
-    return {"kind": kind.__name__, "config": config, "custom": True}
+    return {"kind": kind.__name__, "config": config, "custom": True, **frozen}
 
 
 def _as_plain(name, value, keys):
@@ -153,7 +154,10 @@ def remake(description: dict, custom: dict):
         return [value_of(item) for item in value] if isinstance(value, list) else value
 
     config = {name: value_of(value) for name, value in description["config"].items()}
-    return kinds[description["kind"]](**config)
+    part = kinds[description["kind"]](**config)
+    if not description.get("trainable", True):
+        part.trainable = False
+    return part
 
 
 def _own_kinds(description):

@@ -111,6 +111,11 @@ class Graph:
             part.attach(*({name: arrays[f"{key}.{name}"] for name in names}
                           for names, arrays in zip((part.shapes, part.shapes, part.state_shapes), stored)))
 
+    def frozen(self) -> list:
+        """Return (parameter, gradient) of the layers that are not trainable, arrays with their padding."""
+        return [(layer.padded[name], layer.padded_gradients[name]) for layer in self.layers
+                if not layer.trainable for name in layer.shapes]
+
     def named(self, kind: str) -> dict:
         """Return ``{"0.W": array, ...}`` of "parameters", "gradients" or "state": the arrays themselves."""
         return {f"{key}.{name}": array for key, part in self.parts() for name,

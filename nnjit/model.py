@@ -8,12 +8,12 @@ from ._numba.jit import Stopwatch
 from ._numba.threads import parallel_region
 from .graph import Graph
 from .heads import Head
-from .inputs.checks import check_count, check_dtype
+from .inputs.checks import as_numbers, check_count, check_dtype
 from .inputs.rows import validate
-from .layers import Layer
+from .layers import Input, Layer
 from .objects import Strict
 from .optimizers import Optimizer
-from .preparation import check_validation, examples, stored_rows, training_examples
+from .preparation import check_validation, checksum, examples, stored_rows, training_examples
 from .summary import summary
 
 
@@ -27,7 +27,7 @@ class Sequential(Strict):
     ----------
     layers : sequence of layers
         `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`; for images `Conv2D`, `MaxPool2D` and the others of
-        `layers`.
+        `layers`. `Input` may stand in front of them. ``Dense(100, activation="relu")`` becomes two layers.
     head : a head
         `Categorical` and the others of `heads`. The last layer gives its logits.
     dtype : str or np.dtype
@@ -49,12 +49,15 @@ class Sequential(Strict):
     """
 
     def __init__(self, layers, head, dtype="float32"):
-        layers, dtype = _check_layers(layers), check_dtype(dtype)
+        (layers, shape), dtype = _check_layers(layers), check_dtype(dtype)
         if not isinstance(head, Head):
             raise TypeError(f"head: got {head!r}, expected a head such as Categorical()")
         self.graph = Graph(layers, head, dtype)
         self.input_scale = None    # of what was trained on, an `inputs.scale.Scale`
-        self.history = None
+        self.history, self.untouched = None, None
+        if shape is not None:
+            self.build(shape)
+            self.untouched = checksum(self.graph)    # the first `fit` begins anew, with its own seed
 
     @property
     def layers(self) -> list:
@@ -94,7 +97,7 @@ class Sequential(Strict):
         shape = input_shape if isinstance(input_shape, tuple) else (input_shape,)
         self.graph.build(tuple(check_count("input_shape", size) for size in shape),
                          check_count("seed", seed, least=0))
-        self.input_scale = None
+        self.input_scale, self.untouched = None, None
         return self
 
     def parameters(self) -> dict:
@@ -121,6 +124,28 @@ class Sequential(Strict):
                                          step)
         return {name: array.copy() for name, array in self.graph.named("gradients").items()}
 
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of all arrays, those of `parameters` and then those of `state`."""
+        self._check_built()
+        return [array.copy() for array in self.graph.arrays().values()]
+
+    def set_weights(self, weights):
+        """Set all arrays to what `get_weights` returned; ValueError where they are others."""
+        self._check_built()
+        arrays = self.graph.arrays()
+        if len(weights) != len(arrays):
+            raise ValueError(f"weights: got {len(weights)} arrays, expected {len(arrays)}: "
+                             f"{', '.join(name.partition('/')[2] for name in arrays)}")
+        given = [as_numbers(f"weights of {name.partition('/')[2]}", values)
+                 for name, values in zip(arrays, weights)]
+        for (name, array), values in zip(arrays.items(), given):
+            if values.shape != array.shape:
+                raise ValueError(f"weights of {name.partition('/')[2]}: got shape {values.shape}, expected "
+                                 f"{array.shape}")
+        self.untouched = None
+        for array, values in zip(arrays.values(), given):
+            array[...] = values
+
     def copy_weights(self, other: "Sequential", layers=None):
         """Copy trained weights, and state, from another model into this one, which must be built.
 
@@ -142,6 +167,7 @@ class Sequential(Strict):
             raise TypeError(f"other: got {type(other).__name__}, expected a Sequential")
         other._check_built()
         self.graph.copy_arrays(other.graph, layers)
+        self.untouched = None
 
     def __copy__(self):
         """Return a copy that shares nothing: one that shared its weights would be trained by halves."""
@@ -223,6 +249,24 @@ class Sequential(Strict):
         state = training.TrainingState(optimizer, seed, self, measured, plan.began, plan.began)
         self.history = state.history
         return training.fit(self, data, validation, state, plan, watch)
+
+    def train_on_batch(self, X, y, optimizer: Optimizer, sample_weight=None, seed: int = 0) -> dict:
+        """Take one step on all rows of ``X``, and return the logs, ``{"loss": ..., "accuracy": ...}``.
+
+        Arguments and errors are those of `fit`, whose history this does not touch.
+        """
+        history = self.history
+        try:
+            rows = X.shape[0] if hasattr(X, "shape") else len(X)
+            log = self.fit(X, y, optimizer, 1, max(1, rows), sample_weight=sample_weight, shuffle=False,
+                           seed=seed, verbose=0).history
+        finally:
+            self.history = history
+        return {name: values[-1] for name, values in log.items() if name != "seconds"}
+
+    def test_on_batch(self, X, y, sample_weight=None) -> dict:
+        """Return what `evaluate` does, under Keras's name."""
+        return self.evaluate(X, y, sample_weight)
 
     # ---- use -----------------------------------------------------------------------------------------------
 
@@ -309,8 +353,12 @@ class Sequential(Strict):
 
 
 def _check_layers(layers):
+    """Return the layers, with those that ``activation=`` stands for, and the shape of an `Input`, or None."""
     if not isinstance(layers, (list, tuple)):
         raise TypeError(f"layers: got {layers!r}, expected a list of layers")
+    shape = None
+    if layers and isinstance(layers[0], Input):
+        shape, layers = layers[0].shape, layers[1:]
     for layer in layers:
         if not isinstance(layer, Layer):
             raise TypeError(f"layers: got {layer!r}, expected layers such as Dense(100), or of a class that "
@@ -319,7 +367,13 @@ def _check_layers(layers):
         raise ValueError("layers: got none, expected at least one layer")
     if len(set(map(id, layers))) < len(layers):
         raise ValueError("layers: got the same layer twice, expected a new one at each place")
-    return list(layers)
+    found = []
+    for layer in layers:
+        found.append(layer)
+        if getattr(layer, "activation", None) is not None:
+            found.append(layer.activation)
+            layer.activation = None
+    return found, shape
 
 
 # ---- files -------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def _completing(init):
 
 
 class Strict:
-    """An object that refuses an attribute which it does not have: ``layer.trainable = False`` would do
+    """An object that refuses an attribute which it does not have: ``layer.frozen = True`` would do
     nothing, silently.
 
     All attributes are there when ``__init__`` returns. Those of `_settled` are not set again: what follows

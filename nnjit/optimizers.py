@@ -22,8 +22,8 @@ class Optimizer(Strict):
     """What the optimisers share: it counts the steps, and keeps the slots, vectors like the parameters, 0 at
     first.
 
-    Hyperparameters may be set at any time, and are checked then; not ``momentum`` and ``nesterov``, from
-    which the slots follow.
+    Hyperparameters may be set at any time, and are checked then; not ``momentum``, ``nesterov`` and
+    ``centered``, from which the slots follow.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Optimizer(Strict):
 
     @property
     def _settled(self):
-        return "momentum", "nesterov"
+        return "momentum", "nesterov", "centered"
 
     def __setattr__(self, name, value):
         check = _CHECKS.get(name)
@@ -146,6 +146,7 @@ _CHECKS = {
     "weight_decay": functools.partial(check_real, "weight_decay"),
     "clip_norm": lambda norm: None if norm is None else check_real("clip_norm", norm, 0.0, closed="()"),
     "momentum": lambda momentum: check_real("momentum", momentum, 0.0, 1.0),
+    "rho": lambda rho: check_real("rho", rho, 0.0, 1.0),
     "beta_1": lambda beta: check_real("beta_1", beta, 0.0, 1.0),
     "beta_2": lambda beta: check_real("beta_2", beta, 0.0, 1.0),
     "epsilon": lambda epsilon: check_real("epsilon", epsilon, 0.0, closed="()"),
@@ -263,3 +264,47 @@ class AdamW(_AdamStep):
                  beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
                  clip_norm: float | None = None):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Hinton, Neural Networks for Machine Learning, lecture 6e, 2012), in Keras's form and with its
+    defaults.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        As of `SGD`.
+    rho : float
+        In [0, 1): how much of the running mean of g² a step keeps.
+    momentum : float
+        In [0, 1).
+    epsilon : float
+        Above 0, beside the running mean under the root.
+    centered : bool
+        Whether the running mean of g, squared, is subtracted from that of g².
+    weight_decay, clip_norm
+        As of `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter is not a number of its range.
+    """
+
+    def __init__(self, learning_rate: float | Callable = 0.001, rho: float = 0.9, momentum: float = 0.0,
+                 epsilon: float = 1e-7, centered: bool = False, weight_decay: float = 0.0,
+                 clip_norm: float | None = None):
+        super().__init__(learning_rate, weight_decay, clip_norm)
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, bool(centered)
+        self.slot_names = ("v", *["mean"] * self.centered, *["velocity"] * (self.momentum > 0))
+
+    def _update(self, W, g, v, *rest):
+        *given, rate, weight_decay = rest
+        slots = dict(zip(self.slot_names[1:], given))
+        mean, velocity = (slots.get(name, v[:0]) for name in ("mean", "velocity"))
+        updates.rmsprop(W, g, v, mean, velocity, rate, self.rho, self.momentum, self.epsilon, weight_decay)
+
+    def __repr__(self):
+        return (f"RMSprop(learning_rate={self._rate_text()}, rho={self.rho:g}, momentum={self.momentum:g}, "
+                f"epsilon={self.epsilon:g}, centered={self.centered}, weight_decay={self.weight_decay:g}"
+                f"{self._clip_text()})")

@@ -1,5 +1,6 @@
 """What a model makes of the data that it is given: checked and stored `Examples`."""
 import math
+import zlib
 
 import numpy as np
 import scipy.sparse
@@ -8,6 +9,11 @@ from .inputs.batches import Examples
 from .inputs.checks import check_length, check_real, check_sparse, check_weights
 from .inputs.rows import intensities, store, validate
 from .inputs.scale import measure, warn_of_another
+
+
+def checksum(graph) -> int:
+    """Return a number by which it is known whether the parameters of a built graph have changed."""
+    return zlib.crc32(graph.vector)
 
 
 def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: bool = False):
@@ -44,12 +50,14 @@ def training_examples(model, X, y, sample_weight, validation, sparse, seed: int,
     On an error the model is as it was. ``validation`` is what `check_validation` returned.
     """
     graph, fresh, scale = model.graph, model.input_shape is None, model.input_scale
+    untouched = model.untouched is not None and model.untouched == checksum(graph)
     try:
         rows = validate(X, model.input_shape)
         if isinstance(validation, float):
             (rows, y, sample_weight), validation = _split(rows, y, sample_weight, validation)
         if fresh:
             model.head.infer_from_targets(y)
+        if fresh or untouched:
             model.build(rows.shape[1:], seed)
         data = examples(model, rows, y, sample_weight, sparse, single_pass=single_pass)
         model.input_scale = measure(rows, _divisor(model, rows)).merged(scale)

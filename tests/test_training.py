@@ -121,13 +121,13 @@ def test_optimizers_with_schedules_are_pickled_and_compared():
                                   lambda: nn.Conv2D(2, 3), nn.Categorical, lambda: nn.Heads(a=nn.Gaussian()),
                                   nn.Adam, network])
 def test_unknown_attributes_are_refused(make):
-    """They would do nothing: trainable is Keras's."""
+    """They would do nothing: weights is Keras's."""
     part = make()
-    with pytest.raises(AttributeError, match="got the unknown attribute 'trainable', which would do nothing, "
+    with pytest.raises(AttributeError, match="got the unknown attribute 'weights_', which would do nothing, "
                                              "expected") as caught:
-        part.trainable = False
+        part.weights_ = False
     assert "\n" not in str(caught.value)
-    assert not hasattr(part, "trainable")
+    assert not hasattr(part, "weights_")
 
 
 def test_known_attributes_can_be_changed():

@@ -47,6 +47,21 @@ def test_adam(rng, dtype, betas, weight_decay):
 
 
 @DTYPES
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_rmsprop(rng, dtype, centered, momentum, weight_decay):
+    W, gradients = steps(rng, dtype)
+    expected = naive.rmsprop(W.astype(float), gradients.astype(float), 0.1, 0.8, momentum, 1e-3, centered,
+                             weight_decay)
+    v, mean, velocity = np.zeros_like(W), np.zeros(W.size * centered, dtype), np.zeros(
+        W.size * (momentum > 0), dtype)
+    for g in gradients:
+        updates.rmsprop(W, g, v, mean, velocity, 0.1, 0.8, momentum, 1e-3, weight_decay)
+    close(W, expected, 20 * len(gradients))
+
+
+@DTYPES
 def test_what_a_step_keeps_becomes_0_before_it_is_denormal(rng, dtype):
     """Some processors take a hundred times as long for such numbers."""
     W, gradients = steps(rng, dtype, 1500)

@@ -103,3 +103,35 @@ def adam(W, g, m, v, t, learning_rate, beta_1, beta_2, epsilon, weight_decay):
         first, last = _chunk(k, W.size, _CHUNK)
         _adam_chunk(W[first:last], g[first:last], m[first:last], v[first:last], t, learning_rate, beta_1,
                     beta_2, epsilon, weight_decay)
+
+
+@kernel
+def _rmsprop_chunk(W, g, v, mean, velocity, learning_rate, rho, momentum, epsilon, weight_decay):
+    T = W.dtype.type
+    keep, new, lr, mu, eps = T(rho), T(1 - rho), T(learning_rate), T(momentum), T(epsilon)
+    shrink = T(learning_rate * weight_decay)
+    for i in range(W.size):
+        v[i] = _flush_tiny(keep * v[i] + new * (g[i] * g[i]))
+        spread = v[i]
+        if mean.size:
+            mean[i] = _flush_tiny(keep * mean[i] + new * g[i])
+            spread -= mean[i] * mean[i]
+        step = lr * g[i] / math.sqrt(spread + eps)
+        if velocity.size:
+            step = _flush_tiny(mu * velocity[i] + step)
+            velocity[i] = step
+        W[i] -= step + shrink * W[i]
+
+
+@parallel_kernel
+def rmsprop(W, g, v, mean, velocity, learning_rate, rho, momentum, epsilon, weight_decay):
+    """v = rho v + (1 - rho) g², W -= s + lr decay W with the step s = lr g / sqrt(v + epsilon).
+
+    With a ``mean``, m = rho m + (1 - rho) g, v - m² takes the place of v; with a ``velocity``, u = momentum u
+    + s that of s; either may be of size 0. Keras's form (Hinton, Neural Networks for Machine Learning,
+    lecture 6e, 2012). ``v``, ``mean`` and ``velocity`` are overwritten.
+    """
+    for k in prange(_count_chunks(W.size, _CHUNK)):
+        first, last = _chunk(k, W.size, _CHUNK)
+        _rmsprop_chunk(W[first:last], g[first:last], v[first:last], mean[first:last], velocity[first:last],
+                       learning_rate, rho, momentum, epsilon, weight_decay)

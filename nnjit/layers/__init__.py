@@ -5,5 +5,6 @@ from .base import INFERENCE, Context, Layer
 from .convolution import Conv2D, Conv2DTranspose
 from .dense import Dense
 from .dropout import Dropout
+from .input import Input
 from .pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .reshape import Flatten

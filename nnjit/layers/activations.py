@@ -1,4 +1,4 @@
-"""The activations: an elementwise pair of kernels each, forward and backward."""
+"""The activations: an elementwise pair of kernels each, forward and backward; and their names."""
 from ..inputs.checks import check_real
 from ..kernels import activations
 from .base import Elementwise, as_rows
@@ -140,3 +140,23 @@ class ELU(Activation):
 
     def __repr__(self):
         return f"ELU({self.alpha:g})"
+
+
+_NAMED = {"tanh": Tanh, "relu": ReLU, "sigmoid": Sigmoid, "gelu": GELU, "silu": SiLU, "swish": SiLU,
+          "softplus": Softplus, "leaky_relu": LeakyReLU, "elu": ELU}
+
+
+def as_activation(layer: str, given):
+    """Return the layer that ``activation=`` of a ``layer`` stands for: a name's, a layer itself, or None."""
+    if given is None or isinstance(given, Elementwise):
+        return given
+    expected = (f"{layer} activation: got {given!r}, expected one of {', '.join(map(repr, _NAMED))}, None or "
+                "a layer such as ReLU()")
+    if not isinstance(given, str):
+        raise TypeError(expected)
+    if given == "linear":
+        return None
+    if given not in _NAMED:
+        hint = "; the head has it: head=Categorical()" if given == "softmax" else ""
+        raise ValueError(f"{expected}{hint}")
+    return _NAMED[given]()

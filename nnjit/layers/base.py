@@ -72,6 +72,8 @@ class Layer(Part):
         which it divides by 255.
     input_kind : "numbers", "images" or None
         As a first layer: what its input is, None what the next layer's is. Images of bytes stand for 0 ... 1.
+    trainable : bool
+        Whether a training changes its parameters; may be set at any time, and holds from the next epoch on.
     multiply_adds : int
         A row's, in the forward pass.
     receptive_field : (size, stride) or None
@@ -81,6 +83,7 @@ class Layer(Part):
     scratch = NOTHING
     elementwise = in_place = frees_output = only_trains = takes_sparse = takes_bytes = False
     effect_on_output, input_kind = None, "numbers"
+    trainable = True
     multiply_adds, receptive_field = 0, None
     _declared = (*Part._declared, "scratch")
 

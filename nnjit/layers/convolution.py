@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ..inputs.checks import check_count
 from ..kernels import convolution
+from .base import Layer
 from .weighted import Weighted
 
 
@@ -22,8 +23,8 @@ class _Convolution(Weighted):
 
     def __init__(self, filters: int, kernel_size: int, strides: int = 1, padding: str = "same",
                  bias: bool = True, init: str | Callable = "glorot_uniform", l1: float = 0.0,
-                 l2: float = 0.0):
-        super().__init__(bias, init, l1, l2)
+                 l2: float = 0.0, activation: str | Layer | None = None):
+        super().__init__(bias, init, l1, l2, activation)
         name = type(self).__name__
         self.filters = check_count(f"{name} filters", filters)
         self.kernel_size = check_count(f"{name} kernel_size", kernel_size)

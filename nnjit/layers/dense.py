@@ -5,6 +5,7 @@ import numpy as np
 
 from ..inputs.checks import check_count
 from ..kernels import affine
+from .base import Layer
 from .weighted import Weighted
 
 
@@ -25,6 +26,9 @@ class Dense(Weighted):
     l1, l2 : float
         Non-negative: the loss of a batch, and of an evaluation, also has l1 sum |W| + l2 sum W² (as Keras's
         kernel_regularizer).
+    activation : str, layer or None
+        ``"relu"`` is the same as `ReLU` as the next layer, into which the network turns it; so are "tanh",
+        "sigmoid", "gelu", "silu", "softplus", "leaky_relu" and "elu".
 
     Raises
     ------
@@ -37,8 +41,8 @@ class Dense(Weighted):
     takes_sparse = True
 
     def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform",
-                 l1: float = 0.0, l2: float = 0.0):
-        super().__init__(bias, init, l1, l2)
+                 l1: float = 0.0, l2: float = 0.0, activation: str | Layer | None = None):
+        super().__init__(bias, init, l1, l2, activation)
         self.units = check_count("Dense units", units)
 
     def build(self, input_shape):

@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 from ..inputs.checks import check_real
 from ..kernels import penalties
+from .activations import as_activation
 from .base import Layer, as_rows
 from .initializers import check_init, initial_weights
 
@@ -13,9 +14,13 @@ class Weighted(Layer):
     frees_output, no_bias = True, None
     _attached = (*Layer._attached, "no_bias")
 
-    def __init__(self, bias: bool, init: str | Callable, l1: float, l2: float):
+    def __init__(self, bias: bool, init: str | Callable, l1: float, l2: float, activation=None):
         name = type(self).__name__
+        if isinstance(bias, str):
+            raise TypeError(f"{name} bias: got {bias!r}, expected True or False; for an activation give "
+                            f"activation={bias!r}")
         self.bias, self.init = bool(bias), check_init(name, init)
+        self.activation = as_activation(name, activation)    # until the network takes it as its next layer
         self.l1, self.l2 = check_real(f"{name} l1", l1), check_real(f"{name} l2", l2)
 
     def attach(self, padded, padded_gradients, state):

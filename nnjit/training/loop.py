@@ -91,7 +91,7 @@ def _order(N, state):
 
 def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
     """Take a step for every batch; return the means over the epoch, as far as it was trained."""
-    sums, optimizer = _Sums(graph.head), state.optimizer
+    sums, optimizer, frozen = _Sums(graph.head), state.optimizer, graph.frozen()
     for number, batch in enumerate(batches):
         N = len(batch.w)
         workspace = workspaces[N]
@@ -99,7 +99,10 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
         finite = sums.add(N, *found)
         if not (finite or state.diverged):
             _warn_diverged(graph, workspace, state, number)
-        optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
+        if frozen:
+            _step_around(frozen, graph, optimizer)
+        else:
+            optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
         if graph.committing:
             graph.commit(workspace)
         if after_batch:
@@ -107,6 +110,16 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
             if state.stop:
                 break
     return sums.means()
+
+
+def _step_around(frozen, graph, optimizer):
+    """Take a step that leaves the parameters of frozen layers, and their part of the gradient's length."""
+    before = [parameter.copy() for parameter, _ in frozen]
+    for _, gradient in frozen:
+        gradient[...] = 0
+    optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
+    for (parameter, _), values in zip(frozen, before):
+        parameter[...] = values
 
 
 def _batch_logs(head, N, found):

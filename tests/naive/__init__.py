@@ -43,4 +43,4 @@ from .losses import (
     weighted,
 )
 from .random import GOLDEN, draw_integers, dropout_mask, key_of, mix
-from .updates import adam, sgd
+from .updates import adam, rmsprop, sgd

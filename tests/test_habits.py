@@ -1,0 +1,200 @@
+"""What people expect from Keras: activations by name, Input, frozen layers, weights, single batches."""
+import copy
+
+import numpy as np
+import pytest
+
+import nnjit as nn
+
+
+def data(N=40):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 5)).astype(np.float32)
+    return X, rng.integers(3, size=N)
+
+
+def train(model, optimizer=None, **options):
+    X, y = data()
+    model.fit(X, y, optimizer or nn.Adam(0.01), **{"epochs": 3, "verbose": 0, **options})
+    return model
+
+
+# ---- activations by name -----------------------------------------------------------------------------------
+
+NAMES = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU, "silu": nn.SiLU,
+         "swish": nn.SiLU, "softplus": nn.Softplus, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_activation_by_name_is_the_layer_after(name):
+    short = nn.Sequential([nn.Dense(6, activation=name), nn.Dense(3)], nn.Categorical())
+    long = nn.Sequential([nn.Dense(6), NAMES[name](), nn.Dense(3)], nn.Categorical())
+    assert [repr(layer) for layer in short.layers] == [repr(layer) for layer in long.layers]
+    assert (train(short).vector == train(long).vector).all()
+
+
+def test_an_activation_may_be_a_layer_or_none():
+    layers = [nn.Dense(6, activation=nn.ELU(0.5)), nn.Dense(4, activation="linear"),
+              nn.Dense(3, activation=None)]
+    assert list(map(repr, nn.Sequential(layers, nn.Categorical()).layers)) == [
+        "Dense(6)", "ELU(0.5)", "Dense(4)", "Dense(3)"]
+
+
+def test_convolutions_take_activations():
+    layers = [nn.Conv2D(2, 3, activation="relu"), nn.Conv2DTranspose(2, 3, activation="tanh"), nn.Flatten(),
+              nn.Dense(1)]
+    kinds = [type(layer) for layer in nn.Sequential(layers, nn.Gaussian()).layers]
+    assert kinds == [nn.Conv2D, nn.ReLU, nn.Conv2DTranspose, nn.Tanh, nn.Flatten, nn.Dense]
+
+
+def test_a_model_with_activations_by_name_is_saved_and_copied(tmp_path):
+    model = train(nn.Sequential([nn.Dense(6, activation="relu"), nn.Dense(3)], nn.Categorical()))
+    model.save(tmp_path / "m.npz")
+    for other in (nn.load(tmp_path / "m.npz"), copy.copy(model)):
+        assert len(other.layers) == 3 and (other.vector == model.vector).all()
+
+
+@pytest.mark.parametrize("make, error, message", [
+    (lambda: nn.Dense(3, activation="rectifier"), ValueError, "Dense activation: got 'rectifier', expected"),
+    (lambda: nn.Dense(3, activation="softmax"), ValueError, "the head has it: head=Categorical"),
+    (lambda: nn.Conv2D(3, 3, activation=3), TypeError, "Conv2D activation: got 3, expected one of"),
+    (lambda: nn.Dense(3, activation=nn.ReLU), TypeError, "Dense activation: got .*ReLU"),
+    (lambda: nn.Dense(3, "relu"), TypeError, "Dense bias: got 'relu', .* give activation='relu'"),
+])
+def test_what_is_no_activation(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# ---- Input -------------------------------------------------------------------------------------------------
+
+def body():
+    return [nn.Dense(6), nn.Tanh(), nn.Dense(3)]
+
+
+def test_input_builds_at_once():
+    model = nn.Sequential([nn.Input(5), *body()], nn.Categorical())
+    assert model.input_shape == (5,) and "Dense(6)" in model.summary()
+    assert list(model.parameters()) == ["0.W", "0.b", "2.W", "2.b"]
+    images = nn.Sequential([nn.Input((8, 8, 1)), nn.Conv2D(2, 3), nn.Flatten(), nn.Dense(1)], nn.Gaussian())
+    assert images.input_shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_first_training_begins_with_its_own_seed(seed):
+    with_input = nn.Sequential([nn.Input(5), *body()], nn.Categorical())
+    assert (train(with_input, seed=seed).vector
+            == train(nn.Sequential(body(), nn.Categorical()), seed=seed).vector).all()
+
+
+def test_weights_that_were_set_are_kept():
+    model, other = (nn.Sequential([nn.Input(5), *body()], nn.Categorical()) for _ in range(2))
+    other.parameters()["0.W"][0, 0] = 3.0
+    model.set_weights(other.get_weights())
+    train(model, nn.SGD(1e-30), seed=5)
+    assert (model.parameters()["0.W"] == other.parameters()["0.W"]).all()
+
+
+@pytest.mark.parametrize("shape, error", [((), ValueError), (0, ValueError), ((3, 0), ValueError),
+                                          ("5", TypeError), (2.5, TypeError)])
+def test_what_is_no_shape(shape, error):
+    with pytest.raises(error, match="Input"):
+        nn.Input(shape)
+
+
+def test_rows_of_another_shape_than_the_input():
+    X, y = data()
+    with pytest.raises(ValueError, match=r"X: got shape \(40, 5\), expected \(N, 4\)"):
+        nn.Sequential([nn.Input(4), *body()], nn.Categorical()).fit(X, y, nn.SGD(0.1), verbose=0)
+
+
+# ---- frozen layers -----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("make", [lambda: nn.SGD(0.1, momentum=0.9, weight_decay=0.1), lambda: nn.AdamW(0.01),
+                                  lambda: nn.RMSprop(0.01, momentum=0.5, centered=True)])
+def test_a_frozen_layer_stays(make):
+    model, optimizer = nn.Sequential([nn.Input(5), *body()], nn.Categorical()), make()
+    train(model, optimizer)    # the optimiser has moments of the layer
+    before = {name: array.copy() for name, array in model.parameters().items()}
+    model.layers[0].trainable = False
+    train(model, optimizer)
+    for name, array in model.parameters().items():
+        assert (array == before[name]).all() == name.startswith("0.")
+    model.layers[0].trainable = True
+    train(model, optimizer)
+    assert (model.parameters()["0.W"] != before["0.W"]).all()
+
+
+def test_a_frozen_layer_counts_for_nothing_in_the_length_of_a_gradient():
+    """With it, clipping would shorten the step of the others."""
+    layers = [nn.Dense(3, bias=False), nn.Dense(3, bias=False)]
+    model = nn.Sequential(layers, nn.Categorical(), "float64").build(5)
+    X, y = data()
+    model.layers[0].trainable = False
+    before, gradient = model.parameters()["1.W"].copy(), model.gradients(X, y)["1.W"]
+    model.fit(X, y, nn.SGD(1.0, clip_norm=1e-3), batch_size=40, shuffle=False, verbose=0)
+    np.testing.assert_allclose(before - model.parameters()["1.W"], 1e-3 * gradient / np.linalg.norm(gradient),
+                               rtol=1e-9)
+
+
+def test_what_is_frozen_is_saved(tmp_path):
+    model = nn.Sequential(body(), nn.Categorical()).build(5)
+    model.layers[0].trainable = False
+    model.save(tmp_path / "m.npz")
+    assert [layer.trainable for layer in nn.load(tmp_path / "m.npz").layers] == [False, True, True]
+    assert [layer.trainable for layer in copy.copy(model).layers] == [False, True, True]
+
+
+# ---- weights, single batches -------------------------------------------------------------------------------
+
+def test_weights_as_a_list():
+    model, other = (nn.Sequential(body(), nn.Categorical()).build(5, seed) for seed in (0, 1))
+    weights = model.get_weights()
+    assert [array.shape for array in weights] == [(5, 6), (6,), (6, 3), (3,)]
+    weights[0][:] = 7    # copies
+    assert (model.parameters()["0.W"] != 7).all()
+    other.set_weights(model.get_weights())
+    assert (other.vector == model.vector).all()
+    for bad, message in ((weights[:3], "got 3 arrays, expected 4: 0.W, 0.b, 2.W, 2.b"),
+                         ([weights[0].T, *weights[1:]], r"weights of 0.W: got shape \(6, 5\), expected")):
+        with pytest.raises(ValueError, match=message):
+            model.set_weights(bad)
+    assert (other.vector == model.vector).all()
+
+
+def test_batch_by_batch_is_a_training():
+    X, y = data()
+    whole, single = (nn.Sequential([nn.Dense(6), nn.Dropout(0.5), nn.Dense(3)], nn.Categorical()).build(5)
+                     for _ in range(2))
+    optimizer, logs = nn.Adam(0.01), []
+    history = whole.fit(X, y, nn.Adam(0.01), batch_size=10, shuffle=False, verbose=0)
+    for first in range(0, 40, 10):
+        logs.append(single.train_on_batch(X[first:first + 10], y[first:first + 10], optimizer))
+    assert (whole.vector == single.vector).all() and single.history is None
+    assert np.mean([log["loss"] for log in logs]) == pytest.approx(history.history["loss"][0])
+    assert logs[0].keys() == {"loss", "accuracy"}
+    assert single.test_on_batch(X, y) == single.evaluate(X, y)
+
+
+def test_batches_may_be_lists_and_weighted():
+    X, y = data(6)
+    model, other = (nn.Sequential(body(), nn.Categorical()).build(5) for _ in range(2))
+    w = np.arange(6.0)
+    model.train_on_batch(X.tolist(), y.tolist(), nn.SGD(0.1), sample_weight=w)
+    other.fit(X, y, nn.SGD(0.1), batch_size=6, sample_weight=w, shuffle=False, verbose=0)
+    assert (model.vector == other.vector).all()
+
+
+# ---- RMSprop -----------------------------------------------------------------------------------------------
+
+def test_rmsprop_learns_and_is_described():
+    X, y = data(300)
+    y = (X[:, 0] > 0).astype(int)
+    for optimizer in (nn.RMSprop(0.01), nn.RMSprop(0.01, momentum=0.9), nn.RMSprop(0.01, centered=True)):
+        model = nn.Sequential([nn.Dense(8), nn.Tanh(), nn.Dense(2)], nn.Categorical())
+        assert model.fit(X, y, optimizer, 30, verbose=0).history["accuracy"][-1] > 0.95
+    assert repr(nn.RMSprop(centered=True)) == (
+        "RMSprop(learning_rate=0.001, rho=0.9, momentum=0, epsilon=1e-07, centered=True, weight_decay=0)")
+    for bad in ({"rho": 1.0}, {"momentum": -0.1}, {"epsilon": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            nn.RMSprop(**bad)
