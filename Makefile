@@ -12,7 +12,7 @@ OLDEST_PYTHON = $(shell for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/
 	"$$python" -c "" 2> /dev/null && echo "$$python" && break; done)
 OLDEST_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-oldest bench bench-peers figures lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test torture test-oldest bench bench-peers figures lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -29,6 +29,9 @@ mnist-cnn: .venv/plots
 test: .venv/test
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+torture: .venv/test
+	NNJIT_KILLS=200 $(BIN)/python -m pytest tests/test_backup.py -k kills $(ARGS)
 
 test-oldest: .venv-oldest/test
 	.venv-oldest/bin/python -m pytest --numprocesses 2 $(OLDEST_TESTS) $(ARGS)

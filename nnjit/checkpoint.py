@@ -20,7 +20,6 @@ import math
 import os
 import stat
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -28,11 +27,7 @@ from . import heads, layers
 from .inputs.checks import DataError, check_count, check_real
 from .inputs.scale import Scale
 from .objects import Part
-
-try:
-    import fcntl
-except ImportError:    # not on Windows
-    fcntl = None
+from .replacing import replacing
 
 FORMAT = 2
 _TEXT = "description"       # the member that holds the JSON text
@@ -44,11 +39,14 @@ _MOST_HEADER = 2**12        # bytes before the numbers of a member
 
 def save(path, model):
     """Write a built model; see `Sequential.save`."""
-    description = {
-        "format": FORMAT, "dtype": model.dtype.name, "input_shape": model.input_shape,
-        "input_scale": model.input_scale, "layers": [describe(layer) for layer in model.layers],
-        "head": describe(model.head)}
-    write(path, description, model.graph.arrays())
+    write(path, describe_model(model), model.graph.arrays())
+
+
+def describe_model(model) -> dict:
+    """Return the description of a built model."""
+    return {"format": FORMAT, "dtype": model.dtype.name, "input_shape": model.input_shape,
+            "input_scale": model.input_scale, "layers": [describe(layer) for layer in model.layers],
+            "head": describe(model.head)}
 
 
 def load(path, make, custom=None):
@@ -69,6 +67,7 @@ def load(path, make, custom=None):
             scale = None if scale is None else Scale(*(check_real("input_scale", number) for number in scale))
             shapes = model.graph.infer_shapes(input_shape)
             expected = {name: (shape, model.dtype) for name, shape in shapes.items()}
+            members = {name: info for name, info in members.items() if name not in _of_training(description)}
             arrays = _read_arrays(archive, members, expected)
     if missing:
         raise ValueError(f"custom: got no class for {missing[0]!r}, expected the one saved in {path}; "
@@ -78,6 +77,21 @@ def load(path, make, custom=None):
     for name, array in model.graph.arrays().items():
         array[...] = arrays[name]
     return model
+
+
+def _of_training(description):
+    """Return the arrays of a backup that are not the model's, {name: (shape, dtype)}."""
+    arrays = description.get("training", {}).get("arrays", {})
+    return {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in arrays.items()}
+
+
+def read(path) -> tuple[dict, dict]:
+    """Return the description and all arrays of a file, which is checked as a whole; errors as of `load`."""
+    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
+        members = _members(archive, os.fstat(file.fileno()).st_size)
+        description = _read_description(archive, members)
+        headers = {name: _header_of(archive, info) for name, info in members.items() if name != _TEXT}
+        return description, _read_arrays(archive, members, headers)
 
 
 # ---- layers and heads as plain values ----------------------------------------------------------------------
@@ -191,95 +205,6 @@ def write(path, description: dict, arrays: dict):
         np.savez(file, **{_TEXT: text}, **arrays)
 
 
-@contextlib.contextmanager
-def replacing(path):
-    """Give a binary file to write to, which takes the place of ``path`` when all is written and on the disk.
-
-    It is ``.name.partial`` in the same folder. An exception removes it. One that a killed process has left is
-    overwritten. While another process or thread is writing to it, this one waits. A file that was there hands
-    its permissions on.
-    """
-    path = Path(os.path.realpath(path))    # of a link, the file that it leads to
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "Is a folder, expected a file", str(path))
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        there = os.stat(path)
-    except FileNotFoundError:
-        there = None
-    if there is not None and not stat.S_ISREG(there.st_mode):
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    mode = 0o666 if there is None else stat.S_IMODE(there.st_mode)    # the system applies the umask
-    with os.fdopen(_create(partial, mode), "wb") as file:
-        try:
-            if there is not None and hasattr(os, "fchmod"):
-                os.fchmod(file.fileno(), mode)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if fcntl is None:    # Windows renames no open file; elsewhere it stays locked until it is renamed
-                file.close()
-            os.replace(partial, path)
-        except BaseException:
-            if fcntl is None:
-                file.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
-            raise
-    _sync_folder(path.parent)
-
-
-def _create(path, mode):
-    """Return the descriptor of a new file, locked. One that was there is removed once nobody locks it."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)    # O_EXCL follows no link
-    while True:
-        try:
-            handle = os.open(path, flags, mode)
-        except FileExistsError:
-            _remove_abandoned(path)
-            continue
-        if _lock(handle, path):
-            return handle
-        os.close(handle)
-
-
-def _lock(handle, path):
-    """Wait for the lock of an open file; return whether it is still the one at ``path``."""
-    if fcntl is None:
-        return True
-    with contextlib.suppress(OSError):    # some file systems have no locks
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        return os.path.samestat(os.fstat(handle), os.lstat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _remove_abandoned(path):
-    with contextlib.suppress(FileNotFoundError):
-        if fcntl is None or not stat.S_ISREG(os.lstat(path).st_mode):
-            os.unlink(path)
-            return
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            if _lock(handle, path):
-                os.unlink(path)
-        finally:
-            os.close(handle)
-
-
-def _sync_folder(folder):
-    """Have the new name written to the disk, too, where the system can."""
-    if os.name != "posix":
-        return
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 # ---- reading -----------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
@@ -365,13 +290,22 @@ def _read_arrays(archive, members, expected):
         raise ValueError(f"got the arrays {sorted(found)}, expected {sorted(expected)}")
     places = {}
     for name, (shape, dtype) in expected.items():
-        with archive.open(members[name]) as member:
-            got_shape, got_dtype, order, begin = _header(member.read(_MOST_HEADER), members[name].file_size)
+        got_shape, got_dtype, order, begin = _whole_header(archive, members[name])
         if (got_shape, got_dtype) != (shape, dtype):
             raise ValueError(f"{name}: got {got_dtype} {got_shape}, expected {dtype} {shape}")
         places[name] = order, begin
     return {name: np.frombuffer(archive.read(members[name]), dtype, offset=places[name][1])
             .reshape(shape, order=places[name][0]) for name, (shape, dtype) in expected.items()}
+
+
+def _whole_header(archive, info):
+    with archive.open(info) as member:
+        return _header(member.read(_MOST_HEADER), info.file_size)
+
+
+def _header_of(archive, info):
+    """Return the shape and the dtype of an array of the archive."""
+    return _whole_header(archive, info)[:2]
 
 
 def _header(content, size):

@@ -62,7 +62,7 @@ class Examples:
 
         ``order`` has the numbers of the rows; None takes them as they are stored.
         """
-        for first in range(0, len(self), batch_size):
+        for first in range(0, len(self) if order is None else len(order), batch_size):
             rows = slice(first, first + batch_size)
             if order is not None:
                 rows = order[rows]

@@ -1,5 +1,4 @@
 """Training: its state, the epoch loop, callbacks, the history and the progress that is shown."""
-from . import callbacks
 from .history import History
 from .loop import Evaluation, fit, make_plan
 from .state import TrainingState

@@ -141,7 +141,7 @@ class Monitor(Callback):
             hint = "; give validation_data or validation_split" if self.monitor.startswith("val_") else ""
             raise ValueError(f"monitor: got {self.monitor!r}, expected one of {', '.join(state.measured)}"
                              f"{hint}")
-        if state.epoch == state.began:    # a training of its own, not one that goes on
+        if not state.resumed:    # else it goes on with what it remembers
             self.reset()
 
     def reset(self):

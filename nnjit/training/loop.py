@@ -1,5 +1,6 @@
 """The epoch loop: batches, steps, evaluation, callbacks."""
 import functools
+import itertools
 import math
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from .._numba.threads import get_threads, parallel_region
 from ..inference import block_rows, for_each_block
 from ..inputs.checks import check_count, warn
 from ..kernels import random
+from .backup import BackupAndRestore
 from .callbacks import Callback, as_callbacks
 from .history import History
 from .progress import Progress
@@ -51,7 +53,12 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
     ``state`` is changed as the training goes on. ``validation`` are Examples, or None. ``watch`` was started
     at the beginning.
     """
-    graph, workspaces = model.graph, model.graph.workspaces()
+    graph, workspaces, state.watch = model.graph, model.graph.workspaces(), watch
+    backups = [callback for callback in plan.callbacks if isinstance(callback, BackupAndRestore)]
+    settings = {"seed": state.seed, "batch_size": plan.batch_size, "shuffle": plan.shuffle,
+                "validate_every": plan.validate_every, "began": plan.began}
+    for backup in backups:
+        backup.begin(state, plan.callbacks, settings, {"data": data, "validation": validation})
     with parallel_region(), Progress(plan.epochs, plan.verbose, plan.began) as progress:
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
         validation = validation and Evaluation(graph, validation, repeated=True)
@@ -61,15 +68,20 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
         logs = {}
         while state.epoch < plan.epochs and not state.stop:
             _call(plan.callbacks, "on_epoch_begin", state, {})
-            order = None if fixed else _order(len(data), state)
-            batches = fixed() if fixed else data.batches(plan.batch_size, order)
+            done = state.batch    # in an epoch that goes on from a backup
+            order = None if fixed else _order(len(data), state)[done * plan.batch_size:]
+            batches = itertools.islice(fixed(), done, None) if fixed else data.batches(plan.batch_size, order)
             with race.timed(batches) as batches:
                 logs = _train_epoch(graph, batches, divisor, state, workspaces, after_batch)
             if validation and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
                 logs.update(_validate(validation, state))
-            logs["seconds"], state.history.compile_seconds = watch.seconds, watch.compile_seconds
+            logs["seconds"], state.history.compile_seconds = state.seconds(), watch.compile_seconds
             _end_epoch(state, logs, plan, progress)
+            for backup in backups:
+                backup.between_epochs(state)
         _call(plan.callbacks, "on_train_end", state, logs)
+        for backup in backups:
+            backup.over()
     return state.history
 
 
@@ -86,13 +98,15 @@ def _batch_callbacks(callbacks):
 
 def _order(N, state):
     """Return the order of the rows in the epoch that begins at this step."""
-    return random.generator(random.ROW_ORDER, state.seed, state.steps).permutation(N)
+    return random.generator(random.ROW_ORDER, state.seed, state.steps - state.batch).permutation(N)
 
 
 def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
     """Take a step for every batch; return the means over the epoch, as far as it was trained."""
     sums, optimizer, frozen = _Sums(graph.head), state.optimizer, graph.frozen()
-    for number, batch in enumerate(batches):
+    state.sums = sums.load(state.partial) if state.partial else sums
+    state.partial = None
+    for number, batch in enumerate(batches, state.batch):
         N = len(batch.w)
         workspace = workspaces[N]
         found = graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations)
@@ -106,9 +120,11 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
         if graph.committing:
             graph.commit(workspace)
         if after_batch:
+            state.batch = number + 1
             _call(after_batch, "on_batch_end", state, _batch_logs(graph.head, N, found))
             if state.stop:
                 break
+    state.batch, state.sums = 0, None
     return sums.means()
 
 
@@ -178,6 +194,9 @@ class Evaluation:
         return len(block.w), self.graph.loss(block, workspace)
 
 
+_SUMS = "loss", "metric", "weight", "penalty", "rows"
+
+
 class _Sums:
     """The sums that a head returns, and the penalties, added up over batches."""
 
@@ -193,6 +212,17 @@ class _Sums:
         self.penalty += rows * penalty
         self.rows += rows
         return math.isfinite(self.loss) if type(self.loss) is float else np.isfinite(self.loss).all()
+
+    def plain(self) -> dict:
+        """Return the sums as plain values."""
+        return {name: np.asarray(getattr(self, name)).tolist() for name in _SUMS}
+
+    def load(self, plain: dict) -> "_Sums":
+        """Go on from what `plain` returned."""
+        for name in _SUMS:
+            value = plain[name]
+            setattr(self, name, np.array(value) if isinstance(value, list) else value)
+        return self
 
     def means(self):
         means = self.head.means(self.loss, self.metric, self.weight)

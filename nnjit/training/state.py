@@ -21,7 +21,17 @@ class TrainingState:
     epoch: int = 0          # the one that is running, or comes next, from 0
     history: History = field(default_factory=History)
     stop: bool = False      # whether the training ends after this batch, or this epoch
+    batch: int = 0          # how many batches of the running epoch are done
+    sums: object = None     # what they came to, while they run
+    partial: dict | None = None    # the same of an epoch that goes on from a backup, until it does
+    resumed: bool = False   # whether this training goes on from a backup
+    seconds_before: float = 0.0    # those of a training that goes on
+    watch: object = None    # a `Stopwatch`
     diverged: bool = False  # whether a loss was not finite, of which a warning was given
+
+    def seconds(self) -> float:
+        """Return the seconds so far, without those in which kernels were compiled."""
+        return self.seconds_before + self.watch.seconds
 
     @property
     def steps(self) -> int:

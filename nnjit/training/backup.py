@@ -1,0 +1,255 @@
+"""Backups of a training, from which it goes on as if it had never been stopped, to the bit.
+
+A backup is a saved model (`checkpoint`) with all else that decides how the training goes on: the optimiser,
+the history, where in which epoch it stands, what the callbacks remember. What is random follows from the
+seed and the number of steps, and is not stored.
+"""
+import contextlib
+import dataclasses
+import inspect
+import json
+import os
+import re
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint
+from ..inputs.checks import DataError, check_count, warn
+from .callbacks import Callback
+from .state import TrainingState
+
+
+class BackupAndRestore(Callback):
+    """Writes a backup now and then, and where there is one when the training begins, goes on from there.
+
+    So a script that was stopped anywhere, also by ``kill -9`` or a power cut, is run once more, and ends with
+    the bits of one that was not: parameters, state, optimiser, history but for the seconds, and what other
+    callbacks decided. The number of threads may differ. When the training is over, the backup is removed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; `nn.load` reads the model from it. The one before stays until the next is complete.
+    every : int or str
+        After so many epochs, or as ``"30s"`` after the first batch that ends so many seconds after the last
+        backup, so also within an epoch.
+
+    Raises
+    ------
+    DataError
+        When the training begins: the backup is damaged.
+    ValueError
+        When the training begins: the model, the data or the settings differ from the backup's; the message
+        names the first difference. The number of epochs may be another.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, where a backup cannot be written: the training goes on, and the last backup is whole.
+    """
+
+    def __init__(self, path: str | Path, every: int | str = 1):
+        self.path, self._failed, self._last = Path(os.fspath(path)), False, time.monotonic()
+        given = re.fullmatch(r"(\d+(?:\.\d+)?)\s*s", every) if isinstance(every, str) else None
+        if isinstance(every, str) and (given is None or float(given[1]) <= 0):
+            raise ValueError(f"every: got {every!r}, expected a number of epochs, or of seconds as '30s'")
+        self.epochs = None if given else check_count("every", every)
+        self.seconds = float(given[1]) if given else None
+        if given:    # else a batch costs nothing
+            self.on_batch_end = self._after_batch
+
+    # ---- the moments ---------------------------------------------------------------------------------------
+
+    def begin(self, state: TrainingState, callbacks, settings: dict, data) -> bool:
+        """Take the training's settings and data; go on from the backup if there is one, and say whether."""
+        checkpoint.describe_model(state.model)    # a model that cannot be saved is refused now
+        self._callbacks = [one for one in callbacks if one is not self]
+        self._settings = {**settings, "optimizer": _described(state.optimizer),
+                          "callbacks": [_described(one) for one in self._callbacks if _is_own(one)],
+                          **{name: fingerprint(examples) for name, examples in data.items()}}
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._partial())    # of a process that was killed while it wrote
+        self._last = time.monotonic()
+        if not self.path.exists():
+            return False
+        _restore(self.path, state, self._callbacks, self._settings)
+        return True
+
+    def between_epochs(self, state: TrainingState):
+        """Write a backup if it is time, after all callbacks and with the number of the epoch that comes."""
+        if self.epochs is not None and state.epoch % self.epochs == 0 or self._is_time():
+            self._write(state)
+
+    def over(self):
+        """Remove the backup: the training has come to its end."""
+        for path in (self.path, self._partial()):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _after_batch(self, state, logs):
+        if self._is_time():
+            self._write(state)
+
+    def _is_time(self):
+        return self.seconds is not None and time.monotonic() - self._last >= self.seconds
+
+    def _partial(self):
+        return self.path.with_name(f".{self.path.name}.partial")
+
+    def _write(self, state):
+        self._last = time.monotonic()
+        description, arrays = _snapshot(state, self._callbacks, self._settings)
+        try:
+            checkpoint.write(self.path, description, arrays)
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                warn(f"backup: got {error.strerror or error!s} for {self.path}, expected a file that can be "
+                     "written; the training goes on without new backups", RuntimeWarning)
+
+
+# ---- what is written ---------------------------------------------------------------------------------------
+
+def fingerprint(examples) -> dict | None:
+    """Return what tells `Examples` from others: shapes, dtypes, and a checksum of all numbers."""
+    if examples is None:
+        return None
+    found, crc = [], 0
+    for array in _arrays_of(examples.x), _arrays_of(examples.y), [examples.w]:
+        for one in array:
+            found.append(f"{one.dtype.name} {one.shape}")
+            crc = zlib.crc32(np.ascontiguousarray(one).view(np.uint8).reshape(-1), crc)
+    return {"arrays": found, "checksum": crc}
+
+
+def _arrays_of(values):
+    """Return the arrays that rows or targets consist of."""
+    if isinstance(values, np.ndarray):
+        return [values]
+    if hasattr(values, "by_name"):    # of several heads
+        return [array for name in sorted(values.by_name) for array in _arrays_of(values.by_name[name])]
+    if hasattr(values, "indptr"):
+        count = int(values.indptr[-1, -1]) if values.indptr.size else 0
+        return [values.indptr, values.indices[:count], values.data[:count]]
+    return _arrays_of(values.X)
+
+
+def _snapshot(state, callbacks, settings):
+    """Return the description and the arrays of a backup."""
+    model, optimizer, history = state.model, state.optimizer, state.history
+    arrays = {f"optimizer/{name}": array for name, array in optimizer.state(model.graph.layout).items()}
+    arrays |= {f"history/{name}": np.array(values, float) for name, values in history.history.items()}
+    arrays |= {"history.epochs": np.array(history.epochs, np.int64),
+               "history.validated": np.array(history.validated, np.int64)}
+    remembered = []
+    for k, callback in enumerate(callbacks):
+        plain = {}
+        for name, value in callback.state().items():
+            if isinstance(value, dict) and any(isinstance(one, np.ndarray) for one in value.values()):
+                arrays |= {f"callbacks/{k}/{name}/{key}": array for key, array in value.items()}
+            else:
+                plain[name] = value
+        remembered.append([type(callback).__name__, k, plain])
+    training = {
+        "settings": settings, "optimizer": _described(optimizer), "steps": optimizer.iterations,
+        "epoch": state.epoch, "batch": state.batch, "stop": state.stop, "diverged": state.diverged,
+        "sums": state.sums.plain() if state.sums is not None else None, "callbacks": remembered,
+        "compile_seconds": history.compile_seconds, "seconds": state.seconds(),
+        "arrays": {name: [list(array.shape), array.dtype.name] for name, array in arrays.items()}}
+    return {**checkpoint.describe_model(model), "training": training}, {**model.graph.arrays(), **arrays}
+
+
+def _is_own(part):
+    """Return whether a callback is the package's, and so compared; what functions do is the user's."""
+    return type(part).__module__ == Callback.__module__ and type(part).__name__ not in _OF_FUNCTIONS
+
+
+_OF_FUNCTIONS = "_Function", "LambdaCallback"
+
+
+def _described(part):
+    """Return an optimiser or a callback of the package as plain values: its class and its arguments.
+
+    Of what is no plain value, such as a schedule of the user's own, it is said that it is a function.
+    """
+    kind = type(part)
+    names = [name for name in inspect.signature(kind).parameters if hasattr(part, name)]
+    return {"kind": kind.__name__, **{name: _plain(getattr(part, name)) for name in names}}
+
+
+def _plain(value):
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return repr(value) if dataclasses.is_dataclass(value) else "a function"
+
+
+# ---- what is read ------------------------------------------------------------------------------------------
+
+def _restore(path, state, callbacks, settings):
+    """Let a training go on from a backup; see `BackupAndRestore` for the errors."""
+    description, arrays = checkpoint.read(path)
+    training = description.get("training")
+    if training is None:
+        raise DataError(f"{path}: got a saved model without a training, expected a backup; name another file")
+    model = state.model
+    _compare(path, {**training["settings"], **_outline(description)},
+             {**settings, **_outline(checkpoint.describe_model(model))})
+    for name, array in model.graph.arrays().items():
+        array[...] = arrays[name]
+    state.optimizer.load_state({name.partition("/")[2]: array for name, array in arrays.items()
+                                if name.startswith("optimizer/")}, training["steps"], model.graph.layout)
+    for name, value in training["optimizer"].items():
+        if isinstance(value, float) and name != "momentum":
+            setattr(state.optimizer, name, value)    # such as a learning rate that a callback has changed
+    history = state.history
+    history.history.update({name.partition("/")[2]: array.tolist() for name, array in arrays.items()
+                            if name.startswith("history/")})
+    history.epochs[:] = arrays["history.epochs"].tolist()
+    history.validated[:] = arrays["history.validated"].tolist()
+    history.compile_seconds = training["compile_seconds"]
+    state.epoch, state.batch, state.stop = training["epoch"], training["batch"], training["stop"]
+    state.diverged, state.resumed, state.partial = training["diverged"], True, training["sums"]
+    state.seconds_before = training["seconds"]
+    _remember(callbacks, training["callbacks"], arrays)
+
+
+def _remember(callbacks, saved, arrays):
+    """Give each callback what the first one of its class, which has not been given yet, remembered."""
+    left = list(saved)
+    for callback in callbacks:
+        found = next((one for one in left if one[0] == type(callback).__name__), None)
+        if found is None:
+            continue
+        left.remove(found)
+        _, k, plain = found
+        remembered, prefix = dict(plain), f"callbacks/{k}/"
+        for name, array in arrays.items():
+            if name.startswith(prefix):
+                outer, _, key = name.removeprefix(prefix).partition("/")
+                remembered.setdefault(outer, {})[key] = array
+        callback.load_state(remembered)
+
+
+def _outline(description):
+    """Return what has to be the same of a model: layer by layer, the head, the dtype, the shape of a row."""
+    layers = {f"layer {i}": layer for i, layer in enumerate(description["layers"])}
+    return {**layers, "head": description["head"], "dtype": description["dtype"],
+            "input_shape": list(description["input_shape"])}
+
+
+def _compare(path, saved, given):
+    """Raise ValueError with the first thing that is not as it was."""
+    given = json.loads(json.dumps(given))
+    for name in [*given, *(saved.keys() - given.keys())]:
+        if saved.get(name) != given.get(name):
+            raise ValueError(f"{path}: got {name} {_short(given.get(name))}, expected "
+                             f"{_short(saved.get(name))} as in the backup; go on with what it was, or remove "
+                             "the file to begin anew")
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:200]}..."
