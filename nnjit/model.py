@@ -13,7 +13,13 @@ from .inputs.rows import validate
 from .layers import Input, Layer
 from .objects import Strict
 from .optimizers import Optimizer
-from .preparation import check_validation, checksum, examples, stored_rows, training_examples
+from .preparation import (
+    check_validation,
+    checksum,
+    examples,
+    stored_rows,
+    training_examples,
+)
 from .summary import summary
 
 

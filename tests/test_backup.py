@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 
 import nnjit as nn
-from nnjit import callbacks, checkpoint
+from nnjit import callbacks, checkpoint, preparation
 from nnjit.inputs.checks import DataError
 from nnjit.training import backup
 
@@ -124,6 +124,21 @@ def test_rows_in_scipys_matrices_and_several_heads(tmp_path, every_batch):
         with pytest.raises(Stop):
             train(path, cut)
         assert train(path) == whole
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_the_fingerprint_of_rows_without_zeros_follows_from_them_alone(parts, monkeypatch):
+    """And not from the number of threads that left them out."""
+    X, y = data(50)
+    monkeypatch.setattr("nnjit.inputs.threads.get_threads", lambda: parts)
+    model = nn.Sequential([nn.Dense(2)], nn.Categorical()).build(6)
+    found = backup.fingerprint(preparation.examples(model, X, y, sparse=True))
+    monkeypatch.setattr("nnjit.inputs.threads.get_threads", lambda: 1)
+    assert found == backup.fingerprint(preparation.examples(model, X, y, sparse=True))
+    for change in ((0, 0), (49, 5), (25, 3)):
+        other = X.copy()
+        other[change] += 1
+        assert found != backup.fingerprint(preparation.examples(model, other, y, sparse=True))
 
 
 def test_the_epochs_may_be_more(tmp_path):
@@ -242,7 +257,7 @@ import hashlib, json, sys
 import numpy as np
 import nnjit as nn
 rng = np.random.default_rng(0)
-X = rng.normal(size=(600, 30)).astype("float32")
+X = (rng.normal(size=(600, 30)) * (rng.random((600, 30)) < 0.4)).astype("float32")    # without its zeros
 y = (X[:, 0] > 0).astype(int)
 nn.set_threads(int(sys.argv[2]))
 model = nn.Sequential([nn.Dense(40), nn.Tanh(), nn.Dropout(0.5), nn.Dense(2)], nn.Categorical())
@@ -251,9 +266,10 @@ optimizer = nn.Adam(0.01)
 print("began", flush=True)
 model.fit(X, y, optimizer, 60, 8, validation_split=0.2, verbose=0, callbacks=[
     early, nn.callbacks.BackupAndRestore(sys.argv[1], "0.002s")])
-history = {name: values for name, values in model.history.history.items() if name != "seconds"}
-found = [model.vector.tobytes(), *(slot.tobytes() for slot in optimizer.slots.values()), repr(history).encode(),
-         repr([early.best, early.best_epoch, early.wait, model.history.epochs]).encode()]
+history = {name: one for name, one in model.history.history.items() if name != "seconds"}
+slots = [slot.tobytes() for slot in optimizer.slots.values()]
+rest = [history, early.best, early.best_epoch, early.wait, model.history.epochs]
+found = [model.vector.tobytes(), *slots, repr(rest).encode()]
 print(hashlib.sha256(b"".join(found)).hexdigest())
 """
 
@@ -276,7 +292,8 @@ def killed_run(folder, seconds, threads):
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
 def test_kills_at_random_moments(tmp_path):
     """As many as NNJIT_KILLS says; `make torture` asks for 200."""
-    kills, draw = int(os.environ.get("NNJIT_KILLS", "6")), random.Random(os.environ.get("NNJIT_KILL_SEED", "1"))
+    kills = int(os.environ.get("NNJIT_KILLS", "6"))
+    draw = random.Random(os.environ.get("NNJIT_KILL_SEED", "1"))
     (tmp_path / "whole").mkdir()
     begin = time.perf_counter()
     whole = killed_run(tmp_path / "whole", 300, 1)

@@ -399,7 +399,7 @@ def test_doctor(capsys, monkeypatch):
      "--loss {auto,crossentropy,mse,mae,huber,poisson} --model {mlp,cnn} --classes --outliers --hidden "
      "--dropout --optimizer {sgd,adam} --lr --epochs --batch-size --train-size "
      "--data {auto,mnist,digits,pairs,iris,cifar10,fashion} --data-dir --dtype {float32,float64} "
-     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --force --quiet"),
+     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --force --quiet --resume"),
     ("figures --help", "--out-dir"),
     ("compile --help", "NAME book mnist-cnn cifar10 --dtype --processes"),
     ("book --help", "--epochs --force --data --data-dir --dtype --seed --threads --out-dir --quiet"),

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 
 import numba
 import pytest
@@ -222,3 +223,52 @@ def test_a_job_runs_where_nothing_is_compiled(tmp_path):
     done = subprocess.run([*MODULE, *IRIS.split()], cwd=tmp_path, env=environment(NUMBA_DISABLE_JIT="1"),
                           text=True, capture_output=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---- going on ----------------------------------------------------------------------------------------------
+
+@trains
+@posix
+@pytest.mark.parametrize("line", [
+    "train --data digits --epochs 400 --optimizer adam --eval-every 7 --dtype float32",
+    "train --model cnn --train-size 400 --epochs 12 --dtype float32 --quiet"])
+def test_a_run_goes_on_to_the_bit(tmp_path, heeds_signals, line):
+    """After Ctrl-C, and after SIGTERM, with another number of threads."""
+    folder = tmp_path / "out"
+    for number, more in (("SIGINT", [*line.split(), "--out-dir", "out"]),
+                         ("SIGTERM", ["train", "--resume", "out", "--threads", "1"])):
+        with subprocess.Popen([*MODULE, *more], cwd=tmp_path, env=environment(), text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            time.sleep(2.5)
+            process.send_signal(getattr(signal, number))
+            out, err = process.communicate(timeout=60)
+        if process.returncode == 0:    # it was faster
+            break
+        assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[number], err
+        if (folder / "backup.npz").exists():
+            assert "\ngo on    nnjit train --resume out\n" in f"\n{out}"
+    if (folder / "backup.npz").exists():
+        done = subprocess.run([*MODULE, "train", "--resume", "out"], cwd=tmp_path, env=environment(),
+                              text=True, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    whole = subprocess.run([*MODULE, *line.split(), "--out-dir", "whole"], cwd=tmp_path, env=environment(),
+                           text=True, capture_output=True, timeout=120)
+    assert whole.returncode == 0, whole.stderr
+    models = [nn.load(tmp_path / name / "model.npz").vector for name in ("out", "whole")]
+    assert (models[0] == models[1]).all()
+    rows = [[{**row, "seconds": None} for row in rows_of(tmp_path / name)] for name in ("out", "whole")]
+    assert rows[0] == rows[1]
+    assert not [path for path in folder.iterdir() if "backup" in path.name]
+
+
+@pytest.mark.parametrize("line, expected, status", [
+    ("train --resume none", "none/backup.npz: no such backup", 1),
+    ("train --resume none --epochs 3", "argument --resume: got --epochs with it, expected only --thr", 2)])
+def test_what_cannot_go_on(line, expected, status, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        found = cli.main(line.split())
+    except SystemExit as ended:
+        found = ended.code
+    error = capsys.readouterr().err
+    assert found == status and expected in error and error.count("\n") == 1

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _parser().print_help()
             return 0
         args = _parser().parse_args(argv)
+        args.argv = argv[1:]
         try:
             with _warnings_in_a_line(), _signals_as_interrupts():
                 return args.run(args) or 0

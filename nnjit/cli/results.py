@@ -1,13 +1,19 @@
 """What a training leaves: the files of its folder, and the lines that sum it up."""
 import argparse
+from pathlib import Path
 
 import numpy as np
 
 from .. import report
+from ..callbacks import BackupAndRestore
 from ..datasets import Dataset, Table
 from ..model import Sequential
 from ..report import RunFolder
+from ..training.backup import read_notes
 from .options import print_saved
+
+BACKUP = "backup.npz"
+NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command"    # of the options, in run.json
 
 
 def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: Dataset | Table, title: str,
@@ -19,9 +25,9 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
     if model.history is None or not model.history.epochs:
         folder.discard()
         print("result   none: stopped before the first epoch was over")
+        _print_how_to_go_on(folder)
         return 0
-    left_out = ("run", "error", "quiet", "force")
-    settings = {name: value for name, value in vars(args).items() if name not in left_out}
+    settings = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
     title = f"{data.name}: {title}, seed {args.seed}"
     results = report.write(folder, model, settings, data, title, **pictures)
     metric = model.head.metric
@@ -34,8 +40,35 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
     diverged = ends_divergence(model, None, {"loss": results["train_loss"]})
     if diverged:
         print("diverged: the loss is no longer a finite number; try a smaller --lr")
+    _print_how_to_go_on(folder)
     print_saved(folder)
     return int(diverged)
+
+
+# ---- going on ----------------------------------------------------------------------------------------------
+
+def backup_in(folder: RunFolder, args: argparse.Namespace) -> BackupAndRestore:
+    """Return the callback that writes the backups of a run into its folder, with the command's options."""
+    return BackupAndRestore(folder.path / BACKUP, "30s", {"command": args.command})
+
+
+def resumed(args: argparse.Namespace) -> argparse.Namespace:
+    """Return the options of the run that --resume names, whose results are to be replaced."""
+    allowed = "--resume", "--threads", "--quiet"
+    names = [word.partition("=")[0] for word in args.argv if word.startswith("-")]
+    others = [name for name in names if name not in allowed]
+    if others:
+        args.error(f"argument --resume: got {others[0]} with it, expected only --threads and --quiet; the "
+                   "run goes on as it began")
+    command = read_notes(Path(args.resume) / BACKUP).get("command", {})
+    lists = {name: tuple(value) for name, value in command.items() if isinstance(value, list)}
+    return argparse.Namespace(**{**vars(args), **command, **lists, "out_dir": args.resume, "force": True,
+                                 "resume": None, "threads": args.threads})
+
+
+def _print_how_to_go_on(folder):
+    if (folder.path / BACKUP).exists():
+        print(f"go on    nnjit train --resume {folder}")
 
 
 def ends_divergence(model: Sequential, epoch: int | None, logs: dict) -> bool:

@@ -11,8 +11,18 @@ from ..layers import Dropout
 from ..optimizers import SGD, Adam
 from . import options, train_images
 from .compile import announced
-from .options import AUTO, check_data_dir, fraction, load, rate, say_to, threads_in_words, use_threads, whole
-from .results import ends_divergence, save
+from .options import (
+    AUTO,
+    check_data_dir,
+    fraction,
+    load,
+    rate,
+    say_to,
+    threads_in_words,
+    use_threads,
+    whole,
+)
+from .results import NOT_SAVED, backup_in, ends_divergence, resumed, save
 
 # ---- options -----------------------------------------------------------------------------------------------
 
@@ -57,6 +67,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="epochs between two tests (default: %(default)s)")
     add("--shuffle", action=argparse.BooleanOptionalAction,
         help="a new order in every epoch (default: only where the network is not the book's)")
+    add("--resume", metavar="RUN",
+        help="go on with the run in this folder, from its backup, which is written every 30 seconds and at "
+             "Ctrl-C; only --threads and --quiet go with it")
     options.add_run_options(command, (*questions.DATA, "cifar10", "fashion"),
                             f"{AUTO}; pairs: of those digits, pasted side by side; iris: Fisher's flowers; "
                             "cifar10, fashion: images")
@@ -135,6 +148,9 @@ def _check_gradient(args):
 
 def run(args: argparse.Namespace) -> int:
     """Train one network, save what it did, also where it was interrupted, and return the exit status."""
+    if args.resume is not None:
+        args = resumed(args)
+    args.command = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
     if args.model == "cnn" and args.data in ("pairs", "iris"):
         args.error(f"argument --model: got cnn with --data {args.data}, expected mlp; convolutions are for "
                    "--data auto, mnist, digits, cifar10 or fashion")
@@ -157,13 +173,15 @@ def _run_question(args):
         f"loss     {why}\n"
         f"training {optimizer}; {args.epochs} epochs of {len(x):,} examples in batches of {args.batch_size}; "
         f"{args.dtype}; {threads_in_words()}; seed {args.seed}")
-    model = _network(args, question, make_head)
+    model, callbacks = _network(args, question, make_head), [ends_divergence]
+    if args.gradient == "exact":    # the book's own dropout draws from a stream that no file holds
+        callbacks.append(backup_in(folder, args))
     job = {"iris": "iris"}.get(args.data, "train" if _is_books_network(args) else None)
     try:
         with announced(args, job):
             model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=question.test,
                       shuffle=args.shuffle, seed=args.seed, verbose=0 if args.quiet else "auto",
-                      validate_every=args.eval_every, callbacks=[ends_divergence])
+                      validate_every=args.eval_every, callbacks=callbacks)
     finally:
         how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
         x_test, y_test = question.test

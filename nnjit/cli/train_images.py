@@ -6,7 +6,7 @@ from ..experiments import presets
 from ..inputs.checks import DataError
 from . import options
 from .compile import announced
-from .results import ends_divergence, save
+from .results import backup_in, ends_divergence, save
 
 FULL = 60000    # images to train: MNIST is wanted, and not the part of it that comes with the package
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         with announced(args, job):
             model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
                       verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
-                      callbacks=[ends_divergence])
+                      callbacks=[ends_divergence, backup_in(folder, args)])
     finally:
         x_test, y_test = test
         tested = report.Tested(x_test, x_test, y_test, dataset.classes)

@@ -56,7 +56,8 @@ class RunFolder:
     def discard(self) -> None:
         """Remove the folder if it was made for this run, and nothing has been written."""
         if self._made and not self.written:
-            self.path.rmdir()
+            with contextlib.suppress(OSError):    # a backup may lie there
+                self.path.rmdir()
 
     def __str__(self):
         return str(self.path)

@@ -10,6 +10,8 @@ import inspect
 import json
 import os
 import re
+import signal
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -35,15 +37,16 @@ class BackupAndRestore(Callback):
         The file; `nn.load` reads the model from it. The one before stays until the next is complete.
     every : int or str
         After so many epochs, or as ``"30s"`` after the first batch that ends so many seconds after the last
-        backup, so also within an epoch.
+        backup, so also within an epoch. Then an interrupt waits for the end of the batch, and is preceded by
+        a backup; a second one does not wait.
+    notes : dict, optional
+        Plain values of your own that the backup carries, see `read_notes`.
 
     Raises
     ------
     DataError
-        When the training begins: the backup is damaged.
-    ValueError
-        When the training begins: the model, the data or the settings differ from the backup's; the message
-        names the first difference. The number of epochs may be another.
+        When the training begins: the backup is damaged; or the model, the data or the settings differ from
+        it, of which the message names the first. The number of epochs may be another.
 
     Warns
     -----
@@ -51,8 +54,9 @@ class BackupAndRestore(Callback):
         Once, where a backup cannot be written: the training goes on, and the last backup is whole.
     """
 
-    def __init__(self, path: str | Path, every: int | str = 1):
+    def __init__(self, path: str | Path, every: int | str = 1, notes: dict | None = None):
         self.path, self._failed, self._last = Path(os.fspath(path)), False, time.monotonic()
+        self.notes, self._pending = dict(notes or {}), None
         given = re.fullmatch(r"(\d+(?:\.\d+)?)\s*s", every) if isinstance(every, str) else None
         if isinstance(every, str) and (given is None or float(given[1]) <= 0):
             raise ValueError(f"every: got {every!r}, expected a number of epochs, or of seconds as '30s'")
@@ -83,6 +87,29 @@ class BackupAndRestore(Callback):
         if self.epochs is not None and state.epoch % self.epochs == 0 or self._is_time():
             self._write(state)
 
+    @contextlib.contextmanager
+    def interrupts_deferred(self):
+        """The context in which signals wait for the end of the batch, and for a backup."""
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        if self.seconds is None or threading.current_thread() is not threading.main_thread():
+            numbers = []    # signals belong to the main thread
+        before = {number: signal.getsignal(number) for number in numbers}
+        before = {number: handler for number, handler in before.items() if callable(handler)}
+
+        def defer(number, frame):
+            if self._pending is not None:    # the second one
+                before[number](number, frame)
+            self._pending = lambda: before[number](number, frame)
+
+        for number in before:
+            signal.signal(number, defer)
+        try:
+            yield
+        finally:
+            self._pending = None
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def over(self):
         """Remove the backup: the training has come to its end."""
         for path in (self.path, self._partial()):
@@ -90,8 +117,10 @@ class BackupAndRestore(Callback):
                 os.unlink(path)
 
     def _after_batch(self, state, logs):
-        if self._is_time():
+        if self._is_time() or self._pending is not None:
             self._write(state)
+        if self._pending is not None:
+            self._pending()
 
     def _is_time(self):
         return self.seconds is not None and time.monotonic() - self._last >= self.seconds
@@ -102,6 +131,7 @@ class BackupAndRestore(Callback):
     def _write(self, state):
         self._last = time.monotonic()
         description, arrays = _snapshot(state, self._callbacks, self._settings)
+        description["training"]["notes"] = self.notes
         try:
             checkpoint.write(self.path, description, arrays)
         except OSError as error:
@@ -132,9 +162,17 @@ def _arrays_of(values):
     if hasattr(values, "by_name"):    # of several heads
         return [array for name in sorted(values.by_name) for array in _arrays_of(values.by_name[name])]
     if hasattr(values, "indptr"):
-        count = int(values.indptr[-1, -1]) if values.indptr.size else 0
-        return [values.indptr, values.indices[:count], values.data[:count]]
+        return [np.diff(values.indptr), *_nonzeros(values)]
     return _arrays_of(values.X)
+
+
+def _nonzeros(rows):
+    """Return the indices and the values of `SparseRows`, without the gaps that depend on the threads."""
+    indptr = rows.indptr
+    ends = np.append(np.flatnonzero(indptr[1:, 0] != indptr[:-1, -1]), len(indptr) - 1)
+    begins = np.append(0, ends[:-1] + 1)
+    parts = [slice(indptr[first, 0], indptr[last, -1]) for first, last in zip(begins, ends)]
+    return [np.concatenate([array[part] for part in parts]) for array in (rows.indices, rows.data)]
 
 
 def _snapshot(state, callbacks, settings):
@@ -184,6 +222,13 @@ def _plain(value):
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return repr(value) if dataclasses.is_dataclass(value) else "a function"
+
+
+def read_notes(path: str | Path) -> dict:
+    """Return the ``notes`` of a backup; DataError where there is none, or it is damaged."""
+    if not os.path.exists(path):
+        raise DataError(f"{path}: no such backup")
+    return checkpoint.read(path)[0].get("training", {}).get("notes", {})
 
 
 # ---- what is read ------------------------------------------------------------------------------------------
@@ -241,13 +286,13 @@ def _outline(description):
 
 
 def _compare(path, saved, given):
-    """Raise ValueError with the first thing that is not as it was."""
+    """Raise DataError with the first thing that is not as it was."""
     given = json.loads(json.dumps(given))
     for name in [*given, *(saved.keys() - given.keys())]:
         if saved.get(name) != given.get(name):
-            raise ValueError(f"{path}: got {name} {_short(given.get(name))}, expected "
-                             f"{_short(saved.get(name))} as in the backup; go on with what it was, or remove "
-                             "the file to begin anew")
+            raise DataError(f"{path}: got {name} {_short(given.get(name))}, expected "
+                            f"{_short(saved.get(name))} as in the backup; go on with what it was, or remove "
+                            "the file to begin anew")
 
 
 def _short(value):

@@ -1,4 +1,5 @@
 """The epoch loop: batches, steps, evaluation, callbacks."""
+import contextlib
 import functools
 import itertools
 import math
@@ -59,7 +60,10 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
                 "validate_every": plan.validate_every, "began": plan.began}
     for backup in backups:
         backup.begin(state, plan.callbacks, settings, {"data": data, "validation": validation})
-    with parallel_region(), Progress(plan.epochs, plan.verbose, plan.began) as progress:
+    shown = Progress(plan.epochs, plan.verbose, plan.began)
+    with contextlib.ExitStack() as stack, parallel_region(), shown as progress:
+        for backup in backups:
+            stack.enter_context(backup.interrupts_deferred())
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
         validation = validation and Evaluation(graph, validation, repeated=True)
         race = graph.race("training", plan.batch_size)
