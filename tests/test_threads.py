@@ -3,10 +3,12 @@ import contextlib
 import functools
 import itertools
 import multiprocessing
+import os
 import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numba
@@ -38,7 +40,8 @@ def model():
 
 # ---- Python threads ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("units, batch_size", [(17, 50), (600, 300)])
+@pytest.mark.parametrize("units, batch_size", [
+    (17, 50), pytest.param(600, 300, marks=pytest.mark.compiled)])
 def test_models_train_in_several_threads_at_once(units, batch_size):
     """Also where products are so large that BLAS would share them out itself."""
     train = functools.partial(trained, units=units, batch_size=batch_size)
@@ -138,6 +141,7 @@ def test_a_fixed_number_holds_in_every_thread(automatic, model):
     assert set(seen) == {1}
 
 
+@pytest.mark.compiled
 def test_what_numba_uses_outside_is_left_as_it_was(automatic, model):
     most = numba.config.NUMBA_NUM_THREADS
     X, y = np.zeros((9000, 20)), np.zeros((9000, 3))
@@ -267,9 +271,9 @@ def test_an_interrupt_ends_shared_work(two_threads):
     assert len(done) < 100
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "sched_getaffinity"), reason="cores can't be chosen")
+@pytest.mark.compiled
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores can't be chosen")
 def test_the_cores_of_a_thread_are_left_as_they_were(model):
-    import os
     before = os.sched_getaffinity(0)
     model.predict(np.zeros((9000, 20)))
     assert os.sched_getaffinity(0) == before
@@ -282,7 +286,6 @@ def test_every_layer_of_numba_is_known():
 
 
 def has_tbb():
-    from pathlib import Path
     return any(Path(sys.prefix, "lib").glob("libtbb.so.12"))
 
 
