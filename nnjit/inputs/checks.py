@@ -74,8 +74,31 @@ def as_numbers(name: str, values) -> np.ndarray:
         raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
     if values.dtype.kind not in "buif":
         raise TypeError(f"{name}: got {values.dtype}, expected an array of real numbers")
-    # a read-only array is copied: kernels would be compiled anew for it
-    return values if values.flags.writeable else values.copy()
+    if values.flags.writeable:
+        return values
+    # kernels would be compiled anew for a read-only array
+    return _as_writable(values) if is_map(values) else values.copy()
+
+
+def is_map(values) -> bool:
+    """Return whether an array is a file's content, mapped into memory."""
+    while isinstance(values, np.ndarray):
+        if isinstance(values, np.memmap):
+            return True
+        values = values.base
+    return isinstance(getattr(values, "mapped", None), np.ndarray)
+
+
+class _Memory:
+    """The memory of a mapped file, of which an array is made as kernels take them: they only read it."""
+
+    def __init__(self, mapped):
+        self.mapped = mapped    # stays mapped as long as the array is there
+        self.__array_interface__ = {**mapped.__array_interface__, "data": (mapped.ctypes.data, False)}
+
+
+def _as_writable(mapped):
+    return np.asarray(_Memory(mapped))
 
 
 def warn(message: str, category: type = UserWarning):

@@ -6,11 +6,12 @@ import numpy as np
 import scipy.sparse
 
 from ..kernels.sparse import product as sparse
-from .checks import as_numbers, cast, check_finite, raise_nonfinite, refuse_masked
+from .checks import as_numbers, cast, check_finite, is_map, raise_nonfinite, refuse_masked
 from .matrices import as_csr
 from .sparse_rows import LazySparseRows, SparseRows, sample
 
 SPARSE_BELOW = 0.55          # density below which the product without the zeros is faster than the dense one
+LARGE_MAP_BYTES = 2**26      # of a mapped file, from which on it is cast batch by batch, and never as a whole
 FEW_ROWS = 8                 # rows that are predicted from in one way, whatever their density
 _UNSUPPORTED_DTYPES = "?eg"  # bool, half and long double, by their characters: no kernel takes them
 
@@ -88,12 +89,13 @@ def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pa
         return DenseStream(rows)
     if sparse is False and scipy.sparse.issparse(rows):
         rows = rows.toarray()
+    large = is_map(rows) and rows.nbytes > LARGE_MAP_BYTES
     if not _leave_out_zeros(rows, sparse):
         check_finite(rows, dtype)
-        return cast(rows, dtype)
-    if stream and not training:
+        return CastRows(rows, dtype) if large and rows.dtype != dtype else cast(rows, dtype)
+    if (stream or large) and not training:
         return DenseStream(rows)
-    if stream:
+    if stream or large:
         check_finite(rows, dtype)
         return LazySparseRows(rows, dtype)
     stored = SparseRows(rows, dtype, training, single_pass)
@@ -109,6 +111,21 @@ def _leave_out_zeros(rows, sparse):
         return False
     some = sample(rows)
     return np.count_nonzero(some) < SPARSE_BELOW * some.size
+
+
+class CastRows:
+    """Rows of a large mapped file, cast when they are taken."""
+
+    packs_slices = True    # as `Examples` asks: they are taken anew in every epoch
+
+    def __init__(self, X, dtype):
+        self.X, self.dtype, self.nbytes = X, dtype, X.nbytes
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        return cast(self.X[rows], self.dtype)
 
 
 # ---- batches -----------------------------------------------------------------------------------------------

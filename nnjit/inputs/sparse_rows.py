@@ -137,8 +137,10 @@ class SparseBatchPool:
 class LazySparseRows:
     """An array as it was given, of any dtype; a batch of its rows is a `SparseBatch`, made when asked for."""
 
+    packs_slices = True    # as `Examples` asks: a batch is not kept, the next one overwrites it
+
     def __init__(self, X, dtype):
-        self.X, D = X, X.shape[1]
+        self.X, self.nbytes, D = X, X.nbytes, X.shape[1]
         nonzeros = np.count_nonzero(sample(X), axis=0)
         blocks = np.add.reduceat(nonzeros, range(0, D, kernel.block_width(D)))
         self._pool = SparseBatchPool(D, D, dtype, _split(blocks))
