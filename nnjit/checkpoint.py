@@ -85,6 +85,13 @@ def _of_training(description):
     return {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in arrays.items()}
 
 
+def has_training(path) -> bool:
+    """Return whether a file is a backup of a training."""
+    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
+        members = _members(archive, os.fstat(file.fileno()).st_size)
+        return "training" in _read_description(archive, members)
+
+
 def read(path) -> tuple[dict, dict]:
     """Return the description and all arrays of a file, which is checked as a whole; errors as of `load`."""
     with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:

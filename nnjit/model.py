@@ -10,7 +10,7 @@ from .graph import Graph
 from .heads import Head
 from .inputs.checks import as_numbers, check_count, check_dtype
 from .inputs.rows import validate
-from .layers import Input, Layer
+from .layers.checks import check_layers
 from .objects import Strict
 from .optimizers import Optimizer
 from .preparation import (
@@ -21,6 +21,7 @@ from .preparation import (
     training_examples,
 )
 from .summary import summary
+from .training.backup import give_back
 
 
 class Sequential(Strict):
@@ -55,12 +56,12 @@ class Sequential(Strict):
     """
 
     def __init__(self, layers, head, dtype="float32"):
-        (layers, shape), dtype = _check_layers(layers), check_dtype(dtype)
+        (layers, shape), dtype = check_layers(layers), check_dtype(dtype)
         if not isinstance(head, Head):
             raise TypeError(f"head: got {head!r}, expected a head such as Categorical()")
         self.graph = Graph(layers, head, dtype)
         self.input_scale = None    # of what was trained on, an `inputs.scale.Scale`
-        self.history, self.untouched = None, None
+        self.history, self.optimizer, self.untouched = None, None, None
         if shape is not None:
             self.build(shape)
             self.untouched = checksum(self.graph)    # the first `fit` begins anew, with its own seed
@@ -253,7 +254,7 @@ class Sequential(Strict):
         measured = self.head.measured()
         measured += tuple(f"val_{name}" for name in measured) if validation else ()
         state = training.TrainingState(optimizer, seed, self, measured, plan.began, plan.began)
-        self.history = state.history
+        self.history, self.optimizer = state.history, optimizer
         return training.fit(self, data, validation, state, plan, watch)
 
     def train_on_batch(self, X, y, optimizer: Optimizer, sample_weight=None, seed: int = 0) -> dict:
@@ -358,34 +359,13 @@ class Sequential(Strict):
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
 
 
-def _check_layers(layers):
-    """Return the layers, with those that ``activation=`` stands for, and the shape of an `Input`, or None."""
-    if not isinstance(layers, (list, tuple)):
-        raise TypeError(f"layers: got {layers!r}, expected a list of layers")
-    shape = None
-    if layers and isinstance(layers[0], Input):
-        shape, layers = layers[0].shape, layers[1:]
-    for layer in layers:
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers: got {layer!r}, expected layers such as Dense(100), or of a class that "
-                            "derives from nn.Layer")
-    if not layers:
-        raise ValueError("layers: got none, expected at least one layer")
-    if len(set(map(id, layers))) < len(layers):
-        raise ValueError("layers: got the same layer twice, expected a new one at each place")
-    found = []
-    for layer in layers:
-        found.append(layer)
-        if getattr(layer, "activation", None) is not None:
-            found.append(layer.activation)
-            layer.activation = None
-    return found, shape
-
-
 # ---- files -------------------------------------------------------------------------------------------------
 
 def load(path, custom: dict | None = None) -> Sequential:
-    """Return the `Sequential` that `Sequential.save` wrote to ``path``.
+    """Return the `Sequential` that `Sequential.save`, or a backup, wrote to ``path``.
+
+    From a backup it has its ``optimizer`` and its ``history``: with them and the same ``seed``, `fit` goes
+    on from ``initial_epoch=len(model.history.epochs)`` as if it had never stopped.
 
     Parameters
     ----------
@@ -402,4 +382,6 @@ def load(path, custom: dict | None = None) -> Sequential:
     ValueError
         The file has a layer or a head that is neither the package's nor in ``custom``; the message names it.
     """
-    return checkpoint.load(path, Sequential, custom)
+    model = checkpoint.load(path, Sequential, custom)
+    give_back(path, model)
+    return model

@@ -147,11 +147,33 @@ def test_the_epochs_may_be_more(tmp_path):
     assert run(path, 1, epochs=4) == whole
 
 
-def test_a_backup_is_a_saved_model(tmp_path):
-    path = tmp_path / "b.npz"
-    assert run(path, 1, 12) is None
+@pytest.mark.parametrize("make", [lambda: nn.Adam(0.02), lambda: nn.SGD(0.1, momentum=0.5),
+                                  lambda: nn.RMSprop(nn.schedules.warm_up(nn.schedules.step(0.1, 7), 3))])
+def test_a_backup_is_a_saved_model_that_trains_on(tmp_path, make):
+    """With its optimiser and its history, as if it had never stopped."""
+    (X, y), path = data(), tmp_path / "b.npz"
+
+    def train(model, optimizer, **options):
+        return model.fit(X, y, optimizer, batch_size=10, seed=3, verbose=0, **options)
+
+    whole = nn.Sequential([nn.Dense(7), nn.Dropout(0.4), nn.Dense(2)], nn.Categorical())
+    history = train(whole, make(), epochs=6).history
+    cut = nn.Sequential([nn.Dense(7), nn.Dropout(0.4), nn.Dense(2)], nn.Categorical())
+    with pytest.raises(Stop):
+        train(cut, make(), epochs=6, callbacks=[callbacks.BackupAndRestore(path), Cut(12)])
     model = nn.load(path)
-    assert model.predict(data()[0]).shape == (43,)
+    assert model.history.epochs == [0, 1] and model.history.history["loss"] == history["loss"][:2]
+    assert repr(model.optimizer) == repr(make()) and model.optimizer.iterations == 10
+    later = train(model, model.optimizer, epochs=6, initial_epoch=2).history
+    assert (model.vector == whole.vector).all() and later["loss"] == history["loss"][2:]
+
+
+def test_a_backup_with_a_rate_that_is_a_function_of_the_users(tmp_path):
+    path = tmp_path / "b.npz"
+    with pytest.raises(Stop):
+        begin(path, optimizer=nn.SGD(lambda step: 0.1 / (1 + step)))
+    assert nn.load(path).optimizer is None and len(nn.load(path).history.epochs) == 1
+    assert begin(path, optimizer=nn.SGD(lambda step: 0.1 / (1 + step))).history.epochs == [0, 1, 2]
 
 
 # ---- what is refused ---------------------------------------------------------------------------------------

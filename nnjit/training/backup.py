@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import checkpoint
+from .. import checkpoint, optimizers, schedules
 from ..inputs.checks import DataError, check_count, warn
 from .callbacks import Callback
+from .history import History
 from .state import TrainingState
 
 
@@ -221,7 +222,46 @@ def _described(part):
 def _plain(value):
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return repr(value) if dataclasses.is_dataclass(value) else "a function"
+    if type(value).__module__ == schedules.__name__:
+        return {"kind": type(value).__name__, **{field.name: _plain(getattr(value, field.name))
+                                                 for field in dataclasses.fields(value)}}
+    return "a function"
+
+
+def _remade(plain, module):
+    """Return the optimiser or the schedule that was described; None where it has a function of the user's."""
+    given = {name: _remade(value, schedules) if isinstance(value, dict) else value
+             for name, value in plain.items() if name != "kind"}
+    if "a function" in given.values() or None in (given.get("learning_rate", 0), given.get("schedule", 0)):
+        return None
+    return getattr(module, plain["kind"])(**given)
+
+
+def give_back(path, model):
+    """Give a model that was loaded from a backup its optimiser and its history; others have none."""
+    if not checkpoint.has_training(path):
+        return
+    description, arrays = checkpoint.read(path)
+    training = description["training"]
+    model.history, model.optimizer = History(), _remade(training["optimizer"], optimizers)
+    _fill_history(model.history, training, arrays)
+    model.graph.seed = training["settings"]["seed"]
+    if model.optimizer is not None:
+        _load_slots(model.optimizer, training, arrays, model)
+        model.optimizer.claim(model.graph)
+
+
+def _load_slots(optimizer, training, arrays, model):
+    slots = {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith("optimizer/")}
+    optimizer.load_state(slots, training["steps"], model.graph.layout)
+
+
+def _fill_history(history, training, arrays):
+    history.history.update({name.partition("/")[2]: array.tolist() for name, array in arrays.items()
+                            if name.startswith("history/")})
+    history.epochs[:] = arrays["history.epochs"].tolist()
+    history.validated[:] = arrays["history.validated"].tolist()
+    history.compile_seconds = training["compile_seconds"]
 
 
 def read_notes(path: str | Path) -> dict:
@@ -244,17 +284,11 @@ def _restore(path, state, callbacks, settings):
              {**settings, **_outline(checkpoint.describe_model(model))})
     for name, array in model.graph.arrays().items():
         array[...] = arrays[name]
-    state.optimizer.load_state({name.partition("/")[2]: array for name, array in arrays.items()
-                                if name.startswith("optimizer/")}, training["steps"], model.graph.layout)
+    _load_slots(state.optimizer, training, arrays, model)
     for name, value in training["optimizer"].items():
         if isinstance(value, float) and name != "momentum":
             setattr(state.optimizer, name, value)    # such as a learning rate that a callback has changed
-    history = state.history
-    history.history.update({name.partition("/")[2]: array.tolist() for name, array in arrays.items()
-                            if name.startswith("history/")})
-    history.epochs[:] = arrays["history.epochs"].tolist()
-    history.validated[:] = arrays["history.validated"].tolist()
-    history.compile_seconds = training["compile_seconds"]
+    _fill_history(state.history, training, arrays)
     state.epoch, state.batch, state.stop = training["epoch"], training["batch"], training["stop"]
     state.diverged, state.resumed, state.partial = training["diverged"], True, training["sums"]
     state.seconds_before = training["seconds"]
