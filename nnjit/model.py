@@ -184,8 +184,8 @@ class Sequential(Strict):
 
     def fit(self, X, y, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32, validation_data=None,
             validation_split: float = 0.0, sample_weight=None, shuffle: bool = True, seed: int = 0,
-            callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto",
-            initial_epoch: int = 0) -> training.History:
+            callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto", initial_epoch: int = 0,
+            class_weight=None) -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
@@ -222,6 +222,9 @@ class Sequential(Strict):
             Whether the zeros of the inputs are left out: where there are many, always, or never.
         initial_epoch : int
             The number of the first epoch, below ``epochs``, which counts from 0 all the same.
+        class_weight : dict, "balanced" or None
+            What multiplies the weight of a training row, by its class: ``{1: 5.0}``, or all classes alike.
+            For `Heads` a dict of these by name. Validation data are left as they are.
 
         Warns
         -----
@@ -247,8 +250,8 @@ class Sequential(Strict):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
         self.graph.check_free()
         optimizer.check_free(self.graph)
-        data, validation = training_examples(self, X, y, sample_weight, validation, sparse, seed,
-                                             single_pass=plan.epochs == 1)
+        data, validation = training_examples(self, X, y, sample_weight, class_weight, validation, sparse,
+                                             seed, single_pass=plan.epochs == 1)
         optimizer.claim(self.graph)
         self.graph.seed = seed
         measured = self.head.measured()

@@ -36,15 +36,18 @@ def _divisor(model, rows):
 
 
 def examples(model, rows, y, sample_weight=None, sparse="auto", training: bool = True,
-             single_pass: bool = False) -> Examples:
+             single_pass: bool = False, class_weight=None) -> Examples:
     """Return validated rows with their targets and weights, for a model that is built."""
     x = stored_rows(model, rows, sparse, training, single_pass)
     y = model.head.targets(y, len(x), model.graph.shapes[-1][0], model.dtype)
     w = check_weights(sample_weight, len(x), model.dtype)
+    if class_weight is not None:
+        y, w = model.head.weigh_classes(y, w, class_weight)
     return Examples(x, y, w, model.head.total_weight(y, w))
 
 
-def training_examples(model, X, y, sample_weight, validation, sparse, seed: int, single_pass: bool) -> tuple:
+def training_examples(model, X, y, sample_weight, class_weight, validation, sparse, seed: int,
+                      single_pass: bool) -> tuple:
     """Return the training `Examples`, and those of the `validation`, or None; the model is built for them.
 
     On an error the model is as it was. ``validation`` is what `check_validation` returned.
@@ -59,7 +62,7 @@ def training_examples(model, X, y, sample_weight, validation, sparse, seed: int,
             model.head.infer_from_targets(y)
         if fresh or untouched:
             model.build(rows.shape[1:], seed)
-        data = examples(model, rows, y, sample_weight, sparse, single_pass=single_pass)
+        data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight)
         model.input_scale = measure(rows, _divisor(model, rows)).merged(scale)
         if validation is None:
             return data, None

@@ -198,3 +198,72 @@ def test_rmsprop_learns_and_is_described():
     for bad in ({"rho": 1.0}, {"momentum": -0.1}, {"epsilon": 0.0}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             nn.RMSprop(**bad)
+
+
+# ---- class weights -----------------------------------------------------------------------------------------
+
+def same_as_weights(head, units, y, class_weight, weights):
+    """Check that a training with class weights is the one with these weights of the rows."""
+    X, _ = data(len(y))
+    by_class, by_row = (nn.Sequential([nn.Dense(units)], head()).build(5) for _ in range(2))
+    options = {"epochs": 2, "batch_size": 10, "verbose": 0, "validation_split": 0.25}
+    log = by_class.fit(X, y, nn.SGD(0.1), class_weight=class_weight, **options).history
+    n = int(len(y) * 0.75)
+    # the last rows validate, with weight 1
+    other = by_row.fit(X[:n], y[:n], nn.SGD(0.1), 2, 10, validation_data=(X[n:], y[n:]),
+                       sample_weight=np.asarray(weights, np.float32)[:n], verbose=0).history
+    assert (by_class.vector == by_row.vector).all()
+    assert log["loss"] == other["loss"] and log["val_loss"] == other["val_loss"]
+
+
+def test_class_weights_are_weights_of_rows():
+    y = np.arange(40) % 3
+    same_as_weights(nn.Categorical, 3, y, {0: 2.0, 2: 0.5}, np.array([2.0, 1.0, 0.5])[y])
+    one_hot = np.eye(3)[y]
+    same_as_weights(nn.Categorical, 3, one_hot, [2.0, 1.0, 0.5], np.array([2.0, 1.0, 0.5])[y])
+    soft = 0.8 * one_hot + 0.2 / 3
+    same_as_weights(nn.Categorical, 3, soft, {1: 3}, np.array([1.0, 3.0, 1.0])[y])
+    same_as_weights(nn.Bernoulli, 1, y > 0, {1: 4.0}, np.where(y > 0, 4.0, 1.0))
+
+
+def test_balanced_class_weights_are_scikit_learns():
+    """n / (classes that occur * rows of the class), counted among the training rows."""
+    y = np.array([0] * 20 + [1] * 8 + [3] * 2 + [0, 1, 3, 0, 1, 3, 0, 1, 3, 0])
+    same_as_weights(nn.Categorical, 4, y, "balanced", np.array([30 / 60, 30 / 24, 0.0, 30 / 6])[y])
+    same_as_weights(nn.Bernoulli, 1, (y == 0).astype(int), "balanced", np.where(y == 0, 30 / 40, 30 / 20))
+
+
+def test_class_weights_of_several_heads_weigh_their_own_loss():
+    X, y = data()
+    size = X.sum(axis=1)
+
+    def train(head, target, w=None, class_weight=None, units=3):
+        model = nn.Sequential([nn.Dense(units)], head).build(5)
+        model.fit(X, target, nn.SGD(0.1), 2, 10, sample_weight=w, class_weight=class_weight, verbose=0)
+        return model.parameters()["0.W"]
+
+    heads = nn.Heads(kind=nn.Categorical(), size=nn.Gaussian(), units={"kind": 3, "size": 1})
+    both = train(heads, {"kind": y, "size": size}, class_weight={"kind": {1: 5.0}}, units=4)
+    start = nn.Sequential([nn.Dense(4)], nn.Gaussian()).build(5).parameters()["0.W"]
+    for columns, head, target, w in ((slice(0, 3), nn.Categorical(), y, np.where(y == 1, 5.0, 1.0)),
+                                     (slice(3, 4), nn.Gaussian(), size, None)):
+        model = nn.Sequential([nn.Dense(columns.stop - columns.start)], head).build(5)
+        model.parameters()["0.W"][...] = start[:, columns]
+        model.fit(X, target, nn.SGD(0.1), 2, 10, sample_weight=w, verbose=0)
+        np.testing.assert_allclose(both[:, columns], model.parameters()["0.W"], rtol=2e-5, atol=1e-6)
+
+
+THREE = np.arange(40) % 3
+
+
+@pytest.mark.parametrize("head, units, y, class_weight, error, message", [
+    (nn.Categorical, 3, THREE, "fair", ValueError, "class_weight: got 'fair', expected 'balanced'"),
+    (nn.Categorical, 3, THREE, {3: 1.0}, ValueError, "class_weight: got class 3, expected classes 0 .. 2"),
+    (nn.Categorical, 3, THREE, {0: -1.0}, ValueError, "class_weight: got -1"),
+    (nn.Categorical, 3, THREE, 2.0, TypeError, "class_weight: got 2.0, expected a dict"),
+    (nn.Gaussian, 1, np.arange(40.0), {0: 1.0}, TypeError, "expected None: it predicts no class of a row"),
+    (nn.Bernoulli, 2, np.ones((40, 2)), {0: 1.0}, ValueError, "for 2 labels, expected one question; give"),
+])
+def test_class_weights_that_say_nothing(head, units, y, class_weight, error, message):
+    with pytest.raises(error, match=message):
+        nn.Sequential([nn.Dense(units)], head()).fit(data()[0], y, nn.SGD(0.1), class_weight=class_weight)

@@ -41,10 +41,10 @@ class _Helpers:
             yield
             return
         own = {_current_core()} & cores or cores
-        _keep_to(0, own)
-        for number in self._numbers:
-            _keep_to(number, cores - own)
         try:
+            _keep_to(0, own)
+            for number in self._numbers:
+                _keep_to(number, cores - own)
             yield
         finally:
             _keep_to(0, cores)

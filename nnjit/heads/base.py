@@ -97,6 +97,14 @@ class Head(Part):
             raise ValueError(f"{self!r}: got an output of shape {output_shape}, expected (units,), as Dense "
                              "gives it")
 
+    def weigh_classes(self, y, w: np.ndarray, class_weight) -> tuple:
+        """Return ``y`` and ``w`` with every row weighted by its class, as ``class_weight`` of `fit` says.
+
+        TypeError where the head predicts no class.
+        """
+        raise TypeError(f"class_weight: got {class_weight!r} for {self!r}, expected None: it predicts no "
+                        "class of a row; give sample_weight")
+
     def row_weights(self, y, w: np.ndarray) -> np.ndarray:
         """Return what the rows count in the loss, (N,): here their weights ``w``."""
         return w

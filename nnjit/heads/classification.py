@@ -71,6 +71,12 @@ class Bernoulli(IndependentUnits):
                              "unit")
         return super().targets(y, N, units, dtype)
 
+    def weigh_classes(self, y, w, class_weight):
+        if y.shape[1] > 1:
+            raise ValueError(f"class_weight: got {class_weight!r} for {y.shape[1]} labels, expected one "
+                             "question; give pos_weight of Bernoulli a number for each label")
+        return y, w * class_factors((y[:, 0] > 0.5).astype(np.int64), 2, class_weight).astype(w.dtype)
+
     def likelihood(self, z, y, losses, delta):
         positive = y if self.pos_weight is None else y * np.asarray(self.pos_weight, y.dtype)
         loss_kernels.bernoulli(z, y, positive, losses, delta)
@@ -189,6 +195,10 @@ class Categorical(Head):
             return np.argmax(y, axis=1)
         return np.ascontiguousarray(y, dtype)
 
+    def weigh_classes(self, y, w, class_weight):
+        classes = y if y.ndim == 1 else y.argmax(axis=1)
+        return y, w * class_factors(classes, self.K, class_weight).astype(w.dtype)
+
     def row_weights(self, y, w):
         if self.class_weight is None:
             return w
@@ -227,6 +237,24 @@ class Categorical(Head):
     def probabilities(self, z):
         """Return the probabilities of the classes, (N, K)."""
         return self.activate(z)
+
+
+def class_factors(classes: np.ndarray, K: int, class_weight) -> np.ndarray:
+    """Return the weight of the class of every row, (N,) float64.
+
+    ``class_weight`` is a dict of {class: weight}, 1 for those it lacks; a weight for each class; or
+    "balanced": the number of rows, divided by that of the class and by the number of classes that occur (as
+    scikit-learn's).
+    """
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"class_weight: got {class_weight!r}, expected 'balanced' or a dict of "
+                             "{class: weight}")
+        counts = np.bincount(classes, minlength=K)
+        return (len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[classes]
+    checked = _checked_class_weight(class_weight)
+    _check_classes(checked, K)
+    return _weights_of_classes(checked, K)[classes]
 
 
 def _checked_class_weight(given):

@@ -4,6 +4,7 @@ import copy
 import numpy as np
 
 from ..inputs.checks import check_count, check_real
+from ..objects import NOTHING
 from .base import Head, check_logits
 
 
@@ -137,6 +138,16 @@ class Heads(Head):
         return _TargetsByName({name: head.targets(y[name], N, self.units[name], dtype)
                                for name, head in self.heads.items()})
 
+    def weigh_classes(self, y, w, class_weight):
+        """As of `Head`, with a ``class_weight`` for some of the heads, by name, whose losses it weighs."""
+        if not isinstance(class_weight, dict):
+            raise TypeError(f"class_weight: got {class_weight!r}, expected a dict of {{head: class_weight}}, "
+                            f"with some of {', '.join(self.heads)}")
+        self._check_names("class_weight", class_weight, all_of_them=False)
+        factors = {name: self.heads[name].weigh_classes(y.by_name[name], np.ones_like(w), given)[1]
+                   for name, given in class_weight.items()}
+        return _TargetsByName(y.by_name, factors), w
+
     def _parts(self, z):
         """Yield the name, the head and the logits of each head."""
         for name, head in self.heads.items():
@@ -147,7 +158,7 @@ class Heads(Head):
         totals = np.empty(len(self.heads))
         for k, (name, head) in enumerate(self.heads.items()):
             try:
-                totals[k] = head.total_weight(y.by_name[name], w)
+                totals[k] = head.total_weight(y.by_name[name], y.weighted(name, w))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
         return totals
@@ -157,14 +168,15 @@ class Heads(Head):
         sums = []
         for (name, head, part), own_total in zip(self._parts(z), total):
             own_delta, weight = np.empty_like(part), self.weights[name]
-            sums.append(head.loss_and_delta(part, y.by_name[name], w, own_total, own_delta))
+            own_w = y.weighted(name, w)
+            sums.append(head.loss_and_delta(part, y.by_name[name], own_w, own_total, own_delta))
             np.multiply(own_delta, weight, out=delta[:, self.columns[name]])
             for gradient in head.gradients.values():
                 gradient *= weight
         return tuple(np.array(sums).T)
 
     def loss(self, z, y, w, delta):
-        sums = [head.loss(part, y.by_name[name], w, np.empty_like(part)) for name, head,
+        sums = [head.loss(part, y.by_name[name], y.weighted(name, w), np.empty_like(part)) for name, head,
                 part in self._parts(z)]
         return tuple(np.array(sums).T)
 
@@ -197,10 +209,15 @@ class Heads(Head):
 
 
 class _TargetsByName:
-    """The targets of several heads, of which the same rows are taken."""
+    """The targets of several heads, of which the same rows are taken; and what weighs the rows of some."""
 
-    def __init__(self, by_name):
-        self.by_name = by_name
+    def __init__(self, by_name, factors=NOTHING):
+        self.by_name, self.factors = by_name, factors
 
     def __getitem__(self, rows):
-        return _TargetsByName({name: y[rows] for name, y in self.by_name.items()})
+        return _TargetsByName({name: y[rows] for name, y in self.by_name.items()},
+                              {name: factors[rows] for name, factors in self.factors.items()})
+
+    def weighted(self, name, w):
+        """Return the weights of the rows in the loss of a head."""
+        return w * self.factors[name] if name in self.factors else w

@@ -161,7 +161,8 @@ def _arrays_of(values):
     if isinstance(values, np.ndarray):
         return [values]
     if hasattr(values, "by_name"):    # of several heads
-        return [array for name in sorted(values.by_name) for array in _arrays_of(values.by_name[name])]
+        arrays = [array for name in sorted(values.by_name) for array in _arrays_of(values.by_name[name])]
+        return arrays + [values.factors[name] for name in sorted(values.factors)]
     if hasattr(values, "indptr"):
         return [np.diff(values.indptr), *_nonzeros(values)]
     return _arrays_of(values.X)
