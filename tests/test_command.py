@@ -211,11 +211,11 @@ def test_a_narrow_terminal_shows_what_was_measured(tmp_path):
     os.close(terminal)
     assert process.returncode == 0
     bars = [line for line in re.split(r"[\r\n]+", shown.decode())
-            if line.startswith("epoch ") and "loss" in line]
+            if " epochs, " in line]
     assert bars
     measured = ", ".join(f"{name}=[\\d.e-]+" for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
     for bar in bars:
-        assert len(bar) <= 80 and re.match(rf"epoch \d+/300, {measured}", bar)
+        assert len(bar) <= 80 and re.match(rf"\d+/300 epochs, {measured}", bar)
 
 
 def test_a_job_runs_where_nothing_is_compiled(tmp_path):

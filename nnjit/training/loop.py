@@ -60,7 +60,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
                 "validate_every": plan.validate_every, "began": plan.began}
     for backup in backups:
         backup.begin(state, plan.callbacks, settings, {"data": data, "validation": validation})
-    shown = Progress(plan.epochs, plan.verbose, plan.began)
+    shown = Progress(plan.epochs, plan.verbose, plan.began, len(data))
     with contextlib.ExitStack() as stack, parallel_region(), shown as progress:
         for backup in backups:
             stack.enter_context(backup.interrupts_deferred())

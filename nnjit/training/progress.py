@@ -90,15 +90,16 @@ def compilation_shown(total: int | None = None) -> Iterator[None]:
 class Progress:
     """A bar on a terminal, about ten plain lines elsewhere, nothing with ``verbose=0``."""
 
-    def __init__(self, epochs, verbose, began=0):
-        self.epochs, self.verbose, self.began, self.bar = epochs, verbose, began, None
+    def __init__(self, epochs, verbose, began=0, rows=0):
+        self.epochs, self.verbose, self.began, self.rows, self.bar = epochs, verbose, began, rows, None
+        self.last = 0.0    # the seconds at the end of the last epoch
         self.news = compilation_shown() if verbose else contextlib.nullcontext()
 
     def __enter__(self):
         self.news.__enter__()
         if self.verbose and sys.stderr.isatty():
             # what was measured comes before the bar: on a narrow terminal the end is cut off
-            form = "epoch {n_fmt}/{total_fmt}{postfix} |{bar}| {elapsed}<{remaining}"
+            form = "{n_fmt}/{total_fmt} epochs{postfix} |{bar}| {elapsed}<{remaining} {desc}"
             self.bar = tqdm(total=self.epochs, initial=self.began, file=sys.stderr, bar_format=form)
         return self
 
@@ -113,9 +114,13 @@ class Progress:
             return
         _news.end()    # what compiles later begins another bar
         figures = {name: f"{value:.4g}" for name, value in logs.items() if name != "seconds"}
+        speed = float(f"{self.rows / max(logs['seconds'] - self.last, 1e-9):.2g}")    # two digits of it
+        speed, self.last = f"{speed:,.0f} rows/s", logs["seconds"]
         if self.bar is not None:
             self.bar.set_postfix(figures, refresh=False)
+            self.bar.set_description_str(speed, refresh=False)
             self.bar.update()
         elif epoch % max(1, self.epochs // 10) == 0 or epoch == self.epochs - 1:
             text = "  ".join(f"{name} {value}" for name, value in figures.items())
-            print(f"epoch {epoch + 1}/{self.epochs}  {text}  {logs['seconds']:.1f} s", file=sys.stderr)
+            print(f"epoch {epoch + 1}/{self.epochs}  {text}  {logs['seconds']:.1f} s  {speed}",
+                  file=sys.stderr)
