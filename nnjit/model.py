@@ -13,13 +13,7 @@ from .inputs.rows import validate
 from .layers.checks import check_layers
 from .objects import Strict
 from .optimizers import Optimizer
-from .preparation import (
-    check_validation,
-    checksum,
-    examples,
-    stored_rows,
-    training_examples,
-)
+from .preparation import check_validation, checksum, examples, stored_rows, training_examples
 from .summary import summary
 from .training.backup import give_back
 

@@ -2,18 +2,7 @@
 import naive
 import numpy as np
 import pytest
-from head_cases import (
-    CASES,
-    CLASSIFIERS,
-    DTYPES,
-    EACH,
-    N,
-    built,
-    case,
-    run,
-    squared_error,
-    taken,
-)
+from head_cases import CASES, CLASSIFIERS, DTYPES, EACH, N, built, case, run, squared_error, taken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays

@@ -11,17 +11,7 @@ from ..layers import Dropout
 from ..optimizers import SGD, Adam
 from . import options, train_images
 from .compile import announced
-from .options import (
-    AUTO,
-    check_data_dir,
-    fraction,
-    load,
-    rate,
-    say_to,
-    threads_in_words,
-    use_threads,
-    whole,
-)
+from .options import AUTO, check_data_dir, fraction, load, rate, say_to, threads_in_words, use_threads, whole
 from .results import NOT_SAVED, backup_in, ends_divergence, resumed, save
 
 # ---- options -----------------------------------------------------------------------------------------------

@@ -8,13 +8,7 @@ from pathlib import Path
 
 from .cifar10 import load_cifar10
 from .dataset import Dataset, Table
-from .embedded import (
-    BOOK_TRAIN_SIZE,
-    holds_the_books,
-    load_book_mnist,
-    load_digits,
-    load_iris,
-)
+from .embedded import BOOK_TRAIN_SIZE, holds_the_books, load_book_mnist, load_digits, load_iris
 from .files import NotFoundError, default_folder
 from .made import paste_pairs, with_outliers
 from .mnist import load_fashion_mnist, load_mnist, read_idx

@@ -12,16 +12,7 @@ import numpy as np
 
 from .. import datasets
 from ..datasets import Dataset, Table
-from ..heads import (
-    Bernoulli,
-    Categorical,
-    Gaussian,
-    Huber,
-    Laplace,
-    Ordinal,
-    Poisson,
-    SquaredError,
-)
+from ..heads import Bernoulli, Categorical, Gaussian, Huber, Laplace, Ordinal, Poisson, SquaredError
 from ..layers import Dense, ReLU, Sigmoid, Tanh
 from ..model import Sequential
 

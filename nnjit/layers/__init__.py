@@ -1,15 +1,5 @@
 """The layers: parameters, and a kernel call each for the forward and the backward pass."""
-from .activations import (
-    ELU,
-    GELU,
-    Activation,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Tanh,
-)
+from .activations import ELU, GELU, Activation, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from .augmentation import RandomFlip, RandomShift
 from .base import INFERENCE, Context, Layer
 from .convolution import Conv2D, Conv2DTranspose

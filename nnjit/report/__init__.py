@@ -5,13 +5,4 @@ classifier; `drawing`, what all pictures share; `plots`, `image_plots` and `benc
 training run, of images and of the benchmark; `figures`, those of docs/outputs-and-losses.md. Only `folder`
 and `analysis` do without matplotlib.
 """
-from .folder import (
-    METRICS,
-    RunFolder,
-    Tested,
-    can_draw,
-    draw_classifier,
-    new_folder,
-    versions,
-    write,
-)
+from .folder import METRICS, RunFolder, Tested, can_draw, draw_classifier, new_folder, versions, write

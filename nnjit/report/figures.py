@@ -10,16 +10,7 @@ import numpy as np
 from scipy import special
 
 from .. import datasets, losses
-from ..heads import (
-    Bernoulli,
-    Categorical,
-    Gaussian,
-    Huber,
-    Laplace,
-    Ordinal,
-    Poisson,
-    SquaredError,
-)
+from ..heads import Bernoulli, Categorical, Gaussian, Huber, Laplace, Ordinal, Poisson, SquaredError
 from ..kernels import activations
 from ..layers import Dense, ReLU
 from ..model import Sequential

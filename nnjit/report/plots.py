@@ -10,16 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..inputs.checks import check_count
-from .drawing import (
-    DPI,
-    GLOW,
-    STYLES,
-    Figure,
-    HandlerTuple,
-    make_plain,
-    save,
-    save_axes,
-)
+from .drawing import DPI, GLOW, STYLES, Figure, HandlerTuple, make_plain, save, save_axes
 
 RUN_STYLES = {"literal": ("#0072B2", "literal gradient"), "exact": ("#D55E00", "exact gradient")}
 TICKS = 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1    # of an accuracy

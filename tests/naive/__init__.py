@@ -20,14 +20,7 @@ from .activations import (
 )
 from .affine import affine, bias_gradient, input_gradient, weight_gradient
 from .book import book
-from .images import (
-    convolution,
-    convolution_gradient,
-    convolution_matrix,
-    max_pool_backward,
-    padding,
-    windows,
-)
+from .images import convolution, convolution_gradient, convolution_matrix, max_pool_backward, padding, windows
 from .losses import (
     absolute_error,
     bernoulli,

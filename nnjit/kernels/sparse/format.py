@@ -17,15 +17,7 @@ import numpy as np
 from numba import prange
 
 from ..._numba.jit import kernel, parallel_kernel
-from ..._numba.simd import (
-    BYTES,
-    HAS_COMPRESS,
-    compress_store,
-    lowest_bit,
-    no_unroll,
-    nonzero,
-    prefetch,
-)
+from ..._numba.simd import BYTES, HAS_COMPRESS, compress_store, lowest_bit, no_unroll, nonzero, prefetch
 from ..._numba.tiles import load_tile, store_tile
 from .._chunks import _count_chunks, _fraction
 from .partition import _blocks_for_task, _blocks_of_half, _halves

@@ -12,16 +12,7 @@ import numpy as np
 from numba import prange
 
 from ..._numba.jit import kernel, parallel_kernel
-from ..._numba.simd import (
-    BYTES,
-    add_scaled,
-    load,
-    load_within,
-    no_unroll,
-    prefetch,
-    store,
-    store_within,
-)
+from ..._numba.simd import BYTES, add_scaled, load, load_within, no_unroll, prefetch, store, store_within
 from .._chunks import _count_chunks, _fraction
 from .format import (
     _PREFETCH_DENSE_ROWS,
