@@ -1,6 +1,7 @@
 """Threads and processes: several models at once, shared work, each layer, children of every kind."""
 import contextlib
 import functools
+import importlib.util
 import itertools
 import multiprocessing
 import os
@@ -286,7 +287,9 @@ def test_every_layer_of_numba_is_known():
 
 
 def has_tbb():
-    return any(Path(sys.prefix, "lib").glob("libtbb.so.12"))
+    """Return whether there is TBB, and this Numba was built with its layer, as not every one is."""
+    built = importlib.util.find_spec("numba.np.ufunc.tbbpool") is not None
+    return built and any(Path(sys.prefix, "lib").glob("libtbb.so.12"))
 
 
 LAYER = """
