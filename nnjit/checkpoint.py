@@ -55,9 +55,7 @@ def load(path, make, custom=None):
     ``custom`` has the user's own classes by name. Errors as of `model.load`.
     """
     custom = _check_custom({} if custom is None else custom)
-    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
-        members = _members(archive, os.fstat(file.fileno()).st_size)
-        description = _read_description(archive, members)
+    with _opened(path) as (archive, members, description):
         missing = sorted(set(_own_kinds(description)) - set(custom))
         if not missing:
             parts = [remake(layer, custom) for layer in description["layers"]]
@@ -67,7 +65,8 @@ def load(path, make, custom=None):
             scale = None if scale is None else Scale(*(check_real("input_scale", number) for number in scale))
             shapes = model.graph.infer_shapes(input_shape)
             expected = {name: (shape, model.dtype) for name, shape in shapes.items()}
-            members = {name: info for name, info in members.items() if name not in _of_training(description)}
+            others = description.get("training", {}).get("arrays", {})    # of a backup
+            members = {name: info for name, info in members.items() if name not in others}
             arrays = _read_arrays(archive, members, expected)
     if missing:
         raise ValueError(f"custom: got no class for {missing[0]!r}, expected the one saved in {path}; "
@@ -79,25 +78,16 @@ def load(path, make, custom=None):
     return model
 
 
-def _of_training(description):
-    """Return the arrays of a backup that are not the model's, {name: (shape, dtype)}."""
-    arrays = description.get("training", {}).get("arrays", {})
-    return {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in arrays.items()}
-
-
 def has_training(path) -> bool:
     """Return whether a file is a backup of a training."""
-    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
-        members = _members(archive, os.fstat(file.fileno()).st_size)
-        return "training" in _read_description(archive, members)
+    with _opened(path) as (_, _, description):
+        return "training" in description
 
 
 def read(path) -> tuple[dict, dict]:
     """Return the description and all arrays of a file, which is checked as a whole; errors as of `load`."""
-    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
-        members = _members(archive, os.fstat(file.fileno()).st_size)
-        description = _read_description(archive, members)
-        headers = {name: _header_of(archive, info) for name, info in members.items() if name != _TEXT}
+    with _opened(path) as (archive, members, description):
+        headers = {name: _whole_header(archive, info)[:2] for name, info in members.items() if name != _TEXT}
         return description, _read_arrays(archive, members, headers)
 
 
@@ -226,6 +216,14 @@ def _refusing(path):
         raise DataError(f"{path}: not a saved model, or damaged: {reason}") from error
 
 
+@contextlib.contextmanager
+def _opened(path):
+    """Give the archive of a file, its members by name, and its description; a DataError if it is damaged."""
+    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
+        members = _members(archive, os.fstat(file.fileno()).st_size)
+        yield archive, members, _read_description(archive, members)
+
+
 def _open_file(path, flags):
     """Open a regular file. Others are refused: before they are opened, and never waiting for a writer."""
     def check(status):
@@ -308,11 +306,6 @@ def _read_arrays(archive, members, expected):
 def _whole_header(archive, info):
     with archive.open(info) as member:
         return _header(member.read(_MOST_HEADER), info.file_size)
-
-
-def _header_of(archive, info):
-    """Return the shape and the dtype of an array of the archive."""
-    return _whole_header(archive, info)[:2]
 
 
 def _header(content, size):

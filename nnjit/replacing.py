@@ -11,6 +11,12 @@ except ImportError:    # not on Windows
     fcntl = None
 
 
+def partial_of(path) -> Path:
+    """Return what a file is called while it is written: ``.name.partial``, beside the file itself."""
+    path = Path(os.path.realpath(path))    # of a link, the file that it leads to
+    return path.with_name(f".{path.name}.partial")
+
+
 @contextlib.contextmanager
 def replacing(path):
     """Give a binary file to write to, which takes the place of ``path`` when all is written and on the disk.
@@ -22,7 +28,7 @@ def replacing(path):
     path = Path(os.path.realpath(path))    # of a link, the file that it leads to
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "Is a folder, expected a file", str(path))
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     try:
         there = os.stat(path)
     except FileNotFoundError:

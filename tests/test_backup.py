@@ -176,6 +176,26 @@ def test_a_backup_with_a_rate_that_is_a_function_of_the_users(tmp_path):
     assert begin(path, optimizer=nn.SGD(lambda step: 0.1 / (1 + step))).history.epochs == [0, 1, 2]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_an_interrupt_after_the_last_batch_of_an_epoch_is_not_lost(tmp_path, epoch):
+    """It comes during a validation, say; a backup precedes it."""
+    def interrupt(model, number, logs):
+        if number == epoch:
+            signal.raise_signal(signal.SIGINT)
+
+    X, y = data()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            nn.Sequential([nn.Dense(2)], nn.Categorical()).fit(X, y, nn.SGD(0.1), 4, verbose=0, callbacks=[
+                interrupt, callbacks.BackupAndRestore(tmp_path / "b.npz", "1000s")])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert checkpoint.read(tmp_path / "b.npz")[0]["training"]["epoch"] == epoch + 1
+
+
 # ---- what is refused ---------------------------------------------------------------------------------------
 
 def begin(path, layers=None, head=None, optimizer=None, given=(), X=None, y=None, dtype="float32", **options):

@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import checkpoint, optimizers, schedules
 from ..inputs.checks import DataError, check_count, warn
+from ..replacing import partial_of
 from .callbacks import Callback
 from .history import History
 from .state import TrainingState
@@ -68,25 +69,22 @@ class BackupAndRestore(Callback):
 
     # ---- the moments ---------------------------------------------------------------------------------------
 
-    def begin(self, state: TrainingState, callbacks, settings: dict, data) -> bool:
-        """Take the training's settings and data; go on from the backup if there is one, and say whether."""
+    def begin(self, state: TrainingState, callbacks, settings: dict, data):
+        """Take the training's settings and data; go on from the backup if there is one."""
         checkpoint.describe_model(state.model)    # a model that cannot be saved is refused now
         self._callbacks = [one for one in callbacks if one is not self]
         self._settings = {**settings, "optimizer": _described(state.optimizer),
                           "callbacks": [_described(one) for one in self._callbacks if _is_own(one)],
                           **{name: fingerprint(examples) for name, examples in data.items()}}
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._partial())    # of a process that was killed while it wrote
+            os.unlink(partial_of(self.path))    # of a process that was killed while it wrote
         self._last = time.monotonic()
-        if not self.path.exists():
-            return False
-        _restore(self.path, state, self._callbacks, self._settings)
-        return True
+        if self.path.exists():
+            _restore(self.path, state, self._callbacks, self._settings)
 
     def between_epochs(self, state: TrainingState):
         """Write a backup if it is time, after all callbacks and with the number of the epoch that comes."""
-        if self.epochs is not None and state.epoch % self.epochs == 0 or self._is_time():
-            self._write(state)
+        self._write_if(self.epochs is not None and state.epoch % self.epochs == 0, state)
 
     @contextlib.contextmanager
     def interrupts_deferred(self):
@@ -107,27 +105,30 @@ class BackupAndRestore(Callback):
         try:
             yield
         finally:
-            self._pending = None
             for number, handler in before.items():
                 signal.signal(number, handler)
+            pending, self._pending = self._pending, None
+        if pending is not None:    # it came after the last batch
+            pending()
 
     def over(self):
         """Remove the backup: the training has come to its end."""
-        for path in (self.path, self._partial()):
+        for path in (self.path, partial_of(self.path)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
     def _after_batch(self, state, logs):
-        if self._is_time() or self._pending is not None:
+        self._write_if(False, state)
+
+    def _write_if(self, due, state):
+        """Write a backup if one is due, or it is time, or before a signal that has waited for it."""
+        if due or self._is_time() or self._pending is not None:
             self._write(state)
         if self._pending is not None:
             self._pending()
 
     def _is_time(self):
         return self.seconds is not None and time.monotonic() - self._last >= self.seconds
-
-    def _partial(self):
-        return self.path.with_name(f".{self.path.name}.partial")
 
     def _write(self, state):
         self._last = time.monotonic()
