@@ -1,6 +1,7 @@
 """What the tests share: marks, real data, Python processes of their own."""
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -55,5 +56,46 @@ def run_python(tmp_path):
                               env=environment, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The list of the processes that are started."""
+    found = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            found.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    return found
+
+
+@pytest.fixture
+def on_terminal(tmp_path):
+    """Return a function that runs ``nnjit`` on a terminal of so many columns, and returns what that shows."""
+    import fcntl
+    import pty
+    import termios
+
+    def run(line, columns):
+        terminal, end = pty.openpty()
+        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))    # 24 rows
+        with subprocess.Popen([sys.executable, "-m", "nnjit", *line.split()], cwd=tmp_path,
+                              env={**os.environ, "PYTHONWARNINGS": "error"}, stdout=subprocess.DEVNULL,
+                              stderr=end) as process:
+            os.close(end)
+            shown = b""
+            try:
+                while piece := os.read(terminal, 1 << 16):
+                    shown += piece
+            except OSError:    # Linux, at the end
+                pass
+        os.close(terminal)
+        assert process.returncode == 0
+        return shown
 
     return run

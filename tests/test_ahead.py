@@ -142,15 +142,7 @@ def test_each_training_counts_its_own_compilation():
     assert second.compile_seconds == 0 <= first.compile_seconds
 
 
-def test_helpers_end_with_the_job(monkeypatch):
-    started = []
-
-    class Process(subprocess.Popen):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            started.append(self)
-
-    monkeypatch.setattr(subprocess, "Popen", Process)
+def test_helpers_end_with_the_job(started):
     texts = compiling.kernels_of("iris")
     with ahead.helped(texts[:ahead.WORTH_HELP - 1], 4), ahead.helped(texts, 1):
         assert started == []    # too little to do, and no core to do it

@@ -322,15 +322,7 @@ class InProcess:
         pass
 
 
-def test_busy_processes_run_for_as_long_as_it_says(monkeypatch):
-    started = []
-
-    class Process(subprocess.Popen):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            started.append(self)
-
-    monkeypatch.setattr(subprocess, "Popen", Process)
+def test_busy_processes_run_for_as_long_as_it_says(started):
     with pytest.raises(KeyboardInterrupt), process.busy(2):
         assert [one.poll() for one in started] == [None, None]
         raise KeyboardInterrupt

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 import sysconfig
@@ -620,24 +619,8 @@ def test_head(tmp_path):
 
 @trains
 @posix
-def test_a_terminal_shows_a_bar(tmp_path):
-    import fcntl
-    import pty
-    import termios
-    terminal, end = pty.openpty()
-    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))    # rows, columns
-    options = "--data digits --epochs 3 --out-dir out --threads 1"
-    with subprocess.Popen([*MODULE, "train", *options.split()], cwd=tmp_path, env=environment(),
-                          stdout=subprocess.DEVNULL, stderr=end) as process:
-        os.close(end)
-        shown = b""
-        try:
-            while piece := os.read(terminal, 1 << 16):
-                shown += piece
-        except OSError:    # Linux, at the end
-            pass
-    os.close(terminal)
-    assert process.returncode == 0
+def test_a_terminal_shows_a_bar(on_terminal):
+    shown = on_terminal("train --data digits --epochs 3 --out-dir out --threads 1", 120)
     assert b"\r" in shown
     assert b"3/3" in shown
     assert b"val_accuracy=" in shown

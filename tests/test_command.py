@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 
@@ -192,24 +191,8 @@ def test_the_epochs_of_the_book(tmp_path, capsys):
 
 @trains
 @posix
-def test_a_narrow_terminal_shows_what_was_measured(tmp_path):
-    import fcntl
-    import pty
-    import termios
-    terminal, end = pty.openpty()
-    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    line = "train --data digits --epochs 300 --out-dir out"
-    with subprocess.Popen([*MODULE, *line.split()], cwd=tmp_path, env=environment(),
-                          stdout=subprocess.DEVNULL, stderr=end) as process:
-        os.close(end)
-        shown = b""
-        try:
-            while piece := os.read(terminal, 1 << 16):
-                shown += piece
-        except OSError:    # Linux, at the end
-            pass
-    os.close(terminal)
-    assert process.returncode == 0
+def test_a_narrow_terminal_shows_what_was_measured(on_terminal):
+    shown = on_terminal("train --data digits --epochs 300 --out-dir out", 80)
     bars = [line for line in re.split(r"[\r\n]+", shown.decode())
             if " epochs, " in line]
     assert bars
