@@ -9,7 +9,7 @@ One direction forward, one backward: no layer knows its neighbours, no kernel kn
 """
 __version__ = "0.1.0"    # before the imports: parts of the package ask for it
 
-from . import callbacks, datasets, heads, losses, schedules
+from . import callbacks, datasets, heads, losses, metrics, schedules
 from ._numba.threads import get_threads, set_threads
 from .experiments import book
 from .heads import (

@@ -11,6 +11,7 @@ from .heads import Head
 from .inputs.checks import as_numbers, check_count, check_dtype
 from .inputs.rows import validate
 from .layers.checks import check_layers
+from .metrics import Metrics
 from .objects import Strict
 from .optimizers import Optimizer
 from .preparation import check_validation, checksum, examples, stored_rows, training_examples
@@ -179,7 +180,7 @@ class Sequential(Strict):
     def fit(self, X, y, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32, validation_data=None,
             validation_split: float = 0.0, sample_weight=None, shuffle: bool = True, seed: int = 0,
             callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto", initial_epoch: int = 0,
-            class_weight=None) -> training.History:
+            class_weight=None, metrics=()) -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
@@ -219,6 +220,9 @@ class Sequential(Strict):
         class_weight : dict, "balanced" or None
             What multiplies the weight of a training row, by its class: ``{1: 5.0}``, or all classes alike.
             For `Heads` a dict of these by name. Validation data are left as they are.
+        metrics : list of str
+            What is measured beside the loss and the head's own metric, in training and in validation, by
+            scikit-learn's names, see `metrics`: ``["f1_macro", "roc_auc"]``. For `Heads` a dict of lists.
 
         Warns
         -----
@@ -244,13 +248,13 @@ class Sequential(Strict):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
         self.graph.check_free()
         optimizer.check_free(self.graph)
-        data, validation = training_examples(self, X, y, sample_weight, class_weight, validation, sparse,
-                                             seed, single_pass=plan.epochs == 1)
+        data, validation, metrics = training_examples(self, X, y, sample_weight, class_weight, validation,
+                                                      metrics, sparse, seed, single_pass=plan.epochs == 1)
         optimizer.claim(self.graph)
         self.graph.seed = seed
-        measured = self.head.measured()
+        measured = self.head.measured() + metrics.names
         measured += tuple(f"val_{name}" for name in measured) if validation else ()
-        state = training.TrainingState(optimizer, seed, self, measured, plan.began, plan.began)
+        state = training.TrainingState(optimizer, seed, self, metrics, measured, plan.began, plan.began)
         self.history, self.optimizer = state.history, optimizer
         return training.fit(self, data, validation, state, plan, watch)
 
@@ -274,17 +278,18 @@ class Sequential(Strict):
 
     # ---- use -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, X, y, sample_weight=None, sparse="auto") -> dict:
-        """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, both weighted, without
-        dropout.
+    def evaluate(self, X, y, sample_weight=None, sparse="auto", metrics=()) -> dict:
+        """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, and the ``metrics`` that
+        were asked for, as of `fit`; all weighted, without dropout.
 
         The loss of a row may depend on the rows beside it in its last digits, and warnings are given, as of
         `logits`.
         """
         self._check_built()
+        metrics = Metrics(self.head, self.graph.shapes[-1][0], metrics)
         data = examples(self, validate(X, self.input_shape), y, sample_weight, sparse, training=False,
                         single_pass=True)
-        return training.Evaluation(self.graph, data).run()
+        return training.Evaluation(self.graph, data, metrics).run()
 
     def logits(self, X, sparse="auto") -> np.ndarray:
         """Return the last layer's output (N, K), before the head.

@@ -9,6 +9,7 @@ from .inputs.batches import Examples
 from .inputs.checks import check_length, check_real, check_sparse, check_weights
 from .inputs.rows import intensities, store, validate
 from .inputs.scale import measure, warn_of_another
+from .metrics import Metrics
 
 
 def checksum(graph) -> int:
@@ -46,9 +47,10 @@ def examples(model, rows, y, sample_weight=None, sparse="auto", training: bool =
     return Examples(x, y, w, model.head.total_weight(y, w))
 
 
-def training_examples(model, X, y, sample_weight, class_weight, validation, sparse, seed: int,
+def training_examples(model, X, y, sample_weight, class_weight, validation, metrics, sparse, seed: int,
                       single_pass: bool) -> tuple:
-    """Return the training `Examples`, and those of the `validation`, or None; the model is built for them.
+    """Return the training `Examples`, those of the `validation`, or None, and the `Metrics`; the model is
+    built for them.
 
     On an error the model is as it was. ``validation`` is what `check_validation` returned.
     """
@@ -62,13 +64,14 @@ def training_examples(model, X, y, sample_weight, class_weight, validation, spar
             model.head.infer_from_targets(y)
         if fresh or untouched:
             model.build(rows.shape[1:], seed)
+        metrics = Metrics(model.head, graph.shapes[-1][0], metrics)
         data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight)
         model.input_scale = measure(rows, _divisor(model, rows)).merged(scale)
         if validation is None:
-            return data, None
+            return data, None, metrics
         # also for one epoch not in a single pass: it is to be refused before it is trained
         rows = validate(validation[0], model.input_shape)
-        return data, examples(model, rows, *validation[1:], sparse=sparse, training=False)
+        return data, examples(model, rows, *validation[1:], sparse=sparse, training=False), metrics
     except Exception:
         graph.input_shape, model.input_scale = None if fresh else model.input_shape, scale
         raise

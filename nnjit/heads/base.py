@@ -44,6 +44,9 @@ class Head(Part):
         The name of the activation that it applies to z, None where it applies none.
     ``classifies``
         Whether it predicts classes, and so has `probabilities`.
+    ``answers``
+        What a prediction is, which says what `metrics` there are: "classes", "ranks" (ordered classes),
+        "labels" (any number of them a row), "numbers", or None where there are no metrics but its own.
 
     Examples
     --------
@@ -64,7 +67,7 @@ class Head(Part):
     array([[0.72]], dtype=float32)
     """
 
-    output_activation, classifies = None, False
+    output_activation, classifies, answers = None, False, None
 
     def infer_from_targets(self, y: ArrayLike) -> None:
         """Take from the targets of the first fit what nothing else tells; called before `build`."""
@@ -136,6 +139,14 @@ class Head(Part):
         """Return the names of what `means` returns."""
         return "loss", self.metric
 
+    def members(self, units: int) -> dict:
+        """Return ``{prefix of its metrics: (head, units)}`` of the heads that it consists of: of itself."""
+        return {"": (self, units)}
+
+    def split(self, z: np.ndarray, y, w: np.ndarray):
+        """Yield what each of `members` has of a batch: its prefix, head, logits, targets, `row_weights`."""
+        yield "", self, z, y, self.row_weights(y, w)
+
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return the probabilities of the classes, (N, K); TypeError where there are none."""
         raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "
@@ -155,7 +166,7 @@ class IndependentUnits(Head):
     Targets are (N,) for one unit and (N, K) for K; so are predictions.
     """
 
-    metric = "mae"
+    metric, answers = "mae", "numbers"
 
     def build(self, output_shape):
         super().build(output_shape)

@@ -55,6 +55,11 @@ class Bernoulli(IndependentUnits):
             pos_weight = check_real("Bernoulli pos_weight", pos_weight, closed="()")
         self.pos_weight = pos_weight
 
+    @property
+    def answers(self):
+        """One unit answers with one of two classes, several with labels."""
+        return "classes" if self.units == 1 else "labels"
+
     def build(self, output_shape):
         super().build(output_shape)
         if isinstance(self.pos_weight, list) and len(self.pos_weight) != output_shape[0]:
@@ -141,7 +146,7 @@ class Categorical(Head):
         A parameter is no such number; temperature and base are both given.
     """
 
-    output_activation, classifies, metric = "softmax", True, "accuracy"
+    output_activation, classifies, metric, answers = "softmax", True, "accuracy", "classes"
     config = ("temperature", "label_smoothing", "class_weight")
 
     def __init__(self, temperature: float = 1.0, label_smoothing: float = 0.0,

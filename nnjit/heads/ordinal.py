@@ -40,7 +40,7 @@ class Ordinal(Head):
         ``classes`` is no such number.
     """
 
-    output_activation, classifies, metric = "sigmoid", True, "mae"
+    output_activation, classifies, metric, answers = "sigmoid", True, "mae", "ranks"
     config = ("classes",)
 
     def __init__(self, classes: int | None = None):

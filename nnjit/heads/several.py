@@ -187,6 +187,14 @@ class Heads(Head):
             metrics[f"{name}_{head.metric}"] = head.means(*sums)[head.metric]
         return {"loss": float(loss / common), **metrics}
 
+    def members(self, units):
+        return {f"{name}_": (head, (self.units or {}).get(name)) for name, head in self.heads.items()}
+
+    def split(self, z, y, w):
+        for name, head, part in self._parts(z):
+            yield f"{name}_", head, part, y.by_name[name], head.row_weights(y.by_name[name],
+                                                                           y.weighted(name, w))
+
     def measured(self):
         return "loss", *(f"{name}_{head.metric}" for name, head in self.heads.items())
 

@@ -62,6 +62,11 @@ class SquaredError(Head):
     def __getstate__(self):
         return {**super().__getstate__(), "base_head": copy.copy(self.base_head)}
 
+    @property
+    def answers(self):
+        """Those of the head to which the activation belongs."""
+        return self.base_head.answers
+
     def units_for(self, y):
         return self.base_head.units_for(y)
 

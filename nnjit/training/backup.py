@@ -74,6 +74,7 @@ class BackupAndRestore(Callback):
         checkpoint.describe_model(state.model)    # a model that cannot be saved is refused now
         self._callbacks = [one for one in callbacks if one is not self]
         self._settings = {**settings, "optimizer": _described(state.optimizer),
+                          "metrics": list(state.metrics.names),
                           "callbacks": [_described(one) for one in self._callbacks if _is_own(one)],
                           **{name: fingerprint(examples) for name, examples in data.items()}}
         with contextlib.suppress(FileNotFoundError):
@@ -194,10 +195,12 @@ def _snapshot(state, callbacks, settings):
             else:
                 plain[name] = value
         remembered.append([type(callback).__name__, k, plain])
+    sums, tally = state.sums.state() if state.sums is not None else (None, [])
+    arrays |= {f"tally/{k}": part for k, part in enumerate(tally) if part is not None}
     training = {
         "settings": settings, "optimizer": _described(optimizer), "steps": optimizer.iterations,
         "epoch": state.epoch, "batch": state.batch, "stop": state.stop, "diverged": state.diverged,
-        "sums": state.sums.plain() if state.sums is not None else None, "callbacks": remembered,
+        "sums": sums, "tally": len(tally), "callbacks": remembered,
         "compile_seconds": history.compile_seconds, "seconds": state.seconds(),
         "arrays": {name: [list(array.shape), array.dtype.name] for name, array in arrays.items()}}
     return {**checkpoint.describe_model(model), "training": training}, {**model.graph.arrays(), **arrays}
@@ -292,7 +295,10 @@ def _restore(path, state, callbacks, settings):
             setattr(state.optimizer, name, value)    # such as a learning rate that a callback has changed
     _fill_history(state.history, training, arrays)
     state.epoch, state.batch, state.stop = training["epoch"], training["batch"], training["stop"]
-    state.diverged, state.resumed, state.partial = training["diverged"], True, training["sums"]
+    state.diverged, state.resumed = training["diverged"], True
+    if training["sums"] is not None:
+        tally = [arrays.get(f"tally/{k}") for k in range(training.get("tally", 0))]
+        state.partial = training["sums"], tally
     state.seconds_before = training["seconds"]
     _remember(callbacks, training["callbacks"], arrays)
 

@@ -12,6 +12,7 @@ from .._numba.threads import get_threads, parallel_region
 from ..inference import block_rows, for_each_block
 from ..inputs.checks import check_count, warn
 from ..kernels import random
+from ..metrics import Metrics
 from .backup import BackupAndRestore
 from .callbacks import Callback, as_callbacks
 from .history import History
@@ -65,7 +66,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
         for backup in backups:
             stack.enter_context(backup.interrupts_deferred())
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
-        validation = validation and Evaluation(graph, validation, repeated=True)
+        validation = validation and Evaluation(graph, validation, state.metrics, repeated=True)
         race = graph.race("training", plan.batch_size)
         divisor, after_batch = functools.cache(data.divisor), _batch_callbacks(plan.callbacks)
         _call(plan.callbacks, "on_train_begin", state, {})
@@ -107,14 +108,17 @@ def _order(N, state):
 
 def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
     """Take a step for every batch; return the means over the epoch, as far as it was trained."""
-    sums, optimizer, frozen = _Sums(graph.head), state.optimizer, graph.frozen()
-    state.sums = sums.load(state.partial) if state.partial else sums
+    sums, optimizer, frozen = _Sums(graph.head, state.metrics), state.optimizer, graph.frozen()
+    metrics = state.metrics if state.metrics.names else None
+    state.sums = sums.load(*state.partial) if state.partial else sums
     state.partial = None
     for number, batch in enumerate(batches, state.batch):
         N = len(batch.w)
         workspace = workspaces[N]
         found = graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations)
         finite = sums.add(N, *found)
+        if metrics:
+            sums.tally.add(metrics.of(workspace.arrays[-1], batch.y, batch.w))
         if not (finite or state.diverged):
             _warn_diverged(graph, workspace, state, number)
         if frozen:
@@ -143,7 +147,7 @@ def _step_around(frozen, graph, optimizer):
 
 
 def _batch_logs(head, N, found):
-    sums = _Sums(head)
+    sums = _Sums(head, Metrics(head, 0))
     sums.add(N, *found)
     return sums.means()
 
@@ -181,31 +185,34 @@ def _end_epoch(state, logs, plan, progress):
 class Evaluation:
     """The evaluation of `Examples`, without dropout: once, or ``repeated`` after every epoch."""
 
-    def __init__(self, graph, data, repeated: bool = False):
-        self.graph, self.N, self.repeated = graph, len(data), repeated
+    def __init__(self, graph, data, metrics: Metrics, repeated: bool = False):
+        self.graph, self.N, self.metrics, self.repeated = graph, len(data), metrics, repeated
         self.blocks, self.spare = data.blocks(block_rows(graph, self.N), kept=repeated), []
 
     def run(self) -> dict:
-        """Return the mean loss, with the penalty, and the mean metric."""
-        sums, penalty = _Sums(self.graph.head), self.graph.penalise()
+        """Return the mean loss, with the penalty, the head's metric, and those that were asked for."""
+        sums, penalty = _Sums(self.graph.head, self.metrics), self.graph.penalise()
         with parallel_region():
             race = self.graph.race("validation", self.N, {1, get_threads()}, max) if self.repeated else None
-            for rows, found in for_each_block(self.graph, self.blocks, self._loss, self.N, self.spare, race):
+            for rows, found, measured in for_each_block(self.graph, self.blocks, self._measure, self.N,
+                                                        self.spare, race):
                 sums.add(rows, *found, penalty)
+                sums.tally.add(measured)
         return sums.means()
 
-    def _loss(self, block, workspace):
-        return len(block.w), self.graph.loss(block, workspace)
+    def _measure(self, block, workspace):
+        found = self.graph.loss(block, workspace)
+        return len(block.w), found, self.metrics.of(workspace.arrays[-1], block.y, block.w)
 
 
 _SUMS = "loss", "metric", "weight", "penalty", "rows"
 
 
 class _Sums:
-    """The sums that a head returns, and the penalties, added up over batches."""
+    """The sums that a head returns, the penalties, and the metrics' tally, added up over batches."""
 
-    def __init__(self, head):
-        self.head = head
+    def __init__(self, head, metrics: Metrics):
+        self.head, self.metrics, self.tally = head, metrics, metrics.tally()
         self.loss, self.metric, self.weight, self.penalty, self.rows = 0.0, 0.0, 0.0, 0.0, 0
 
     def add(self, rows, loss, metric, weight, penalty):
@@ -217,19 +224,21 @@ class _Sums:
         self.rows += rows
         return math.isfinite(self.loss) if type(self.loss) is float else np.isfinite(self.loss).all()
 
-    def plain(self) -> dict:
-        """Return the sums as plain values."""
-        return {name: np.asarray(getattr(self, name)).tolist() for name in _SUMS}
+    def state(self) -> tuple[dict, list]:
+        """Return the sums as plain values, and those of the tally."""
+        return {name: np.asarray(getattr(self, name)).tolist() for name in _SUMS}, self.tally.sums()
 
-    def load(self, plain: dict) -> "_Sums":
-        """Go on from what `plain` returned."""
+    def load(self, plain: dict, tally: list) -> "_Sums":
+        """Go on from what `state` returned."""
         for name in _SUMS:
             value = plain[name]
             setattr(self, name, np.array(value) if isinstance(value, list) else value)
+        self.tally.load(tally)
         return self
 
     def means(self):
         means = self.head.means(self.loss, self.metric, self.weight)
+        figures = self.metrics.figures(self.tally, means["loss"])
         if self.penalty:
             means["loss"] += self.penalty / self.rows
-        return means
+        return means | figures
