@@ -274,6 +274,12 @@ def _scratch(layer, N, dtype):
             (shape, own_dtype) in layer.scratch.items()}
 
 
+def _batch_scratch(layer, dtype):
+    """Return the arrays for a batch as a whole that a layer declares."""
+    return {name: np.empty(shape, own_dtype or dtype) for name,
+            (shape, own_dtype) in layer.batch_scratch.items()}
+
+
 class _Workspaces(dict):
     """A `_Workspace` for each number of rows."""
 
@@ -297,8 +303,9 @@ class _Workspace:
         self.graph, self.N = graph, N
         self.arrays = [None] * (len(graph.layers) + 1)
         outputs = [None if shape is None else aligned((N, *shape), graph.dtype) for shape in graph.outputs]
-        self.contexts = [Context(random.layer_key(graph.seed, i), _scratch(layer, N, graph.dtype)) for i,
-                         layer in enumerate(graph.layers)]
+        self.contexts = [Context(random.layer_key(graph.seed, i), {
+            **_scratch(layer, N, graph.dtype), **_batch_scratch(layer, graph.dtype)})
+            for i, layer in enumerate(graph.layers)]
         self.way = list(zip(graph.layers, outputs, self.contexts))
 
     def first_nonfinite(self) -> int | None:

@@ -22,12 +22,14 @@ class Case:
     input_shape : of a row
     random : whether a training step draws something
     kinks : whether the slope jumps somewhere; the inputs then stay away from 0
+    mixes_rows : whether at a training step a row's output depends on the rows beside it
     """
 
     make: Callable
     input_shape: tuple = (5,)
     random: bool = False
     kinks: bool = False
+    mixes_rows: bool = False
 
 
 IMAGE = (5, 4, 3)
@@ -56,6 +58,12 @@ LAYERS = {
     "MaxPool2D": Case(lambda: nn.MaxPool2D(2), IMAGE),
     "AveragePool2D": Case(lambda: nn.AveragePool2D(3, 1), IMAGE),
     "GlobalAveragePool2D": Case(nn.GlobalAveragePool2D, IMAGE),
+    "BatchNormalization": Case(nn.BatchNormalization, mixes_rows=True),
+    "BatchNormalization of images": Case(lambda: nn.BatchNormalization(0.8, 0.01), IMAGE, mixes_rows=True),
+    "BatchNormalization without parameters": Case(
+        lambda: nn.BatchNormalization(center=False, scale=False), mixes_rows=True),
+    "LayerNormalization": Case(nn.LayerNormalization),
+    "LayerNormalization of images": Case(lambda: nn.LayerNormalization(0.01, scale=False), IMAGE),
     "Flatten": Case(nn.Flatten, IMAGE),
     "RandomFlip": Case(nn.RandomFlip, IMAGE, random=True),
     "RandomShift": Case(lambda: nn.RandomShift(2), IMAGE, random=True),
@@ -74,8 +82,9 @@ class Alone:
         self.layer.initialise(np.random.default_rng(seed))
 
     def context(self, N, step=STEP, first_row=0):
-        scratch = {name: np.empty((N, *shape), dtype or self.dtype) for name,
-                   (shape, dtype) in self.layer.scratch.items()}
+        shapes = {name: ((N, *shape), dtype) for name, (shape, dtype) in self.layer.scratch.items()}
+        scratch = {name: np.empty(shape, dtype or self.dtype) for name,
+                   (shape, dtype) in {**shapes, **self.layer.batch_scratch}.items()}
         return Context(random.layer_key(SEED, 1), scratch, step, first_row, np.ones(N, self.dtype))
 
     def forward(self, x, ctx):

@@ -76,6 +76,12 @@ NETWORKS = {
                                       nn.Tanh()],
     "activation of the input": lambda: [nn.Tanh(), nn.Sigmoid(), nn.Dense(4), nn.Tanh()],
     "no activation": lambda: [nn.Dense(4), nn.Dense(5)],
+    "batch normalization": lambda: [nn.Dense(5, bias=False), nn.BatchNormalization(), nn.Tanh(),
+                                    nn.Dense(4, bias=False), nn.BatchNormalization(scale=False),
+                                    nn.Sigmoid()],
+    "layer normalization": lambda: [nn.LayerNormalization(), nn.Dense(5), nn.LayerNormalization(center=False),
+                                    nn.Tanh()],
+    "normalization first": lambda: [nn.BatchNormalization(), nn.Dense(5), nn.Tanh()],
 }
 
 

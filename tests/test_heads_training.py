@@ -164,3 +164,17 @@ def test_reprs():
                        (nn.Heads({"units": nn.Gaussian()}, b=nn.Poisson(), weights={"b": 2}),
                         "Heads(units=Gaussian(), b=Poisson(), weights={'units': 1.0, 'b': 2.0})")]:
         assert repr(head) == text
+
+
+@EACH
+def test_the_logs_of_a_batch_without_weight(name):
+    """It has no mean loss, and the training goes on."""
+    make, units, targets = CASES[name]
+    rng, logs = np.random.default_rng(0), []
+    X, y = rng.normal(size=(N, 3)), targets(rng, N, units)
+    y = y[:, 0] if not isinstance(y, dict) and y.ndim == 2 and units == 1 else y
+    model = network(make(), units)
+    watch = nn.callbacks.LambdaCallback(on_batch_end=lambda step, log: logs.append(log["loss"]))
+    fit(model, X, y, epochs=1, shuffle=False, sample_weight=np.arange(N) >= 4, callbacks=[watch])
+    assert np.isnan(logs).tolist() == [True, False, False]
+    assert np.isfinite(model.vector).all() and np.isfinite(model.history.history["loss"]).all()

@@ -48,7 +48,8 @@ def test_every_argument_is_saved(case):
 def test_gradients(case, step):
     """Against differences of sum(delta a), over all entries of the input and the parameters."""
     alone = Alone(case)
-    x, ctx, rng = alone.rows(2), alone.context(2, step), np.random.default_rng(2)
+    n = 5 if case.mixes_rows else 2
+    x, ctx, rng = alone.rows(n), alone.context(n, step), np.random.default_rng(2)
     a = alone.forward(x, ctx)
     delta = rng.normal(size=a.shape)
     dx = alone.backward(x, a, delta, ctx)
@@ -86,6 +87,8 @@ def test_float32_stays_near_float64(case):
 @pytest.mark.parametrize("step", [None, STEP])
 def test_a_row_does_not_depend_on_its_neighbours(case, step):
     """Also what is random: the last rows of a batch are drawn as a batch that begins with their number."""
+    if case.mixes_rows and step is not None:
+        pytest.skip("a row depends on its neighbours")
     alone = Alone(case)
     x = alone.rows(N)
     whole = alone.forward(x, alone.context(N, step))
@@ -101,7 +104,8 @@ def test_a_step_is_random_where_it_should_be_and_always_the_same(case):
     first, again, other, none = (alone.forward(x, alone.context(40, step))
                                  for step in (STEP, STEP, STEP + 1, None))
     assert np.array_equal(first, again)
-    assert np.array_equal(first, other) != case.random and np.array_equal(first, none) != case.random
+    assert np.array_equal(first, other) != case.random
+    assert np.array_equal(first, none) != (case.random or case.mixes_rows)
 
 
 @every_layer

@@ -3,8 +3,9 @@ import numpy as np
 
 import nnjit as nn
 
+from ..graph import Graph
 from .process import Clock
-from .tasks import ConvolutionTask, ImageTask, Task
+from .tasks import ConvolutionTask, ImageTask, NormalizationTask, Task
 
 
 def _model(task, seed, bias=True, dropout=()):
@@ -129,3 +130,18 @@ def convolve(task: ConvolutionTask, clock: Clock, seed: int) -> dict:
         convolution.weight_gradient(task.x, task.delta, 1, 1, 1, dW)
         convolution.correlate(task.delta, task.W, True, none, 1, 1, 1, 1, dx)
     return {"loss": (a**2).mean() ** 0.5 * (dW**2).mean() ** 0.5 * (dx**2).mean() ** 0.5}
+
+
+def normalize(task: NormalizationTask, clock: Clock, seed: int) -> dict:
+    """Return as its loss the root mean squares of the output and of all gradients, multiplied."""
+    layer = getattr(nn, task.layer)()
+    graph = Graph([layer, nn.Flatten()], nn.Gaussian(), task.x.dtype)
+    graph.build(task.x.shape[1:], seed)
+    context = graph.workspaces()[len(task.x)].contexts[0]
+    context.step, context.w = 0, np.ones(len(task.x), task.x.dtype)
+    a, dx = np.empty_like(task.x), np.empty_like(task.x)
+    with clock:
+        layer.forward(task.x, a, context)
+        layer.backward(task.x, a, task.delta, dx, context)
+    found = [a, dx, *layer.gradients.values()]
+    return {"loss": float(np.prod([(values**2).mean() ** 0.5 for values in found]))}

@@ -136,3 +136,15 @@ class ConvolutionTask:
     def both(self) -> float:
         """Return the operations of the forward and the backward pass."""
         return 3 * 2 * self.x[..., 0].size * self.W.size
+
+
+@dataclass(frozen=True)
+class NormalizationTask:
+    """One normalisation, forward and backward: x (N, D) or (N, H, W, C), and delta as x.
+
+    ``layer`` is "BatchNormalization", with the batch's statistics, or "LayerNormalization".
+    """
+
+    layer: str
+    x: np.ndarray
+    delta: np.ndarray

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy
 
 from .process import Clock
-from .tasks import ConvolutionTask, ImageTask, Task
+from .tasks import ConvolutionTask, ImageTask, NormalizationTask, Task
 
 
 def _tensors(task):
@@ -218,7 +218,23 @@ def convolve(task: ConvolutionTask, clock: Clock, seed: int, layout=torch.contig
     return {"loss": np.prod([(values.detach()**2).mean().item() ** 0.5 for values in (a, W.grad, x.grad)])}
 
 
+def normalize(task: NormalizationTask, clock: Clock, seed: int, layout=torch.contiguous_format) -> dict:
+    x, delta, channels = torch.from_numpy(task.x), torch.from_numpy(task.delta), task.x.shape[-1]
+    if x.ndim == 4:
+        x, delta = (array.permute(0, 3, 1, 2).contiguous(memory_format=layout) for array in (x, delta))
+    make = nn.LayerNorm if task.layer == "LayerNormalization" else (
+        nn.BatchNorm2d if x.ndim == 4 else nn.BatchNorm1d)
+    layer = make(channels, eps=1e-3, dtype=x.dtype)
+    x.requires_grad_()
+    with clock:
+        a = layer(x)
+        a.backward(delta)
+    found = a.detach(), x.grad, layer.weight.grad, layer.bias.grad
+    return {"loss": np.prod([(values**2).mean().item() ** 0.5 for values in found])}
+
+
 image_epoch_channels_last = partial(image_epoch, layout=torch.channels_last)
 image_time_to_accuracy_channels_last = partial(image_time_to_accuracy, layout=torch.channels_last)
 image_predict_channels_last = partial(image_predict, layout=torch.channels_last)
 convolve_channels_last = partial(convolve, layout=torch.channels_last)
+normalize_channels_last = partial(normalize, layout=torch.channels_last)

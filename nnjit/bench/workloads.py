@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from .. import datasets
-from .tasks import ConvolutionTask, ImageTask, Task
+from .tasks import ConvolutionTask, ImageTask, NormalizationTask, Task
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,12 @@ def _convolution(dtype, channels, images=128, side=32, seed=0):
     shape = images, side, side, channels
     x, delta = random.normal(size=shape).astype(dtype), random.normal(size=shape).astype(dtype)
     return ConvolutionTask(x, random.normal(0, 0.1, (3, 3, channels, channels)).astype(dtype), delta)
+
+
+def _normalization(dtype, layer, shape, seed=0):
+    random = np.random.default_rng(seed)
+    x, delta = (random.normal(size=shape).astype(dtype) for _ in range(2))
+    return NormalizationTask(layer, 2 * x + 1, delta)
 
 
 # ---- the list ----------------------------------------------------------------------------------------------
@@ -201,6 +207,15 @@ WORKLOADS = {
         "backward",
         partial(_convolution, channels=channels), _each_layout("convolve"), {"loss": 0.001},
         operations=ConvolutionTask.both) for channels in (8, 16, 32)},
+    **{name: Workload(
+        f"{layer} of {' × '.join(map(str, shape))} numbers: a training step's forward and backward pass",
+        partial(_normalization, layer=layer, shape=shape),
+        _each("normalize", "nnjit", "torch") if len(shape) == 2 else _each_layout("normalize"),
+        {"loss": 0.001}, operations=lambda task: None)    # they are bound by memory
+       for name, layer, shape in (
+           ("norm-rows", "BatchNormalization", (200, 100)),
+           ("norm-images", "BatchNormalization", (128, 32, 32, 8)),
+           ("norm-layer", "LayerNormalization", (200, 100)))},
     "mnist-cnn": Workload(
         "full MNIST to 99 % test accuracy, 3 × 3 convolutions of 8 and 16 channels with pools, 64 hidden "
         "ReLU, Adam 0.003 along half a cosine over 5 epochs, batch 50, shuffled, evaluated after every epoch",

@@ -132,7 +132,7 @@ class Head(Part):
 
         Where the loss is NaN, so is the metric: right decisions that are counted from NaN would look real.
         """
-        loss = float(loss_sum / weight_sum)
+        loss = mean_of(loss_sum, weight_sum)
         return {"loss": loss, self.metric: mean_of(metric_sum, weight_sum, loss)}
 
     def measured(self) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ class IndependentUnits(Head):
         return loss_kernels.weighted_sums(losses, self.errors(z, y), w, z.shape[1], total, delta)
 
     def means(self, loss_sum, metric_sum, weight_sum):
-        loss = float(loss_sum / weight_sum)
+        loss = mean_of(loss_sum, weight_sum)
         return {"loss": loss, self.metric: mean_of(metric_sum, weight_sum * self.units, loss)}
 
     def errors(self, z, y):
@@ -204,9 +204,9 @@ class IndependentUnits(Head):
         return flat(self.activate(z))
 
 
-def mean_of(metric_sum, weight, loss):
-    """Return the mean of a metric, NaN beside a ``loss`` that is NaN."""
-    return math.nan if math.isnan(loss) else float(metric_sum / weight)
+def mean_of(total, weight, loss=0.0):
+    """Return the mean of a sum over rows: NaN beside a ``loss`` that is, and where there is no weight."""
+    return math.nan if weight == 0 or math.isnan(loss) else float(total / weight)
 
 
 def check_logits(z):

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..inputs.checks import check_count, check_real
 from ..objects import NOTHING
-from .base import Head, check_logits
+from .base import Head, check_logits, mean_of
 
 
 class Heads(Head):
@@ -183,9 +183,10 @@ class Heads(Head):
     def means(self, loss_sum, metric_sum, weight_sum):
         loss, metrics, common = 0.0, {}, weight_sum[0]
         for (name, head), *sums in zip(self.heads.items(), loss_sum, metric_sum, weight_sum):
-            loss += self.weights[name] * (common / sums[2]) * sums[0]    # all on one divisor
+            if common:    # all on one divisor
+                loss += self.weights[name] * (common / sums[2]) * sums[0]
             metrics[f"{name}_{head.metric}"] = head.means(*sums)[head.metric]
-        return {"loss": float(loss / common), **metrics}
+        return {"loss": mean_of(loss, common), **metrics}
 
     def members(self, units):
         return {f"{name}_": (head, (self.units or {}).get(name)) for name, head in self.heads.items()}

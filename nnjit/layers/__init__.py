@@ -6,5 +6,6 @@ from .convolution import Conv2D, Conv2DTranspose
 from .dense import Dense
 from .dropout import Dropout
 from .input import Input
+from .normalization import BatchNormalization, LayerNormalization
 from .pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .reshape import Flatten

@@ -30,7 +30,7 @@ class Context:
         Which steps of a sequence are valid; None is all.
     scratch : dict of arrays
         Those that `Layer.scratch` declares, (N, ...), in every call: what `forward` writes into them is there
-        in `backward`.
+        in `backward`, and in `commit`. At a training step also those of `Layer.batch_scratch`.
     """
 
     __slots__ = "first_row", "key", "mask", "scratch", "step", "w"
@@ -55,6 +55,8 @@ class Layer(Part):
     scratch : dict of {name: (shape of a row, dtype)}
         Arrays that a batch keeps from `forward` to `backward`, in ``ctx.scratch``. The dtype None is the
         model's.
+    batch_scratch : dict of {name: (shape, dtype)}
+        The same for arrays of the batch as a whole, at a training step.
     elementwise : bool
         Whether there is an output for each input. ``dx`` is then ``delta`` itself.
     in_place : bool
@@ -80,12 +82,12 @@ class Layer(Part):
         In pixels, of what an output sees of the layer's input; None is all of it.
     """
 
-    scratch = NOTHING
+    scratch, batch_scratch = NOTHING, NOTHING
     elementwise = in_place = frees_output = only_trains = takes_sparse = takes_bytes = False
     effect_on_output, input_kind = None, "numbers"
     trainable = True
     multiply_adds, receptive_field = 0, None
-    _declared = (*Part._declared, "scratch")
+    _declared = (*Part._declared, "scratch", "batch_scratch")
 
     def build(self, input_shape: tuple) -> tuple:
         """Take the shape of a row, and return that of an output row; declare `shapes` and the like.
