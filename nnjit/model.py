@@ -1,4 +1,5 @@
 """The model: what a user calls. The way of a batch goes through `graph`, the epochs through `training`."""
+import contextlib
 import copy
 
 import numpy as np
@@ -14,7 +15,7 @@ from .layers.checks import check_layers
 from .metrics import Metrics
 from .objects import Strict
 from .optimizers import Optimizer
-from .preparation import check_validation, checksum, examples, stored_rows, training_examples
+from .preparation import checksum, evaluated_examples, examples, stored_rows, training_examples
 from .summary import summary
 from .training.backup import give_back
 
@@ -177,7 +178,8 @@ class Sequential(Strict):
 
     # ---- training ------------------------------------------------------------------------------------------
 
-    def fit(self, X, y, optimizer: Optimizer, epochs: int = 1, batch_size: int = 32, validation_data=None,
+    def fit(self, X, y=None, optimizer: Optimizer = None, epochs: int = 1, batch_size: int | None = None,
+            validation_data=None,
             validation_split: float = 0.0, sample_weight=None, shuffle: bool = True, seed: int = 0,
             callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto", initial_epoch: int = 0,
             class_weight=None, metrics=()) -> training.History:
@@ -185,8 +187,10 @@ class Sequential(Strict):
 
         Parameters
         ----------
-        X : array_like, (N, D)
+        X : array_like, (N, D); or a stream
             Finite numbers, an array or a scipy.sparse matrix; cast once to the model's dtype, never modified.
+            A stream, without ``y``, is an iterable of blocks, (X, y) or (X, y, sample_weight), or a function
+            that returns one for every epoch; a block is read, checked and prepared in the background.
             Bytes (uint8) are divided by 255 where the first layer takes images: convolutions, pools,
             `Flatten`, `RandomFlip` and `RandomShift`. For other first layers they are numbers as they are.
         y : array_like
@@ -194,8 +198,9 @@ class Sequential(Strict):
         optimizer : SGD, Adam, AdamW
             It belongs to this model from now on, and goes on in the next call.
         epochs, batch_size : int
-            At least 1. The last batch of an epoch has the rows that are left.
-        validation_data : tuple, optional
+            At least 1. The last batch of an epoch has the rows that are left. By default a batch has 32 rows;
+            a stream's is a block, or so many rows of one.
+        validation_data : tuple, or a stream, optional
             ``(X, y)`` or ``(X, y, sample_weight)``, evaluated without dropout.
         validation_split : float
             In place of validation data: this fraction of the rows, the last of them before any shuffling.
@@ -203,7 +208,7 @@ class Sequential(Strict):
             The loss of a batch of n rows is sum w l / (n times the mean weight of all training rows), so that
             weights keep their force in batches of any size.
         shuffle : bool
-            A new order in every epoch, which follows from ``seed``.
+            A new order in every epoch, which follows from ``seed``; a stream's is its own.
         seed : int
             At least 0: of the initialisation at the first call, the order and the dropout masks.
         callbacks : sequence of callbacks
@@ -243,13 +248,13 @@ class Sequential(Strict):
         plan = training.make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose,
                                   initial_epoch)
         seed = check_count("seed", seed, least=0)
-        validation = check_validation(validation_data, validation_split)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
         self.graph.check_free()
         optimizer.check_free(self.graph)
-        data, validation, metrics = training_examples(self, X, y, sample_weight, class_weight, validation,
-                                                      metrics, sparse, seed, single_pass=plan.epochs == 1)
+        data, validation, metrics = training_examples(
+            self, X, y, sample_weight, class_weight, (validation_data, validation_split), metrics, sparse,
+            seed, plan.epochs - plan.began)
         optimizer.claim(self.graph)
         self.graph.seed = seed
         measured = self.head.measured() + metrics.names
@@ -278,7 +283,7 @@ class Sequential(Strict):
 
     # ---- use -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, X, y, sample_weight=None, sparse="auto", metrics=()) -> dict:
+    def evaluate(self, X, y=None, sample_weight=None, sparse="auto", metrics=()) -> dict:
         """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, and the ``metrics`` that
         were asked for, as of `fit`; all weighted, without dropout.
 
@@ -287,9 +292,9 @@ class Sequential(Strict):
         """
         self._check_built()
         metrics = Metrics(self.head, self.graph.shapes[-1][0], metrics)
-        data = examples(self, validate(X, self.input_shape), y, sample_weight, sparse, training=False,
-                        single_pass=True)
-        return training.Evaluation(self.graph, data, metrics).run()
+        data = evaluated_examples(self, X, y, sample_weight, sparse)
+        with contextlib.closing(data):
+            return training.Evaluation(self.graph, data, metrics).run()
 
     def logits(self, X, sparse="auto") -> np.ndarray:
         """Return the last layer's output (N, K), before the head.

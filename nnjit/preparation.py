@@ -7,8 +7,10 @@ import scipy.sparse
 
 from .inputs.batches import Examples
 from .inputs.checks import check_length, check_real, check_sparse, check_weights
-from .inputs.rows import intensities, store, validate
+from .inputs.rows import intensities, leave_out_zeros, store, store_block, validate
 from .inputs.scale import measure, warn_of_another
+from .inputs.stream import Source, Stream, is_stream
+from .kernels.losses import total_weight
 from .metrics import Metrics
 
 
@@ -47,17 +49,36 @@ def examples(model, rows, y, sample_weight=None, sparse="auto", training: bool =
     return Examples(x, y, w, model.head.total_weight(y, w))
 
 
-def training_examples(model, X, y, sample_weight, class_weight, validation, metrics, sparse, seed: int,
-                      single_pass: bool) -> tuple:
-    """Return the training `Examples`, those of the `validation`, or None, and the `Metrics`; the model is
-    built for them.
+def evaluated_examples(model, X, y, sample_weight, sparse):
+    """Return what `Sequential.evaluate` was given as `Examples`, or as a `Stream`."""
+    source = _as_source(X, y, sample_weight, epochs=1)
+    if source is not None:
+        return _stream(model, source, sparse, training=False)
+    return examples(model, validate(X, model.input_shape), y, sample_weight, sparse, training=False,
+                    single_pass=True)
 
-    On an error the model is as it was. ``validation`` is what `check_validation` returned.
+
+def training_examples(model, X, y, sample_weight, class_weight, validation, metrics, sparse, seed: int,
+                      epochs: int) -> tuple:
+    """Return the training `Examples`, or a `Stream`, those of the validation, or None, and the `Metrics`; the
+    model is built for them.
+
+    On an error the model is as it was. ``validation`` is (validation_data, validation_split).
     """
+    single_pass, validation = epochs == 1, _check_validation(*validation, epochs)
+    X = _as_source(X, y, sample_weight, epochs) or X
+    if isinstance(X, Source) and isinstance(validation, float):
+        raise ValueError(f"validation_split: got {validation:g} for a stream, whose last rows are not known, "
+                         "expected validation_data")
     graph, fresh, scale = model.graph, model.input_shape is None, model.input_scale
     untouched = model.untouched is not None and model.untouched == checksum(graph)
+    streams = isinstance(X, Source)
     try:
-        rows = validate(X, model.input_shape)
+        if streams:
+            rows, y, _ = X.first
+            rows = _in_block(0, validate, rows, model.input_shape)
+        else:
+            rows = validate(X, model.input_shape)
         if isinstance(validation, float):
             (rows, y, sample_weight), validation = _split(rows, y, sample_weight, validation)
         if fresh:
@@ -65,10 +86,15 @@ def training_examples(model, X, y, sample_weight, class_weight, validation, metr
         if fresh or untouched:
             model.build(rows.shape[1:], seed)
         metrics = Metrics(model.head, graph.shapes[-1][0], metrics)
-        data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight)
+        if streams:
+            data = _stream(model, X, sparse, class_weight=class_weight)
+        else:
+            data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight)
         model.input_scale = measure(rows, _divisor(model, rows)).merged(scale)
         if validation is None:
             return data, None, metrics
+        if isinstance(validation, Source):
+            return data, _stream(model, validation, sparse, training=False), metrics
         # also for one epoch not in a single pass: it is to be refused before it is trained
         rows = validate(validation[0], model.input_shape)
         return data, examples(model, rows, *validation[1:], sparse=sparse, training=False), metrics
@@ -77,10 +103,115 @@ def training_examples(model, X, y, sample_weight, class_weight, validation, metr
         raise
 
 
+# ---- streams -----------------------------------------------------------------------------------------------
+
+def _as_source(X, y, sample_weight, epochs: int) -> Source | None:
+    """Return what gives the blocks of ``epochs`` passes where X does so, or None where it has rows.
+
+    TypeError or ValueError where targets are missing, or given beside the blocks, or passes are impossible.
+    """
+    if y is not None:
+        return None
+    if not is_stream(X):
+        raise TypeError("y: got None, expected the targets of the rows of X; or X that gives blocks (X, y)")
+    if sample_weight is not None:
+        raise ValueError("sample_weight: got weights beside a stream, expected them in its blocks, (X, y, "
+                         "sample_weight)")
+    return _repeating(Source(X), "X", epochs)
+
+
+def _repeating(source, name, epochs):
+    if epochs > 1 and not source.repeats:
+        raise ValueError(f"{name}: got an iterator for {epochs} epochs, which can be read once, expected a "
+                         "list, or a function that returns a new one")
+    return source
+
+
+def _stream(model, source: Source, sparse="auto", training: bool = True, class_weight=None) -> Stream:
+    """Return the examples of a source, for a model that is built.
+
+    Whether zeros are left out follows from the first block. The mean weight is that of all rows; of an
+    iterator, which can be read only once, it is that of the first block's.
+    """
+    if isinstance(class_weight, str):
+        raise ValueError(f"class_weight: got {class_weight!r} for a stream, of which not all classes are "
+                         "known before, expected a dict of {class: weight}")
+    X, _, given = source.first
+    rows = _in_block(0, validate, X, model.input_shape)
+    if not training:
+        warn_of_another(rows, model.input_scale, _divisor(model, rows))
+    sparse = leave_out_zeros(rows, check_sparse(sparse, model.layers[0].takes_sparse))
+
+    def targets(number, N, y, w):
+        if (w is None) != (given is None):
+            raise ValueError(f"sample_weight: got {'none' if w is None else 'some'} in this block, expected "
+                             f"{'some' if w is None else 'none'} as in the first")
+        y = model.head.targets(_copied(y), N, model.graph.shapes[-1][0], model.dtype)
+        w = check_weights(_copied(w), N, model.dtype, some_positive=False)
+        return (y, w) if class_weight is None else model.head.weigh_classes(y, w, class_weight)
+
+    def prepared(number, block):
+        X, y, w = block
+        rows = validate(X, model.input_shape)
+        if _divisor(model, rows) > 1:
+            x = intensities(_copied(rows), model.dtype, model.layers[0].takes_bytes)
+        else:
+            x = store_block(rows, model.dtype, sparse, training)
+        return Examples(x, *targets(number, len(x), y, w), None)
+
+    def prepare(number, block):
+        return _in_block(number, prepared, number, block)
+
+    first = prepare(0, source.first)
+    parts = [model.head.weights_of_members(first.y, first.w)]
+    weighted = not (given is None and class_weight is None and all(w is first.w for w in parts[0]))
+    if training and weighted and source.repeats:
+        parts = []
+        for number, (X, y, w) in source:
+            N = X.shape[0] if hasattr(X, "shape") else len(X)
+            parts.append(model.head.weights_of_members(*_in_block(number, targets, number, N, y, w)))
+    total, N = _total_weight(parts)
+    return Stream(source, prepare, first, total, N)
+
+
+def _total_weight(parts):
+    """Return the total weight of the rows, or for several heads an array, and their number.
+
+    ``parts`` are what `Head.weights_of_members` returned for each block. The sum has the bits of one over an
+    array of all.
+    """
+    members = [np.concatenate(weights) for weights in zip(*parts)]
+    totals = [total_weight(weights) for weights in members]
+    if not all(totals):
+        raise ValueError("sample_weight: got 0 for every row, expected at least one row of positive weight")
+    return np.array(totals) if len(totals) > 1 else totals[0], len(members[0])
+
+
+def _in_block(number, check, *arguments):
+    """Return what a check returns; its objections name the block."""
+    try:
+        return check(*arguments)
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(f"block {number}: {error}") from None
+
+
+def _copied(values):
+    """Return arrays as copies: whoever gives blocks may write the next one over the last."""
+    if isinstance(values, dict):
+        return {name: _copied(one) for name, one in values.items()}
+    if isinstance(values, np.ndarray):
+        return values.copy()
+    return values if values is None or isinstance(values, (list, tuple)) else np.asarray(values).copy()
+
+
 # ---- validation --------------------------------------------------------------------------------------------
 
-def check_validation(data, split):
-    """Return the validation data, a tuple; or the fraction of the rows that they are, a float; or None."""
+def _check_validation(data, split, epochs: int):
+    """Return the validation data, a tuple or a `Source`; or the fraction of the rows that they are, a float;
+    or None.
+    """
     split = check_real("validation_split", split)
     if not 0 <= split < 1:
         raise ValueError(f"validation_split: got {split:g}, expected a fraction from 0 to below 1")
@@ -88,12 +219,20 @@ def check_validation(data, split):
         return split or None
     if split:
         raise ValueError(f"validation_split: got {split:g} and validation_data, expected one of them")
+    if not isinstance(data, tuple) and is_stream(data) and not _is_pair(data):
+        return _repeating(Source(data), "validation_data", epochs)
     if not isinstance(data, (tuple, list)):
         raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, "
                         "sample_weight)")
     if len(data) not in (2, 3):
         raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
     return tuple(data)
+
+
+def _is_pair(data):
+    """Return whether a list is (X, y) or (X, y, w), and none of blocks: these are tuples or lists each."""
+    return isinstance(data, list) and len(data) in (2, 3) and not all(
+        isinstance(part, (tuple, list)) and len(part) in (2, 3) for part in data)
 
 
 def _split(rows, y, w, fraction):

@@ -654,7 +654,7 @@ def test_bad_weights(bad):
     *[(ValueError, {name: 0}) for name in ("epochs", "batch_size", "validate_every")],
     *[(ValueError, {name: -1}) for name in ("epochs", "batch_size", "validate_every", "seed")],
     *[(TypeError, {name: value}) for name in ("epochs", "batch_size", "validate_every", "seed")
-      for value in (1.0, True, "2", None)],
+      for value in (1.0, True, "2", None) if (name, value) != ("batch_size", None)],
     (ValueError, {"seed": 2**70}), (ValueError, {"verbose": 2}), (ValueError, {"verbose": "loud"}),
     (ValueError, {"sparse": "yes"}), (ValueError, {"sparse": None}),
     (TypeError, {"optimizer": "adam"}), (TypeError, {"optimizer": nn.Adam}),

@@ -104,7 +104,7 @@ def test_the_bits_are_the_same_however_the_race_goes(automatic, monkeypatch):
     nn.set_threads("auto")
     numbers, used = itertools.cycle(range(1, numba.config.NUMBA_NUM_THREADS + 1)), set()
 
-    def measured(self, batches):
+    def measured(self, batches, waits):
         for batch in batches:
             self.threads = next(numbers)
             numba.set_num_threads(self.threads)

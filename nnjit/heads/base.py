@@ -112,6 +112,10 @@ class Head(Part):
         """Return what the rows count in the loss, (N,): here their weights ``w``."""
         return w
 
+    def weights_of_members(self, y, w: np.ndarray) -> list:
+        """Return the `row_weights` of each of `members`."""
+        return [self.row_weights(y, w)]
+
     def total_weight(self, y, w: np.ndarray) -> float:
         """Return the sum of `row_weights` in float64; ValueError where all are 0."""
         total = loss_kernels.total_weight(self.row_weights(y, w))

@@ -191,10 +191,12 @@ class Heads(Head):
     def members(self, units):
         return {f"{name}_": (head, (self.units or {}).get(name)) for name, head in self.heads.items()}
 
+    def weights_of_members(self, y, w):
+        return [head.row_weights(y.by_name[name], y.weighted(name, w)) for name, head in self.heads.items()]
+
     def split(self, z, y, w):
-        for name, head, part in self._parts(z):
-            yield f"{name}_", head, part, y.by_name[name], head.row_weights(y.by_name[name],
-                                                                           y.weighted(name, w))
+        for (name, head, part), weights in zip(self._parts(z), self.weights_of_members(y, w)):
+            yield f"{name}_", head, part, y.by_name[name], weights
 
     def measured(self):
         return "loss", *(f"{name}_{head.metric}" for name, head in self.heads.items())

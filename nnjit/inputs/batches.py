@@ -1,5 +1,5 @@
 """Examples: rows, targets and weights that belong together, of which batches are taken."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,8 @@ class Batch(NamedTuple):
 
 class Examples:
     """Rows, targets and weights, checked and stored; and the total weight of all, as the head has it."""
+
+    waits = False    # as a `Stream` does
 
     def __init__(self, x, y, w, total_weight):
         self.x, self.y, self.w, self.total_weight, self.N = x, y, w, total_weight, len(w)
@@ -42,17 +44,20 @@ class Examples:
         self.x = None
         return lambda: batches
 
-    def blocks(self, rows: int, kept: bool = False):
-        """Return the batches of so many rows, in order, as a sequence; with ``kept`` they are made once.
+    def blocks(self, rows: Callable[[int], int], kept: bool = False) -> Callable:
+        """Return a function that returns, for each pass, ``[(N, blocks)]``: all rows, as a sequence of
+        batches of ``rows(N)`` in order. With ``kept`` they are made once.
 
         Those that are not kept, or take much memory, are made when they are asked for, by several threads.
         """
-        blocks = Blocks(rows, self.x, self.y, self.w)
-        if not kept or self._is_large():
-            return blocks
-        blocks = list(blocks)
-        self.x = None
-        return blocks
+        blocks = Blocks(rows(self.N), self.x, self.y, self.w)
+        if kept and not self._is_large():
+            blocks = list(blocks)
+            self.x = None
+        return lambda: [(self.N, blocks)]
+
+    def close(self):
+        """End what goes on in the background: nothing."""
 
     def _is_large(self):
         return getattr(self.x, "packs_slices", False) and self.x.nbytes > CACHED_BATCH_BYTES

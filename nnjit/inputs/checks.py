@@ -155,10 +155,10 @@ def check_length(name: str, values, N: int):
         raise ValueError(f"{name}: got shape {shape}, expected {N} rows, as many as X has")
 
 
-def check_weights(sample_weight, N: int, dtype: np.dtype) -> np.ndarray:
+def check_weights(sample_weight, N: int, dtype: np.dtype, some_positive: bool = True) -> np.ndarray:
     """Return ``sample_weight`` as (N,) of ``dtype``, ones for None.
 
-    ValueError unless all are non-negative and some positive.
+    ValueError unless all are non-negative and, where that is asked for, some positive.
     """
     if sample_weight is None:
         return np.ones(N, dtype)
@@ -170,6 +170,6 @@ def check_weights(sample_weight, N: int, dtype: np.dtype) -> np.ndarray:
     if not np.isfinite(w).all() or w.min() < 0:
         bad = w[~((w >= 0) & np.isfinite(w))][0]
         raise ValueError(f"sample_weight: got {bad}, expected finite non-negative numbers")
-    if w.max() == 0:
+    if some_positive and w.max() == 0:
         raise ValueError("sample_weight: got only zeros, expected at least one positive weight")
     return w

@@ -90,7 +90,7 @@ def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pa
     if sparse is False and scipy.sparse.issparse(rows):
         rows = rows.toarray()
     large = is_map(rows) and rows.nbytes > LARGE_MAP_BYTES
-    if not _leave_out_zeros(rows, sparse):
+    if not leave_out_zeros(rows, sparse):
         check_finite(rows, dtype)
         return CastRows(rows, dtype) if large and rows.dtype != dtype else cast(rows, dtype)
     if (stream or large) and not training:
@@ -98,13 +98,30 @@ def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pa
     if stream or large:
         check_finite(rows, dtype)
         return LazySparseRows(rows, dtype)
-    stored = SparseRows(rows, dtype, training, single_pass)
+    return _finite(SparseRows(rows, dtype, training, single_pass), rows, dtype)
+
+
+def _finite(stored, rows, dtype):
     if not stored.finite:
         raise_nonfinite(rows, dtype)
     return stored
 
 
-def _leave_out_zeros(rows, sparse):
+def store_block(rows, dtype: np.dtype, sparse: bool, training: bool = True):
+    """Return validated rows as `store` does, in memory of their own, by this Python thread alone.
+
+    ``sparse`` is what `leave_out_zeros` has found of the first rows; batches are slices.
+    """
+    if sparse:
+        return _finite(SparseRows(rows, dtype, training, single_pass=True, serial=True), rows, dtype)
+    rows = rows.toarray() if scipy.sparse.issparse(rows) else rows
+    check_finite(rows, dtype)
+    stored = cast(rows, dtype)
+    return stored.copy() if np.may_share_memory(stored, rows) else stored
+
+
+def leave_out_zeros(rows, sparse) -> bool:
+    """Return whether the zeros of validated rows are left out, see `store`."""
     if scipy.sparse.issparse(rows) or sparse is True:
         return True
     if sparse is False or rows.ndim != 2:

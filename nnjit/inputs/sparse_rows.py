@@ -122,7 +122,10 @@ class SparseBatchPool:
 
         It has a transpose for ``transposed_capacity`` nonzeros, or none for None.
         """
-        arrays = self._allocate(N, self._D, capacity)
+        return self.around(N, self._allocate(N, self._D, capacity), transposed_capacity)
+
+    def around(self, N, arrays, transposed_capacity=None):
+        """Return a batch of N rows in arrays that are there, with or without a transpose as of `new`."""
         transposed = None if transposed_capacity is None else self._allocate(self._D, N, transposed_capacity)
         return SparseBatch((N, self._D), self._split, arrays, transposed, self._padded)
 
@@ -167,7 +170,10 @@ class SparseRows:
     training : bool
         Whether batches are trained on: they then have a transpose.
     single_pass : bool
-        Whether each row is used once. The nonzeros of batches not trained on then stay in the container.
+        Whether each row is used once. The nonzeros of batches not trained on then stay in the container, and
+        so do those of slices.
+    serial : bool
+        Whether this Python thread does all of it, and does not ask others for help.
 
     Attributes
     ----------
@@ -181,24 +187,24 @@ class SparseRows:
 
     packs_slices = True    # a slice of it is packed anew, for being used many times
 
-    def __init__(self, matrix, dtype, training=True, single_pass=False):
+    def __init__(self, matrix, dtype, training=True, single_pass=False, serial=False):
         N, D = self.shape = matrix.shape
-        self.dtype, self.training, self._in_place = dtype, training, single_pass and not training
+        self.dtype, self.training, self._single_pass, self._serial = dtype, training, single_pass, serial
         self.indptr = np.empty((N, -(-D // kernel.block_width(D)) + 1), np.int64)
         if scipy.sparse.issparse(matrix):
             self._take(matrix)
         else:
             self._compress(matrix)
         self._nonzeros = self.indptr[:, -1] - self.indptr[:, 0]    # of every row
-        split = _split(np.diff(sample(self.indptr), axis=1).sum(axis=0)) if training else 0
-        self._pool = SparseBatchPool(D, int(self._nonzeros.max()), dtype, split)
+        self._split = _split(np.diff(sample(self.indptr), axis=1).sum(axis=0)) if training else 0
+        self._pool = SparseBatchPool(D, int(self._nonzeros.max()), dtype, self._split)
 
     def _compress(self, X):
         """Take the rows in as many chunks as there are threads.
 
         A chunk has memory for all its numbers, so that it is read once: unused pages are never taken.
         """
-        parts = chunks(len(X))
+        parts = [slice(0, len(X))] if self._serial else chunks(len(X))
         count = np.size if X.size < _COUNTED_NUMBERS else np.count_nonzero
         capacities = [kernel.SLACK + count(X[part]) for part in parts]
         *offsets, capacity = 0, *itertools.accumulate(capacities)
@@ -234,14 +240,16 @@ class SparseRows:
 
         For row numbers they are gathered, and the next batch of their size overwrites this one.
         """
-        if self._in_place:
+        is_slice = isinstance(rows, slice)
+        if self._single_pass and (is_slice or not self.training):
             return self._batch_in_place(rows)
-        return self._packed(*rows.indices(len(self))[:2]) if isinstance(rows, slice) else self._gathered(rows)
+        return self._packed(*rows.indices(len(self))[:2]) if is_slice else self._gathered(rows)
 
     def _batch_in_place(self, rows):
         indptr = self.indptr[rows].T
-        extents = np.stack((indptr[:-1], indptr[1:]), axis=2)
-        return SparseBatch((indptr.shape[1], self.shape[1]), 0, (extents, self.indices, self.data))
+        extents, N = np.stack((indptr[:-1], indptr[1:]), axis=2), indptr.shape[1]
+        return self._pool.around(N, (extents, self.indices, self.data), int(self._nonzeros[rows].sum())
+                                 if self.training else None)
 
     def _gathered(self, rows):
         batch = self._pool.reused(len(rows))

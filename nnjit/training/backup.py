@@ -147,9 +147,13 @@ class BackupAndRestore(Callback):
 # ---- what is written ---------------------------------------------------------------------------------------
 
 def fingerprint(examples) -> dict | None:
-    """Return what tells `Examples` from others: shapes, dtypes, and a checksum of all numbers."""
+    """Return what tells `Examples` from others: shapes, dtypes, and a checksum of all numbers.
+
+    Of a stream it is that of the first block.
+    """
     if examples is None:
         return None
+    examples = getattr(examples, "first", None) or examples    # of a stream the first block
     found, crc = [], 0
     for array in _arrays_of(examples.x), _arrays_of(examples.y), [examples.w]:
         for one in array:

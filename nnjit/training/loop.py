@@ -19,12 +19,14 @@ from .history import History
 from .progress import Progress
 from .state import TrainingState
 
+BATCH_ROWS = 32    # of arrays, by default
+
 
 class Plan(NamedTuple):
     """How `fit` trains."""
 
     epochs: int
-    batch_size: int
+    batch_size: int | None    # None: `BATCH_ROWS`, or a block of a stream
     validate_every: int
     shuffle: bool
     callbacks: tuple
@@ -37,7 +39,8 @@ def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose, i
     began = check_count("initial_epoch", initial_epoch, least=0)
     if began >= check_count("epochs", epochs):
         raise ValueError(f"initial_epoch: got {began}, expected less than the {epochs} epochs")
-    return Plan(check_count("epochs", epochs), check_count("batch_size", batch_size),
+    return Plan(check_count("epochs", epochs),
+                None if batch_size is None else check_count("batch_size", batch_size),
                 check_count("validate_every", validate_every), bool(shuffle), as_callbacks(callbacks),
                 _checked_verbose(verbose), began)
 
@@ -56,18 +59,24 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
     at the beginning.
     """
     graph, workspaces, state.watch = model.graph, model.graph.workspaces(), watch
+    if data.waits:
+        plan = plan._replace(shuffle=False)    # the order of a stream is its own
+    elif plan.batch_size is None:
+        plan = plan._replace(batch_size=BATCH_ROWS)
     backups = [callback for callback in plan.callbacks if isinstance(callback, BackupAndRestore)]
     settings = {"seed": state.seed, "batch_size": plan.batch_size, "shuffle": plan.shuffle,
                 "validate_every": plan.validate_every, "began": plan.began}
     for backup in backups:
         backup.begin(state, plan.callbacks, settings, {"data": data, "validation": validation})
-    shown = Progress(plan.epochs, plan.verbose, plan.began, len(data))
+    shown = Progress(plan.epochs, plan.verbose, plan.began)
     with contextlib.ExitStack() as stack, parallel_region(), shown as progress:
         for backup in backups:
             stack.enter_context(backup.interrupts_deferred())
+        for examples in filter(None, (data, validation)):
+            stack.callback(examples.close)
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
         validation = validation and Evaluation(graph, validation, state.metrics, repeated=True)
-        race = graph.race("training", plan.batch_size)
+        race = graph.race("training", plan.batch_size or len(data))
         divisor, after_batch = functools.cache(data.divisor), _batch_callbacks(plan.callbacks)
         _call(plan.callbacks, "on_train_begin", state, {})
         logs = {}
@@ -76,12 +85,12 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
             done = state.batch    # in an epoch that goes on from a backup
             order = None if fixed else _order(len(data), state)[done * plan.batch_size:]
             batches = itertools.islice(fixed(), done, None) if fixed else data.batches(plan.batch_size, order)
-            with race.timed(batches) as batches:
+            with race.timed(batches, data.waits) as batches:
                 logs = _train_epoch(graph, batches, divisor, state, workspaces, after_batch)
             if validation and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
                 logs.update(_validate(validation, state))
             logs["seconds"], state.history.compile_seconds = state.seconds(), watch.compile_seconds
-            _end_epoch(state, logs, plan, progress)
+            _end_epoch(state, logs, plan, progress, len(data))
             for backup in backups:
                 backup.between_epochs(state)
         _call(plan.callbacks, "on_train_end", state, logs)
@@ -172,10 +181,10 @@ def _warn_diverged(graph, workspace, state, number):
          "learning rate, or clip_norm", RuntimeWarning)
 
 
-def _end_epoch(state, logs, plan, progress):
+def _end_epoch(state, logs, plan, progress, rows):
     """Note what was measured; also where a callback raises, the epoch is over."""
     state.history.add(state.epoch, logs)
-    progress.show(state.epoch, logs)
+    progress.show(state.epoch, logs, rows)
     try:
         _call(plan.callbacks, "on_epoch_end", state, logs)
     finally:
@@ -186,18 +195,19 @@ class Evaluation:
     """The evaluation of `Examples`, without dropout: once, or ``repeated`` after every epoch."""
 
     def __init__(self, graph, data, metrics: Metrics, repeated: bool = False):
-        self.graph, self.N, self.metrics, self.repeated = graph, len(data), metrics, repeated
-        self.blocks, self.spare = data.blocks(block_rows(graph, self.N), kept=repeated), []
+        self.graph, self.metrics, self.repeated, self.spare = graph, metrics, repeated, []
+        self.passes = data.blocks(functools.partial(block_rows, graph), kept=repeated)
 
     def run(self) -> dict:
         """Return the mean loss, with the penalty, the head's metric, and those that were asked for."""
         sums, penalty = _Sums(self.graph.head, self.metrics), self.graph.penalise()
         with parallel_region():
-            race = self.graph.race("validation", self.N, {1, get_threads()}, max) if self.repeated else None
-            for rows, found, measured in for_each_block(self.graph, self.blocks, self._measure, self.N,
-                                                        self.spare, race):
-                sums.add(rows, *found, penalty)
-                sums.tally.add(measured)
+            for N, blocks in self.passes():
+                race = self.graph.race("validation", N, {1, get_threads()}, max) if self.repeated else None
+                for rows, found, measured in for_each_block(self.graph, blocks, self._measure, N, self.spare,
+                                                            race):
+                    sums.add(rows, *found, penalty)
+                    sums.tally.add(measured)
         return sums.means()
 
     def _measure(self, block, workspace):

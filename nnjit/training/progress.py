@@ -90,8 +90,8 @@ def compilation_shown(total: int | None = None) -> Iterator[None]:
 class Progress:
     """A bar on a terminal, about ten plain lines elsewhere, nothing with ``verbose=0``."""
 
-    def __init__(self, epochs, verbose, began=0, rows=0):
-        self.epochs, self.verbose, self.began, self.rows, self.bar = epochs, verbose, began, rows, None
+    def __init__(self, epochs, verbose, began=0):
+        self.epochs, self.verbose, self.began, self.bar = epochs, verbose, began, None
         self.last = 0.0    # the seconds at the end of the last epoch
         self.news = compilation_shown() if verbose else contextlib.nullcontext()
 
@@ -108,13 +108,13 @@ class Progress:
             self.bar.close()
         self.news.__exit__(*error)
 
-    def show(self, epoch, logs):
-        """Show what was measured in an epoch."""
+    def show(self, epoch, logs, rows):
+        """Show what was measured in an epoch of so many rows."""
         if not self.verbose:
             return
         _news.end()    # what compiles later begins another bar
         figures = {name: f"{value:.4g}" for name, value in logs.items() if name != "seconds"}
-        speed = float(f"{self.rows / max(logs['seconds'] - self.last, 1e-9):.2g}")    # two digits of it
+        speed = float(f"{rows / max(logs['seconds'] - self.last, 1e-9):.2g}")    # two digits of it
         speed, self.last = f"{speed:,.0f} rows/s", logs["seconds"]
         if self.bar is not None:
             self.bar.set_postfix(figures, refresh=False)
