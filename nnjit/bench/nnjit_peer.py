@@ -133,7 +133,7 @@ def convolve(task: ConvolutionTask, clock: Clock, seed: int) -> dict:
 
 
 def normalize(task: NormalizationTask, clock: Clock, seed: int) -> dict:
-    """Return as its loss the root mean squares of the output and of all gradients, multiplied."""
+    """Return as its loss the geometric mean of the root mean squares of the output and of all gradients."""
     layer = getattr(nn, task.layer)()
     graph = Graph([layer, nn.Flatten()], nn.Gaussian(), task.x.dtype)
     graph.build(task.x.shape[1:], seed)
@@ -144,4 +144,4 @@ def normalize(task: NormalizationTask, clock: Clock, seed: int) -> dict:
         layer.forward(task.x, a, context)
         layer.backward(task.x, a, task.delta, dx, context)
     found = [a, dx, *layer.gradients.values()]
-    return {"loss": float(np.prod([(values**2).mean() ** 0.5 for values in found]))}
+    return {"loss": float(np.prod([(values**2).mean() ** 0.5 for values in found])) ** 0.25}

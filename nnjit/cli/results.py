@@ -7,6 +7,7 @@ import numpy as np
 from .. import report
 from ..callbacks import BackupAndRestore
 from ..datasets import Dataset, Table
+from ..inputs.checks import DataError
 from ..model import Sequential
 from ..report import RunFolder
 from ..training.backup import read_notes
@@ -60,7 +61,11 @@ def resumed(args: argparse.Namespace) -> argparse.Namespace:
     if others:
         args.error(f"argument --resume: got {others[0]} with it, expected only --threads and --quiet; the "
                    "run goes on as it began")
-    command = read_notes(Path(args.resume) / BACKUP).get("command", {})
+    backup = Path(args.resume) / BACKUP
+    if not backup.exists():
+        raise DataError(f"{backup}: no such backup; a run that has come to its end has none, nor have nnjit "
+                        "book and --gradient book, whose dropout draws from a stream that no file holds")
+    command = read_notes(backup).get("command", {})
     lists = {name: tuple(value) for name, value in command.items() if isinstance(value, list)}
     return argparse.Namespace(**{**vars(args), **command, **lists, "out_dir": args.resume, "force": True,
                                  "resume": None, "threads": args.threads})
