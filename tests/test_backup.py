@@ -50,13 +50,15 @@ SETTINGS = {
     "every second validation": {"validate_every": 2},
     "sparse": {"sparse": True},
     "one epoch": {"epochs": 1},
+    "metrics": {"metrics": ["f1_macro", "roc_auc", "log_loss"]},
 }
 
 
 def run(path, every, cut=None, optimizer=None, epochs=4, change=None, **options):
     """Train from nothing, or from the backup at ``path``; return all that a training comes to."""
     X, y = data()
-    model = nn.Sequential([nn.Dense(7), nn.Tanh(), nn.Dropout(0.4), nn.Dense(2)], nn.Categorical())
+    model = nn.Sequential([nn.Dense(7), nn.BatchNormalization(0.5), nn.Tanh(), nn.Dropout(0.4), nn.Dense(2)],
+                          nn.Categorical())
     optimizer = (optimizer or (lambda: nn.Adam(0.02)))()
     early = callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
     plateau = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05)
