@@ -9,6 +9,7 @@ from ._numba.threads import fixed_threads, get_threads
 from .inputs.batches import Batch
 from .kernels import random
 from .layers.base import INFERENCE, Context, Layer
+from .layers.masking import Masking
 from .layers.reshape import Flatten
 from .memory import Layout, aligned
 
@@ -44,16 +45,24 @@ class Graph:
 
     # ---- the arrays ----------------------------------------------------------------------------------------
 
+    def output_shape(self, input_shape: tuple) -> tuple:
+        """Return the shape of a row of the last layer's output; `shapes` are those of all layers."""
+        shape = input_shape
+        self.shapes = [shape := _built(layer, shape) for layer in self.layers]
+        return shape
+
     def infer_shapes(self, input_shape: tuple) -> dict:
         """Return the shapes of parameters and state for rows of ``input_shape``; nothing is allocated.
 
         Their names are those of a saved model's arrays: ``{"parameters/0.W": (in, out), ...}``.
         """
-        shape = input_shape
-        self.shapes = [shape := _built(layer, shape) for layer in self.layers]
-        if len(shape) != 1:
-            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows; put Flatten() "
-                             "after the last")
+        shape = self.output_shape(input_shape)
+        if len(shape) > 2:
+            raise ValueError(f"layers: got an output of shape {shape}, expected flat rows, or (steps, "
+                             "units); put Flatten() after the last")
+        self.per_step = len(shape) == 2
+        if isinstance(self.layers[0], Masking):
+            self.check_takes_mask()
         self.outputs = _outputs(self.layers, self.shapes)
         self.inferring = [(layer, shape) for layer, shape in zip(self.layers, self.outputs)
                           if not layer.only_trains]
@@ -64,7 +73,7 @@ class Graph:
         # Flatten changes nothing about the numbers
         self.head.check_last_layer(next((layer for layer in reversed(self.layers)
                                          if not isinstance(layer, Flatten)), self.layers[-1]))
-        self.head.build(shape)
+        self.head.build(shape[-1:])
         return {f"{kind}/{key}.{name}": shape for key, part in self.parts()
                 for kind, shapes in (("parameters", part.shapes), ("state", part.state_shapes))
                 for name, shape in shapes.items() if math.prod(shape)}
@@ -195,6 +204,8 @@ class Graph:
         for i, (layer, out, context) in enumerate(workspace.way, 1):
             context.step, context.w, context.mask = step, w, mask
             arrays[i] = a = layer.forward(a, a if out is None else out, context)
+            if mask is not None:
+                mask = layer.output_mask(mask)
         return a
 
     def backward(self, delta, workspace):
@@ -205,8 +216,29 @@ class Graph:
 
     def loss(self, batch: Batch, workspace, step: int | None = None):
         """Return the head's sums (w l, w metric, w) over a batch."""
-        z = self.forward(batch.x, workspace, step, batch)
-        return self.head.loss(z, batch.y, batch.w, workspace.delta)
+        z = self.as_head_rows(self.forward(batch.x, workspace, step, batch))
+        return self.head.loss(z, batch.y, batch.w, self.as_head_rows(workspace.delta))
+
+    def as_head_rows(self, z):
+        """Return an array like the last layer's output as the head sees it: a step is a row of its own."""
+        return z.reshape(-1, z.shape[-1]) if self.per_step else z
+
+    def output_mask(self, mask):
+        """Return which steps of the output are valid, (N, T'), from ``mask`` (N, T) of the input; None where
+        there are no steps.
+        """
+        for layer in self.layers:
+            mask = None if mask is None else layer.output_mask(mask)
+        return mask
+
+    def check_takes_mask(self):
+        """Raise ValueError where a layer cannot do with a mask what it should."""
+        for i, layer in enumerate(self.layers):
+            if layer.mask_use == "refuses":
+                raise ValueError(f"mask: got one for layer {i}, {layer!r}, expected layers that use it or "
+                                 f"pass it on: {layer.mask_reason}")
+            if layer.mask_use == "consumes":
+                return
 
     def loss_and_gradient(self, batch: Batch, total, workspace, step: int | None = None):
         """Leave the gradient of L = sum w l / ``total`` + penalty in ``gradient_vector``.
@@ -214,7 +246,11 @@ class Graph:
         Return the sums (w l, w metric, w) of the head, and the penalty.
         """
         z, delta = self.forward(batch.x, workspace, step, batch), workspace.delta
-        loss, metric, weight = self.head.loss_and_delta(z, batch.y, batch.w, total, delta)
+        if self.per_step:
+            z, delta_rows = self.as_head_rows(z), self.as_head_rows(delta)
+        else:
+            delta_rows = delta
+        loss, metric, weight = self.head.loss_and_delta(z, batch.y, batch.w, total, delta_rows)
         self.backward(delta, workspace)
         return loss, metric, weight, self.penalise(with_gradient=True) if self.penalised else 0.0
 
@@ -227,26 +263,31 @@ class Graph:
         for i in self.committing:
             self.layers[i].commit(workspace.contexts[i])
 
-    def forward_once(self, a):
+    def forward_once(self, a, mask=None):
         """Return the logits of the checked rows ``a``, without a workspace: for a few rows."""
         N = len(a)
         for layer, shape in self.inferring:
             out = a if shape is None else np.empty((N, *shape), self.dtype)
-            a = layer.forward(a, out, self._inference(layer, N) if layer.scratch else INFERENCE)
+            a = layer.forward(a, out, self._inference(layer, N, mask))
+            if mask is not None:
+                mask = layer.output_mask(mask)
         return a
 
-    def activations(self, a) -> list:
+    def activations(self, a, mask=None) -> list:
         """Return every layer's output for the checked rows ``a``, each an array of its own."""
         found = []
         for layer, shape in zip(self.layers, self.shapes):
             out = np.empty((len(a), *shape), self.dtype)
-            a = layer.forward(a, out, self._inference(layer, len(a)))
+            a = layer.forward(a, out, self._inference(layer, len(a), mask))
+            mask = None if mask is None else layer.output_mask(mask)
             found.append(a if a is out else a.copy())
         return found
 
-    def _inference(self, layer, N):
+    def _inference(self, layer, N, mask):
         """Return the context in which a layer is used once."""
-        return Context(scratch=_scratch(layer, N, self.dtype)) if layer.scratch else INFERENCE
+        if mask is None and not layer.scratch:
+            return INFERENCE
+        return Context(scratch=_scratch(layer, N, self.dtype), mask=mask)
 
 
 def _built(layer, input_shape):

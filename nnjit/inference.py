@@ -10,7 +10,7 @@ from ._numba.share import share
 from ._numba.threads import exclusive_layer, on_one_thread, parallel_region
 from .graph import Graph
 from .heads import Head
-from .inputs.batches import Blocks
+from .inputs.batches import Batch, Blocks
 from .inputs.rows import FEW_ROWS, DenseStream
 
 BLOCK_ROWS = 2048         # at most
@@ -30,21 +30,27 @@ def block_rows(graph: Graph, N: int) -> int:
     return most
 
 
-def logits(graph: Graph, x) -> np.ndarray:
-    """Return the last layer's output (N, K) for the checked rows ``x``, without dropout."""
+def logits(graph: Graph, x, mask: np.ndarray | None = None) -> np.ndarray:
+    """Return the last layer's output, (N, K) or (N, T, K), for the checked rows ``x``, without dropout."""
     N = len(x)
     if N <= FEW_ROWS:
-        return _few_logits(graph, x if isinstance(x, DenseStream) else x[:], N)
+        return _few_logits(graph, x if isinstance(x, DenseStream) else x[:], N, mask)
+
+    def take(rows):
+        return Batch(x[rows], None, None, None if mask is None else mask[rows])
+
     with parallel_region():
-        blocks = Blocks(block_rows(graph, N), x)
+        blocks = Blocks(block_rows(graph, N), N, take)
         return np.concatenate(for_each_block(graph, blocks, lambda block, workspace: graph.forward(
-            block.x, workspace).copy(), N, []))
+            block.x, workspace, None, block).copy(), N, []))
 
 
-def _few_logits(graph, batch, N):
+def _few_logits(graph, batch, N, mask):
     if N * graph.most_multiply_adds > SERIAL_MACS:
         with parallel_region():
-            return graph.forward_once(batch)
+            return graph.forward_once(batch, mask)
+    if mask is not None:
+        return on_one_thread(lambda x: graph.forward_once(x, mask), batch)
     if N > 1 or not isinstance(batch, DenseStream):
         return on_one_thread(graph.forward_once, batch)
     with exclusive_layer:    # the kernels of one flat row are serial as they are
@@ -57,6 +63,16 @@ def probabilities(head: Head, z: np.ndarray):
         return on_one_thread(head.probabilities, z)
     with parallel_region():
         return head.probabilities(z)
+
+
+def by_step(function: Callable, z: np.ndarray):
+    """Return what ``function`` returns for the logits z (N, K); for (N, T, K), with the steps of each row."""
+    if z.ndim == 2:
+        return function(z)
+    found = function(z.reshape(-1, z.shape[-1]))
+    if isinstance(found, dict):
+        return {name: one.reshape(*z.shape[:2], *one.shape[1:]) for name, one in found.items()}
+    return found.reshape(*z.shape[:2], *found.shape[1:])
 
 
 def for_each_block(graph: Graph, blocks: Sequence, function: Callable, rows: int, spare: list,

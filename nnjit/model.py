@@ -1,21 +1,20 @@
 """The model: what a user calls. The way of a batch goes through `graph`, the epochs through `training`."""
 import contextlib
 import copy
+from functools import partial
 
 import numpy as np
 
-from . import checkpoint, inference, training
+from . import checkpoint, inference, preparation, training
 from ._numba.jit import Stopwatch
 from ._numba.threads import parallel_region
 from .graph import Graph
 from .heads import Head
 from .inputs.checks import as_numbers, check_count, check_dtype
-from .inputs.rows import validate
 from .layers.checks import check_layers
 from .metrics import Metrics
 from .objects import Strict
 from .optimizers import Optimizer
-from .preparation import checksum, evaluated_examples, examples, stored_rows, training_examples
 from .summary import summary
 from .training.backup import give_back
 
@@ -60,7 +59,8 @@ class Sequential(Strict):
         self.history, self.optimizer, self.untouched = None, None, None
         if shape is not None:
             self.build(shape)
-            self.untouched = checksum(self.graph)    # the first `fit` begins anew, with its own seed
+            # the first `fit` begins anew, with its own seed
+            self.untouched = preparation.checksum(self.graph)
 
     @property
     def layers(self) -> list:
@@ -113,18 +113,19 @@ class Sequential(Strict):
         self._check_built()
         return self.graph.named("state")
 
-    def gradients(self, X, y, sample_weight=None, step: int | None = None) -> dict:
+    def gradients(self, X, y, sample_weight=None, step: int | None = None, mask=None) -> dict:
         """Return d(mean loss)/d(parameter) under the keys of `parameters`, as copies.
 
         ``step`` is the number of a training step, whose dropout masks are applied; None applies none.
         """
         self._check_built()
-        data = examples(self, validate(X, self.input_shape), y, sample_weight)
+        rows, mask = preparation.sequences_of(self, X, mask)
+        data = preparation.examples(self, rows, y, sample_weight, mask=mask)
         step = None if step is None else check_count("step", step, least=0)
         with parallel_region():
             batch, = data.batches(len(data))
-            self.graph.loss_and_gradient(batch, data.divisor(len(data)), self.graph.workspaces()[len(data)],
-                                         step)
+            self.graph.loss_and_gradient(batch, data.divisor(data.targets),
+                                         self.graph.workspaces()[len(data)], step)
         return {name: array.copy() for name, array in self.graph.named("gradients").items()}
 
     def get_weights(self) -> list[np.ndarray]:
@@ -182,7 +183,7 @@ class Sequential(Strict):
             validation_data=None,
             validation_split: float = 0.0, sample_weight=None, shuffle: bool = True, seed: int = 0,
             callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto", initial_epoch: int = 0,
-            class_weight=None, metrics=()) -> training.History:
+            class_weight=None, metrics=(), mask=None) -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
@@ -201,7 +202,8 @@ class Sequential(Strict):
             At least 1. The last batch of an epoch has the rows that are left. By default a batch has 32 rows;
             a stream's is a block, or so many rows of one.
         validation_data : tuple, or a stream, optional
-            ``(X, y)`` or ``(X, y, sample_weight)``, evaluated without dropout.
+            ``(X, y)``, ``(X, y, sample_weight)`` or ``(X, y, sample_weight, mask)``, evaluated without
+            dropout.
         validation_split : float
             In place of validation data: this fraction of the rows, the last of them before any shuffling.
         sample_weight : array_like, (N,), optional
@@ -225,6 +227,9 @@ class Sequential(Strict):
         class_weight : dict, "balanced" or None
             What multiplies the weight of a training row, by its class: ``{1: 5.0}``, or all classes alike.
             For `Heads` a dict of these by name. Validation data are left as they are.
+        mask : array_like, (N, T) of bool, or (N,) of lengths, optional
+            Which steps of sequences (N, T, D) are valid; the others may hold anything. A list of arrays (T_n,
+            D) of different lengths needs none. See docs/sequences.md.
         metrics : list of str
             What is measured beside the loss and the head's own metric, in training and in validation, by
             scikit-learn's names, see `metrics`: ``["f1_macro", "roc_auc"]``. For `Heads` a dict of lists.
@@ -252,9 +257,9 @@ class Sequential(Strict):
             raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
         self.graph.check_free()
         optimizer.check_free(self.graph)
-        data, validation, metrics = training_examples(
-            self, X, y, sample_weight, class_weight, (validation_data, validation_split), metrics, sparse,
-            seed, plan.epochs - plan.began)
+        data, validation, metrics = preparation.training_examples(
+            self, X, y, sample_weight, class_weight, mask, (validation_data, validation_split), metrics,
+            sparse, seed, plan.epochs - plan.began)
         optimizer.claim(self.graph)
         self.graph.seed = seed
         measured = self.head.measured() + metrics.names
@@ -283,7 +288,7 @@ class Sequential(Strict):
 
     # ---- use -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, X, y=None, sample_weight=None, sparse="auto", metrics=()) -> dict:
+    def evaluate(self, X, y=None, sample_weight=None, sparse="auto", metrics=(), mask=None) -> dict:
         """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, and the ``metrics`` that
         were asked for, as of `fit`; all weighted, without dropout.
 
@@ -291,13 +296,13 @@ class Sequential(Strict):
         `logits`.
         """
         self._check_built()
-        metrics = Metrics(self.head, self.graph.shapes[-1][0], metrics)
-        data = evaluated_examples(self, X, y, sample_weight, sparse)
+        metrics = Metrics(self.head, self.graph.shapes[-1][-1], metrics)
+        data = preparation.evaluated_examples(self, X, y, sample_weight, sparse, mask)
         with contextlib.closing(data):
             return training.Evaluation(self.graph, data, metrics).run()
 
-    def logits(self, X, sparse="auto") -> np.ndarray:
-        """Return the last layer's output (N, K), before the head.
+    def logits(self, X, sparse="auto", mask=None) -> np.ndarray:
+        """Return the last layer's output (N, K), before the head; at each step, (N, T, K), where it has any.
 
         A row's last digits (differences of about 1e-6 in float32, 1e-15 in float64) may depend on how many
         rows stand beside it: BLAS adds up the products of dense layers in an order that follows from the
@@ -311,26 +316,27 @@ class Sequential(Strict):
             X is of another scale than what was trained on: one of the two goes up to 1, the other above 50.
         """
         self._check_built()
-        return inference.logits(self.graph, stored_rows(self, validate(X, self.input_shape), sparse,
-                                                        training=False, single_pass=True))
+        x, mask = preparation.rows_to_use(self, X, mask, sparse)
+        return inference.logits(self.graph, x, mask)
 
-    def activations(self, X) -> list:
+    def activations(self, X, mask=None) -> list:
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
-        x = stored_rows(self, validate(X, self.input_shape), False, training=False, single_pass=True)
+        x, mask = preparation.rows_to_use(self, X, mask, sparse=False)
         with parallel_region():
-            return self.graph.activations(x)
+            return self.graph.activations(x, mask)
 
-    def predict(self, X, sparse="auto"):
-        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64.
+    def predict(self, X, sparse="auto", mask=None):
+        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64; or for
+        every step, (N, T).
 
         It follows from the `logits`, whose notes and warnings apply.
         """
-        return self.head.decide(self.logits(X, sparse))
+        return inference.by_step(self.head.decide, self.logits(X, sparse, mask))
 
-    def predict_proba(self, X, sparse="auto"):
-        """Return the head's probabilities, (N, K), with the notes and warnings of `logits`."""
-        return inference.probabilities(self.head, self.logits(X, sparse))
+    def predict_proba(self, X, sparse="auto", mask=None):
+        """Return the head's probabilities, (N, K) or (N, T, K), with the notes and warnings of `logits`."""
+        return inference.by_step(partial(inference.probabilities, self.head), self.logits(X, sparse, mask))
 
     def summary(self) -> str:
         """Return a table of the layers.

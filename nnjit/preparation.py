@@ -9,8 +9,18 @@ from .inputs.batches import Examples
 from .inputs.checks import check_length, check_real, check_sparse, check_weights
 from .inputs.rows import intensities, leave_out_zeros, store, store_block, validate
 from .inputs.scale import measure, warn_of_another
+from .inputs.sequences import (
+    PerStep,
+    check_mask,
+    flat_steps,
+    is_ragged,
+    padded,
+    step_weights,
+    without_padding,
+)
 from .inputs.stream import Source, Stream, is_stream
 from .kernels.losses import total_weight
+from .layers import Masking
 from .metrics import Metrics
 
 
@@ -22,12 +32,20 @@ def checksum(graph) -> int:
 def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: bool = False):
     """Return validated rows as the model's first layer takes them; arguments as of `inputs.rows.store`."""
     first, divisor = model.layers[0], _divisor(model, rows)
-    sparse = check_sparse(sparse, first.takes_sparse)
+    sparse = check_sparse(sparse, first.takes_sparse and len(rows.shape) == 2)
     if not training:
         warn_of_another(rows, model.input_scale, divisor)
     if divisor > 1:
         return intensities(rows, model.dtype, first.takes_bytes)
     return store(rows, model.dtype, sparse, training, single_pass)
+
+
+def rows_to_use(model, X, mask, sparse) -> tuple:
+    """Return what a prediction is made from, as the first layer takes it, and the mask of `sequences_of`."""
+    rows, mask = sequences_of(model, X, mask)
+    if mask is not None:
+        model.graph.check_takes_mask()
+    return stored_rows(model, rows, sparse, training=False, single_pass=True), mask
 
 
 def _divisor(model, rows):
@@ -39,26 +57,78 @@ def _divisor(model, rows):
 
 
 def examples(model, rows, y, sample_weight=None, sparse="auto", training: bool = True,
-             single_pass: bool = False, class_weight=None) -> Examples:
-    """Return validated rows with their targets and weights, for a model that is built."""
+             single_pass: bool = False, class_weight=None, mask=None) -> Examples:
+    """Return validated rows with their targets and weights, for a model that is built.
+
+    ``rows`` and ``mask`` are what `sequences_of` returned.
+    """
+    if mask is not None:
+        model.graph.check_takes_mask()
     x = stored_rows(model, rows, sparse, training, single_pass)
-    y = model.head.targets(y, len(x), model.graph.shapes[-1][0], model.dtype)
-    w = check_weights(sample_weight, len(x), model.dtype)
-    if class_weight is not None:
-        y, w = model.head.weigh_classes(y, w, class_weight)
-    return Examples(x, y, w, model.head.total_weight(y, w))
+    y, w, counts = _targets(model, len(x), y, sample_weight, class_weight, mask)
+    return _examples(model, x, y, w, mask, counts, model.head.total_weight(y, w))
 
 
-def evaluated_examples(model, X, y, sample_weight, sparse):
+def _examples(model, x, y, w, mask, counts, total_weight):
+    """Return the `Examples` of what `_targets` returned."""
+    if counts is not None:
+        T = model.graph.shapes[-1][0]
+        y, w = PerStep(y, T), PerStep(w, T)
+    return Examples(x, y, w, total_weight, mask, counts)
+
+
+def _targets(model, N, y, sample_weight, class_weight, mask, some_positive=True):
+    """Return the targets and weights of N rows as the head takes them.
+
+    Where the last layer gives an output at every step, each step is a row to the head, of weight w times
+    mask; then also how many steps of each row are valid, else None.
+    """
+    head, dtype, counts, flags = model.head, model.dtype, None, slice(None)
+    if model.graph.per_step:
+        T = model.graph.shapes[-1][0]
+        valid = np.ones((N, T), bool) if mask is None else np.ascontiguousarray(model.graph.output_mask(mask))
+        y, sample_weight = flat_steps("y", y, valid), step_weights(sample_weight, valid)
+        counts, flags, N = valid.sum(axis=1), valid.reshape(-1), N * T
+    y = head.targets(y, N, model.graph.shapes[-1][-1], dtype)
+    w = check_weights(sample_weight, N, dtype, some_positive)
+    if class_weight is not None:    # by the classes of what is valid
+        w = w.copy()    # it may be the user's
+        of_valid, w[flags] = head.weigh_classes(y[flags], w[flags], class_weight)
+        if getattr(of_valid, "factors", None):    # several heads: each weighs its own
+            y = of_valid.spread(y, flags)
+    return y, w, counts
+
+
+def sequences_of(model, X, mask=None, input_shape=None) -> tuple:
+    """Return X as validated rows, and for sequences their mask (N, T), or None where all steps are valid.
+
+    Lists of arrays of different lengths are padded; what is masked, here or by a `Masking` layer, is 0.
+    """
+    input_shape = input_shape or model.input_shape
+    if is_ragged(X):
+        X, lengths = padded(X, input_shape[0] if input_shape and len(input_shape) == 2 else None)
+        mask = lengths if mask is None else check_mask(mask, *X.shape[:2]) & check_mask(lengths, *X.shape[:2])
+    rows, first = validate(X, input_shape), model.layers[0]
+    if mask is None and not isinstance(first, Masking):
+        return rows, None
+    if rows.ndim != 3:
+        raise ValueError(f"mask: got one for X of shape {rows.shape}, expected sequences (N, T, D)")
+    valid = np.ones(rows.shape[:2], bool) if mask is None else check_mask(mask, *rows.shape[:2])
+    if isinstance(first, Masking):
+        valid = check_mask(valid & first.mask_of(rows), *valid.shape)
+    return without_padding(rows, valid), valid
+
+
+def evaluated_examples(model, X, y, sample_weight, sparse, mask):
     """Return what `Sequential.evaluate` was given as `Examples`, or as a `Stream`."""
     source = _as_source(X, y, sample_weight, epochs=1)
     if source is not None:
         return _stream(model, source, sparse, training=False)
-    return examples(model, validate(X, model.input_shape), y, sample_weight, sparse, training=False,
-                    single_pass=True)
+    rows, mask = sequences_of(model, X, mask)
+    return examples(model, rows, y, sample_weight, sparse, training=False, single_pass=True, mask=mask)
 
 
-def training_examples(model, X, y, sample_weight, class_weight, validation, metrics, sparse, seed: int,
+def training_examples(model, X, y, sample_weight, class_weight, mask, validation, metrics, sparse, seed: int,
                       epochs: int) -> tuple:
     """Return the training `Examples`, or a `Stream`, those of the validation, or None, and the `Metrics`; the
     model is built for them.
@@ -75,32 +145,42 @@ def training_examples(model, X, y, sample_weight, class_weight, validation, metr
     streams = isinstance(X, Source)
     try:
         if streams:
-            rows, y, _ = X.first
-            rows = _in_block(0, validate, rows, model.input_shape)
+            rows, y, _, mask = X.first
+            rows, mask = _in_block(0, sequences_of, model, rows, mask)
         else:
-            rows = validate(X, model.input_shape)
+            rows, mask = sequences_of(model, X, mask)
         if isinstance(validation, float):
-            (rows, y, sample_weight), validation = _split(rows, y, sample_weight, validation)
+            (rows, y, sample_weight, mask), validation = _split(rows, y, sample_weight, mask, validation)
         if fresh:
-            model.head.infer_from_targets(y)
+            _infer_from_targets(model, rows, y, mask)
         if fresh or untouched:
             model.build(rows.shape[1:], seed)
-        metrics = Metrics(model.head, graph.shapes[-1][0], metrics)
+        metrics = Metrics(model.head, graph.shapes[-1][-1], metrics)
         if streams:
             data = _stream(model, X, sparse, class_weight=class_weight)
         else:
-            data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight)
+            data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight, mask)
         model.input_scale = measure(rows, _divisor(model, rows)).merged(scale)
         if validation is None:
             return data, None, metrics
         if isinstance(validation, Source):
             return data, _stream(model, validation, sparse, training=False), metrics
         # also for one epoch not in a single pass: it is to be refused before it is trained
-        rows = validate(validation[0], model.input_shape)
-        return data, examples(model, rows, *validation[1:], sparse=sparse, training=False), metrics
+        X, y, sample_weight, mask = validation
+        rows, mask = sequences_of(model, X, mask)
+        return data, examples(model, rows, y, sample_weight, sparse, training=False, mask=mask), metrics
     except Exception:
         graph.input_shape, model.input_scale = None if fresh else model.input_shape, scale
         raise
+
+
+def _infer_from_targets(model, rows, y, mask):
+    """Let the head take from the targets what it is not told; where every step has one, from valid steps."""
+    *steps, _ = model.graph.output_shape(rows.shape[1:])
+    if steps:
+        valid = np.ones((len(rows), *steps), bool) if mask is None else model.graph.output_mask(mask)
+        y = flat_steps("y", y, np.ascontiguousarray(valid))
+    model.head.infer_from_targets(y)
 
 
 # ---- streams -----------------------------------------------------------------------------------------------
@@ -136,55 +216,56 @@ def _stream(model, source: Source, sparse="auto", training: bool = True, class_w
     if isinstance(class_weight, str):
         raise ValueError(f"class_weight: got {class_weight!r} for a stream, of which not all classes are "
                          "known before, expected a dict of {class: weight}")
-    X, _, given = source.first
-    rows = _in_block(0, validate, X, model.input_shape)
+    X, _, given, mask = source.first
+    rows, mask = _in_block(0, sequences_of, model, X, mask)
+    if mask is not None:
+        model.graph.check_takes_mask()
     if not training:
         warn_of_another(rows, model.input_scale, _divisor(model, rows))
     sparse = leave_out_zeros(rows, check_sparse(sparse, model.layers[0].takes_sparse))
 
-    def targets(number, N, y, w):
+    def targets(N, y, w, mask):
         if (w is None) != (given is None):
             raise ValueError(f"sample_weight: got {'none' if w is None else 'some'} in this block, expected "
                              f"{'some' if w is None else 'none'} as in the first")
-        y = model.head.targets(_copied(y), N, model.graph.shapes[-1][0], model.dtype)
-        w = check_weights(_copied(w), N, model.dtype, some_positive=False)
-        return (y, w) if class_weight is None else model.head.weigh_classes(y, w, class_weight)
+        return _targets(model, N, _copied(y), _copied(w), class_weight, mask, some_positive=False)
 
-    def prepared(number, block):
-        X, y, w = block
-        rows = validate(X, model.input_shape)
+    def prepared(block):
+        X, y, w, mask = block
+        rows, mask = sequences_of(model, X, mask)
         if _divisor(model, rows) > 1:
             x = intensities(_copied(rows), model.dtype, model.layers[0].takes_bytes)
         else:
             x = store_block(rows, model.dtype, sparse, training)
-        return Examples(x, *targets(number, len(x), y, w), None)
+        y, w, counts = targets(len(x), y, w, mask)
+        return y, w, _examples(model, x, y, w, mask, counts, None)
 
     def prepare(number, block):
-        return _in_block(number, prepared, number, block)
+        return _in_block(number, prepared, block)[2]
 
-    first = prepare(0, source.first)
-    parts = [model.head.weights_of_members(first.y, first.w)]
-    weighted = not (given is None and class_weight is None and all(w is first.w for w in parts[0]))
+    y, w, first = _in_block(0, prepared, source.first)
+    parts, counts = [model.head.weights_of_members(y, w)], [first.targets]
+    weighted = not (given is None and class_weight is None and all(one is w for one in parts[0]))
     if training and weighted and source.repeats:
-        parts = []
-        for number, (X, y, w) in source:
-            N = X.shape[0] if hasattr(X, "shape") else len(X)
-            parts.append(model.head.weights_of_members(*_in_block(number, targets, number, N, y, w)))
-    total, N = _total_weight(parts)
-    return Stream(source, prepare, first, total, N)
+        parts, counts = [], []
+        for number, (X, y, w, mask) in source:
+            rows, mask = _in_block(number, sequences_of, model, X, mask)
+            y, w, found = _in_block(number, targets, rows.shape[0], y, w, mask)
+            parts.append(model.head.weights_of_members(y, w))
+            counts.append(rows.shape[0] if found is None else int(found.sum()))
+    return Stream(source, prepare, first, _total_weight(parts), sum(counts))
 
 
 def _total_weight(parts):
-    """Return the total weight of the rows, or for several heads an array, and their number.
+    """Return the total weight of the rows, or for several heads an array.
 
     ``parts`` are what `Head.weights_of_members` returned for each block. The sum has the bits of one over an
     array of all.
     """
-    members = [np.concatenate(weights) for weights in zip(*parts)]
-    totals = [total_weight(weights) for weights in members]
+    totals = [total_weight(np.concatenate(weights)) for weights in zip(*parts)]
     if not all(totals):
         raise ValueError("sample_weight: got 0 for every row, expected at least one row of positive weight")
-    return np.array(totals) if len(totals) > 1 else totals[0], len(members[0])
+    return np.array(totals) if len(totals) > 1 else totals[0]
 
 
 def _in_block(number, check, *arguments):
@@ -224,9 +305,10 @@ def _check_validation(data, split, epochs: int):
     if not isinstance(data, (tuple, list)):
         raise TypeError(f"validation_data: got {type(data).__name__}, expected (X, y) or (X, y, "
                         "sample_weight)")
-    if len(data) not in (2, 3):
-        raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y) or (X, y, sample_weight)")
-    return tuple(data)
+    if len(data) not in (2, 3, 4):
+        raise ValueError(f"validation_data: got {len(data)} parts, expected (X, y), (X, y, sample_weight) or "
+                         "(X, y, sample_weight, mask)")
+    return (*data, None, None)[:4]
 
 
 def _is_pair(data):
@@ -235,8 +317,8 @@ def _is_pair(data):
         isinstance(part, (tuple, list)) and len(part) in (2, 3) for part in data)
 
 
-def _split(rows, y, w, fraction):
-    """Return (rows, y, w) to train on, and those of the last rows, this fraction, to validate with."""
+def _split(rows, y, w, mask, fraction):
+    """Return (rows, y, w, mask) to train on, and those of the last rows, this fraction, to validate with."""
     N = rows.shape[0]
     first = math.floor(N * (1 - fraction))
     if not 0 < first < N:
@@ -247,7 +329,7 @@ def _split(rows, y, w, fraction):
     if w is not None:
         check_length("sample_weight", w, N)
     parts = slice(0, first), slice(first, N)
-    return [[_part(values, part) for values in (rows, y, w)] for part in parts]
+    return [[_part(values, part) for values in (rows, y, w, mask)] for part in parts]
 
 
 def _part(values, part):

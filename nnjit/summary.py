@@ -4,17 +4,30 @@ import numpy as np
 
 def summary(graph) -> str:
     """Return a table of the layers of a built `Graph`, see `Sequential.summary`."""
-    rows = [("", "layer", "output", "parameters", "multiply-adds", "sees")]
-    for i, (layer, shape, seen) in enumerate(zip(graph.layers, graph.shapes, _receptive_fields(graph))):
+    sequences = len(graph.input_shape) == 2
+    last, column = ("mask", _mask_uses) if sequences else ("sees", _receptive_fields)
+    rows = [("", "layer", "output", "parameters", "multiply-adds", last)]
+    for i, (layer, shape, text) in enumerate(zip(graph.layers, graph.shapes, column(graph))):
         rows.append((str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}",
-                     f"{layer.multiply_adds:,}", seen))
+                     f"{layer.multiply_adds:,}", text))
     rows.append(("", repr(graph.head), "",
                  f"{sum(array.size for array in graph.named('parameters').values()):,}",
                  f"{sum(layer.multiply_adds for layer in graph.layers):,}", ""))
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(f"{cell:{'<<<>>>'[k]}{width}}" for k,
+    aligned = "<<<>><" if sequences else "<<<>>>"
+    return "\n".join("  ".join(f"{cell:{aligned[k]}{width}}" for k,
                                (cell, width) in enumerate(zip(row, widths))).rstrip()
                      for row in rows)
+
+
+def _mask_uses(graph):
+    """Return for each layer what it does with the mask of a sequence, as text."""
+    uses, there = [], True
+    for layer in graph.layers:
+        use = layer.mask_use if there else ""
+        uses.append(f"refuses: {layer.mask_reason}" if use == "refuses" else use)
+        there = there and use not in ("consumes", "refuses")
+    return uses
 
 
 def _receptive_fields(graph):

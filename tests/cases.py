@@ -33,6 +33,7 @@ class Case:
 
 
 IMAGE = (5, 4, 3)
+SEQUENCE = (6, 3)    # steps, and numbers of each
 
 LAYERS = {
     "Dense": Case(lambda: nn.Dense(4)),
@@ -65,6 +66,26 @@ LAYERS = {
     "LayerNormalization": Case(nn.LayerNormalization),
     "LayerNormalization of images": Case(lambda: nn.LayerNormalization(0.01, scale=False), IMAGE),
     "Flatten": Case(nn.Flatten, IMAGE),
+    "Dense at each step": Case(lambda: nn.Dense(4), SEQUENCE),
+    "Tanh of sequences": Case(nn.Tanh, SEQUENCE),
+    "Dropout of sequences": Case(lambda: nn.Dropout(0.5), SEQUENCE, random=True),
+    "BatchNormalization of sequences": Case(nn.BatchNormalization, SEQUENCE, mixes_rows=True),
+    "LayerNormalization of sequences": Case(nn.LayerNormalization, SEQUENCE),
+    "Flatten of sequences": Case(nn.Flatten, SEQUENCE),
+    "Masking": Case(nn.Masking, SEQUENCE),
+    "GRU": Case(lambda: nn.GRU(5), SEQUENCE),
+    "GRU of sequences": Case(lambda: nn.GRU(17, return_sequences=True), SEQUENCE),
+    "GRU that resets before": Case(lambda: nn.GRU(4, return_sequences=True, reset_after=False), SEQUENCE),
+    "GRU without bias": Case(lambda: nn.GRU(3, bias=False), SEQUENCE),
+    "GRU backwards": Case(lambda: nn.GRU(3, return_sequences=True, go_backwards=True), SEQUENCE),
+    "LSTM": Case(lambda: nn.LSTM(5), SEQUENCE),
+    "LSTM of sequences": Case(lambda: nn.LSTM(18, return_sequences=True, bias=False), SEQUENCE),
+    "LSTM backwards": Case(lambda: nn.LSTM(3, go_backwards=True), SEQUENCE),
+    "Conv1D": Case(lambda: nn.Conv1D(4, 3), SEQUENCE),
+    "Conv1D with strides": Case(lambda: nn.Conv1D(4, 3, strides=2, padding="valid", bias=False), SEQUENCE),
+    "Conv1D, causal": Case(lambda: nn.Conv1D(4, 3, padding="causal", l2=0.01), SEQUENCE),
+    "GlobalAveragePool1D": Case(nn.GlobalAveragePool1D, SEQUENCE),
+    "GlobalMaxPool1D": Case(nn.GlobalMaxPool1D, SEQUENCE),
     "RandomFlip": Case(nn.RandomFlip, IMAGE, random=True),
     "RandomShift": Case(lambda: nn.RandomShift(2), IMAGE, random=True),
 }
@@ -107,9 +128,11 @@ class Alone:
 
 def network(case, dtype="float64", seed=SEED):
     """Return a built network of three classes in which the layer stands between others."""
-    flat = len(case.input_shape) == 1
     shape = case.input_shape
-    first = [nn.Dense(shape[0]), nn.Tanh()] if flat else [nn.Conv2D(shape[2], 1), nn.Tanh()]
+    first = [nn.Conv2D(shape[2], 1) if len(shape) == 3 else nn.Dense(shape[-1]), nn.Tanh()]
+    if isinstance(case.make(), nn.Masking):    # which is the first layer
+        return nn.Sequential([case.make(), nn.Tanh(), nn.GRU(6), nn.Tanh(), nn.Dense(3)], nn.Categorical(),
+                             dtype).build(shape, seed)
     last = [nn.Dense(6)] if len(case.make().build(shape)) == 1 else [nn.Flatten(), nn.Dense(6)]
     return nn.Sequential([*first, case.make(), *last, nn.Tanh(), nn.Dense(3)], nn.Categorical(),
                          dtype).build(shape, seed)

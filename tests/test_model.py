@@ -475,7 +475,7 @@ def test_a_model_that_is_not_built(name, arguments):
 def test_a_refused_call_leaves_no_trace():
     X, y = problem()
     narrow = X[:, :2]
-    for call in [lambda model: model.build((D, D)), lambda model: fit(model, narrow, y + 1, seed=1),
+    for call in [lambda model: model.build((D, D, D)), lambda model: fit(model, narrow, y + 1, seed=1),
                  lambda model: fit(model, narrow, y, sample_weight=-y),
                  lambda model: fit(model, narrow, y, validation_data=(X, y))]:
         model, reference = network(), network()
@@ -704,7 +704,7 @@ def test_bad_networks(exception, layers, head, dtype):
 
 
 @pytest.mark.parametrize("exception, shape", [
-    (ValueError, 0), (ValueError, (D, D)), (ValueError, (-1,)), (ValueError, ()), (TypeError, 4.0),
+    (ValueError, 0), (ValueError, (D, D, D)), (ValueError, (-1,)), (ValueError, ()), (TypeError, 4.0),
     (TypeError, True), (TypeError, "4")])
 def test_bad_input_shapes(exception, shape):
     check_refused(exception, network().build, shape)

@@ -281,8 +281,8 @@ def test_pytorchs_numbers(kind, shape):
     (ValueError, "LayerNormalization epsilon: got -1", lambda: nn.LayerNormalization(-1)),
     (TypeError, "center: got 1, expected True or False", lambda: nn.BatchNormalization(center=1)),
     (TypeError, "scale: got 'relu', expected True or False", lambda: nn.LayerNormalization(scale="relu")),
-    (ValueError, r"got rows of shape \(4, 5\), expected flat rows \(D,\) or images",
-     lambda: nn.Sequential([nn.BatchNormalization(), nn.Flatten()], nn.Gaussian()).build((4, 5))),
+    (ValueError, r"got rows of shape \(4, 5, 2, 2\), expected flat rows \(D,\), sequences",
+     lambda: nn.Sequential([nn.BatchNormalization(), nn.Flatten()], nn.Gaussian()).build((4, 5, 2, 2))),
 ])
 def test_mistakes(exception, message, make):
     check_refused(exception, message, make)

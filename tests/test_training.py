@@ -290,7 +290,7 @@ def test_a_build_that_is_refused_leaves_what_was_built():
     model.fit(X, Y, nn.SGD(0.1), verbose=0)
     before = model.logits(X)
     with pytest.raises(ValueError, match="Flatten"):
-        model.build((2, 2))
+        model.build((2, 2, 2))
     assert np.array_equal(model.logits(X), before) and model.input_scale is not None
     assert np.array_equal(copy.copy(model).logits(X), before)
 

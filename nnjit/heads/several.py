@@ -229,6 +229,15 @@ class _TargetsByName:
         return _TargetsByName({name: y[rows] for name, y in self.by_name.items()},
                               {name: factors[rows] for name, factors in self.factors.items()})
 
+    def spread(self, whole, flags):
+        """Return the targets ``whole``, of whose rows these are those that are flagged, with factors: 1 for
+        the others.
+        """
+        factors = {name: np.ones(len(flags), values.dtype) for name, values in self.factors.items()}
+        for name, values in self.factors.items():
+            factors[name][flags] = values
+        return _TargetsByName(whole.by_name, factors)
+
     def weighted(self, name, w):
         """Return the weights of the rows in the loss of a head."""
         return w * self.factors[name] if name in self.factors else w

@@ -8,28 +8,51 @@ CACHED_BATCH_BYTES = 2**26    # of rows without their zeros, up to which packed 
 
 
 class Batch(NamedTuple):
-    """Some rows x with their targets y and weights w; ``mask`` says which steps are valid, None is all."""
+    """Some rows x with their targets y and weights w, as the head takes them.
+
+    For sequences ``mask`` (N, T) says which steps are valid, None is all. Where there is a target for every
+    step, y and w have N T rows, of which ``count`` are valid; None is all.
+    """
 
     x: object
     y: object
     w: np.ndarray
     mask: np.ndarray | None = None
+    count: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many targets there are."""
+        return len(self.w) if self.count is None else self.count
 
 
 class Examples:
-    """Rows, targets and weights, checked and stored; and the total weight of all, as the head has it."""
+    """Rows, targets and weights, checked and stored; and the total weight of all, as the head has it.
+
+    ``mask`` is that of the inputs. ``counts`` (N,) is, where every step has a target, how many are valid.
+    """
 
     waits = False    # as a `Stream` does
 
-    def __init__(self, x, y, w, total_weight):
-        self.x, self.y, self.w, self.total_weight, self.N = x, y, w, total_weight, len(w)
+    def __init__(self, x, y, w, total_weight, mask=None, counts=None):
+        self.x, self.y, self.w, self.total_weight, self.N = x, y, w, total_weight, len(x)
+        self.mask, self.counts = mask, counts
+        self.targets = self.N if counts is None else int(counts.sum())
 
     def __len__(self):
         return self.N
 
     def divisor(self, n: int):
-        """Return what the loss of a batch of n rows is divided by: n times the mean weight of all rows."""
-        return self.total_weight if n == self.N else self.total_weight * n / self.N
+        """Return what the loss of a batch of n targets is divided by: n times the mean weight of all."""
+        return self.total_weight if n == self.targets else self.total_weight * n / self.targets
+
+    def take(self, rows) -> Batch:
+        """Return the `Batch` of these rows, a slice or numbers."""
+        x, y, w = self.x[rows], self.y[rows], self.w[rows]
+        if self.mask is None and self.counts is None:
+            return Batch(x, y, w)
+        return Batch(x, y, w, None if self.mask is None else self.mask[rows],
+                     None if self.counts is None else int(self.counts[rows].sum()))
 
     def fixed_batches(self, batch_size: int, single_pass: bool = False):
         """Return a function that returns the batches in the order of the rows, for one pass or for many.
@@ -50,7 +73,7 @@ class Examples:
 
         Those that are not kept, or take much memory, are made when they are asked for, by several threads.
         """
-        blocks = Blocks(rows(self.N), self.x, self.y, self.w)
+        blocks = Blocks(rows(self.N), self.N, self.take)
         if kept and not self._is_large():
             blocks = list(blocks)
             self.x = None
@@ -71,20 +94,21 @@ class Examples:
             rows = slice(first, first + batch_size)
             if order is not None:
                 rows = order[rows]
-            yield Batch(self.x[rows], self.y[rows], self.w[rows])
+            yield self.take(rows)
 
 
 class Blocks(Sequence):
-    """Rows in order, in blocks of so many: a sequence of `Batch`, each made when it is asked for."""
+    """N rows in order, in blocks of so many: a sequence of `Batch`, each made when it is asked for, by
+    ``take`` from a slice.
+    """
 
-    def __init__(self, rows: int, x, y=None, w=None):
-        self.rows, self.x, self.y, self.w = rows, x, y, w
+    def __init__(self, rows: int, N: int, take: Callable[[slice], Batch]):
+        self.rows, self.N, self.take = rows, N, take
 
     def __len__(self):
-        return (len(self.x) + self.rows - 1) // self.rows
+        return (self.N + self.rows - 1) // self.rows
 
     def __getitem__(self, k):
         if not 0 <= k < len(self):
             raise IndexError(k)
-        rows = slice(k * self.rows, (k + 1) * self.rows)
-        return Batch(*(None if values is None else values[rows] for values in (self.x, self.y, self.w)))
+        return self.take(slice(k * self.rows, min(self.N, (k + 1) * self.rows)))

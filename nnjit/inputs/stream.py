@@ -17,12 +17,13 @@ _PATIENCE = 0.1    # seconds after which a thread that waits looks whether it is
 class Source:
     """Where blocks come from: an iterable, or a function that returns one for every pass.
 
-    A block is (X, y) or (X, y, w), a tuple or a list. The first one is looked at when the source is made.
+    A block is (X, y), (X, y, w) or (X, y, w, mask), a tuple or a list. The first one is looked at when the
+    source is made.
 
     Attributes
     ----------
-    first : tuple (X, y, w) or None
-        The first block, w may be None; None once a pass has begun.
+    first : tuple (X, y, w, mask) or None
+        The first block, whose w and mask may be None; None once a pass has begun.
     repeats : bool
         Whether there may be more than one pass: through an iterator there is one.
 
@@ -50,7 +51,7 @@ class Source:
         return iter(given)
 
     def __iter__(self) -> Iterator[tuple]:
-        """Pass through the blocks; yield the number of each and (X, y, w)."""
+        """Pass through the blocks; yield the number of each and (X, y, w, mask)."""
         iterator, begin = self._iterator, 0
         if self.first is None:
             iterator = self._open()
@@ -69,13 +70,13 @@ def is_stream(X) -> bool:
 
 
 def as_block(number: int, block) -> tuple:
-    """Return a block as (X, y, w); TypeError or ValueError where it is none."""
-    expected = "expected (X, y) or (X, y, sample_weight)"
+    """Return a block as (X, y, w, mask); TypeError or ValueError where it is none."""
+    expected = "expected (X, y), (X, y, sample_weight) or (X, y, sample_weight, mask)"
     if not isinstance(block, (tuple, list)):
         raise TypeError(f"block {number}: got {type(block).__name__}, {expected}")
-    if len(block) not in (2, 3):
+    if len(block) not in (2, 3, 4):
         raise ValueError(f"block {number}: got {len(block)} parts, {expected}")
-    return (*block, None)[:3]
+    return (*block, None, None)[:4]
 
 
 class Ahead:
@@ -129,7 +130,7 @@ class Stream:
     Parameters
     ----------
     source : Source
-    prepare : function of (number, (X, y, w))
+    prepare : function of (number, (X, y, w, mask))
         Returns the block's `Examples`; batches of them are slices.
     first : Examples
         What that makes of the first block; kept until a pass begins.
@@ -158,7 +159,7 @@ class Stream:
 
     def blocks(self, rows: Callable[[int], int], kept: bool = False) -> Callable:
         """As of `Examples`, of each block of a pass; nothing is kept."""
-        return lambda: ((len(block), Blocks(rows(len(block)), block.x, block.y, block.w))
+        return lambda: ((len(block), Blocks(rows(len(block)), len(block), block.take))
                         for block in self._pass())
 
     def _pass(self) -> Iterator[Examples]:

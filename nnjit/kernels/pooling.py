@@ -1,4 +1,5 @@
-"""Pooling of images (N, H, W, C): the maximum or the mean over windows of every channel, and the gradients.
+"""Pooling of images (N, H, W, C): the maximum or the mean over windows of every channel, and the gradients;
+and of sequences (N, T, D) over the valid steps, with their mask (N, T).
 
 Tiles of a few windows by half a vector of channels are worked on in registers; channels left over go a number
 at a time.
@@ -170,3 +171,61 @@ def average_pool_backward(delta, height, width, stride, dx):
     """dx = each delta in equal shares to its window."""
     for n in prange(delta.shape[0]):
         _average_image_backward(delta[n], height, width, stride, dx[n])
+
+
+# ---- over the valid steps of sequences ---------------------------------------------------------------------
+
+@parallel_kernel
+def average_steps(x, mask, out):
+    """out[n] = the mean of x[n, t] over the valid steps t."""
+    for n in prange(x.shape[0]):
+        count, total = 0, out[n]
+        total[:] = 0
+        for t in range(x.shape[1]):
+            if mask[n, t]:
+                count += 1
+                for k in range(total.size):
+                    total[k] += x[n, t, k]
+        for k in range(total.size):
+            total[k] *= out.dtype.type(1 / count)
+
+
+@parallel_kernel
+def average_steps_backward(delta, mask, dx):
+    """dx = each delta in equal shares to the valid steps, and 0 elsewhere."""
+    for n in prange(dx.shape[0]):
+        share = dx.dtype.type(1 / mask[n].sum())
+        for t in range(dx.shape[1]):
+            weight = share if mask[n, t] else dx.dtype.type(0)
+            for k in range(dx.shape[2]):
+                dx[n, t, k] = delta[n, k] * weight
+
+
+@parallel_kernel
+def largest_of_steps(x, mask, out):
+    """out[n] = the largest x[n, t] of the valid steps t, number by number; NaN where one is NaN."""
+    for n in prange(x.shape[0]):
+        begun, largest = False, out[n]
+        for t in range(x.shape[1]):
+            if mask[n, t] and begun:
+                for k in range(largest.size):
+                    value = x[n, t, k]
+                    largest[k] = value if value > largest[k] or value != value else largest[k]
+            elif mask[n, t]:
+                begun = True
+                for k in range(largest.size):
+                    largest[k] = x[n, t, k]
+
+
+@parallel_kernel
+def largest_of_steps_backward(x, mask, delta, dx):
+    """dx = delta at the first valid step that has the largest number (or the first NaN), and 0 elsewhere."""
+    for n in prange(x.shape[0]):
+        dx[n, :, :] = 0
+        for k in range(x.shape[2]):
+            best = -1
+            for t in range(x.shape[1]):
+                if mask[n, t] and (best < 0 or x[n, t, k] > x[n, best, k]
+                                   or (x[n, t, k] != x[n, t, k] and x[n, best, k] == x[n, best, k])):
+                    best = t
+            dx[n, best, k] = delta[n, k]

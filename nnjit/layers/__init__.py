@@ -2,10 +2,12 @@
 from .activations import ELU, GELU, Activation, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from .augmentation import RandomFlip, RandomShift
 from .base import INFERENCE, Context, Layer
-from .convolution import Conv2D, Conv2DTranspose
+from .convolution import Conv1D, Conv2D, Conv2DTranspose
 from .dense import Dense
 from .dropout import Dropout
 from .input import Input
+from .masking import Masking
 from .normalization import BatchNormalization, LayerNormalization
-from .pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from .pooling import AveragePool2D, GlobalAveragePool1D, GlobalAveragePool2D, GlobalMaxPool1D, MaxPool2D
+from .recurrent import GRU, LSTM
 from .reshape import Flatten

@@ -74,6 +74,9 @@ class Layer(Part):
         which it divides by 255.
     input_kind : "numbers", "images" or None
         As a first layer: what its input is, None what the next layer's is. Images of bytes stand for 0 ... 1.
+    mask_use, mask_reason : str
+        What it does with the mask of a sequence: "uses", "passes on", "consumes" where the output has no
+        steps, or "refuses", and why.
     trainable : bool
         Whether a training changes its parameters; may be set at any time, and holds from the next epoch on.
     multiply_adds : int
@@ -85,6 +88,7 @@ class Layer(Part):
     scratch, batch_scratch = NOTHING, NOTHING
     elementwise = in_place = frees_output = only_trains = takes_sparse = takes_bytes = False
     effect_on_output, input_kind = None, "numbers"
+    mask_use, mask_reason = "refuses", "it says nothing about masks (mask_use)"
     trainable = True
     multiply_adds, receptive_field = 0, None
     _declared = (*Part._declared, "scratch", "batch_scratch")
@@ -110,6 +114,10 @@ class Layer(Part):
         raise NotImplementedError(f"{type(self).__name__}: got no method backward, expected backward(self, "
                                   "x, a, delta, dx, ctx)")
 
+    def output_mask(self, mask: np.ndarray) -> np.ndarray | None:
+        """Return which steps of the output are valid, (N, T'), from those of the input (N, T)."""
+        return None if self.mask_use == "consumes" else mask
+
     def commit(self, ctx: Context):
         """Change the state after a training step.
 
@@ -131,7 +139,7 @@ class Elementwise(Layer):
     """A layer without parameters whose output has the shape of its input."""
 
     elementwise = True
-    input_kind = None
+    mask_use, input_kind = "passes on", None
     receptive_field = (1, 1)
 
 

@@ -1,6 +1,7 @@
 """What the list of a network's layers may be."""
 from .base import Layer
 from .input import Input
+from .masking import Masking
 
 
 def check_layers(layers):
@@ -16,6 +17,9 @@ def check_layers(layers):
                             "derives from nn.Layer")
     if not layers:
         raise ValueError("layers: got none, expected at least one layer")
+    if any(isinstance(layer, Masking) for layer in layers[1:]):
+        raise ValueError("layers: got Masking behind another layer, expected it as the first: it looks at "
+                         "the inputs")
     if len(set(map(id, layers))) < len(layers):
         raise ValueError("layers: got the same layer twice, expected a new one at each place")
     found = []

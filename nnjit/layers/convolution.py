@@ -1,6 +1,8 @@
-"""Convolutions of images, (N, H, W, C)."""
+"""Convolutions of images, (N, H, W, C), and of sequences, (N, T, D)."""
 import math
 from collections.abc import Callable
+
+import numpy as np
 
 from ..inputs.checks import check_count
 from ..kernels import convolution
@@ -18,7 +20,7 @@ def check_images(layer, shape):
 class _Convolution(Weighted):
     """What both convolutions share: checks, and the parameters ``W``, with four sizes, and ``b``."""
 
-    input_kind = "images"
+    input_kind, paddings = "images", ("same", "valid")
     config = ("filters", "kernel_size", "strides", "padding", "bias", "init", "l1", "l2")
 
     def __init__(self, filters: int, kernel_size: int, strides: int = 1, padding: str = "same",
@@ -29,8 +31,9 @@ class _Convolution(Weighted):
         self.filters = check_count(f"{name} filters", filters)
         self.kernel_size = check_count(f"{name} kernel_size", kernel_size)
         self.strides = check_count(f"{name} strides", strides)
-        if padding not in ("same", "valid"):
-            raise ValueError(f"{name} padding: got {padding!r}, expected 'same' or 'valid'")
+        if padding not in self.paddings:
+            raise ValueError(f"{name} padding: got {padding!r}, expected "
+                             f"{' or '.join(map(repr, self.paddings))}")
         self.padding = padding
 
     def _lay_out(self, W_shape, outer, inner):
@@ -113,6 +116,96 @@ class Conv2D(_Convolution):
             convolution.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
             self._convolve_back(delta, self.parameters["b"][:0], dx)
+        return dx
+
+
+class Conv1D(_Convolution):
+    """A convolution over the steps of sequences: a[n, t, o] = b[o] + sum over k, c of W[k, c, o] x[n, t s + k
+    - left, c].
+
+    Takes sequences (N, T, D), and gives (N, T', filters). Masked steps count as zeros, as those before the
+    first and after the last do. A step of the output is valid where its window has the steps that it would
+    have in a sequence without padding: for "same" where the step itself is valid, for "valid" where all of
+    the window is.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size : int
+        Steps of the window, k.
+    strides : int
+        Steps from one window to the next, s.
+    padding : "same", "valid" or "causal"
+        As of `Conv2D`; "causal": k - 1 zeros before the first step, so that no output sees a later step.
+        Where "same" has strides, what lies before the first step depends on T: then it refuses a mask.
+    bias, init, l1, l2, activation
+        As of `Dense`; W is (k, D, filters).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A size is not a whole number of at least 1; another padding or init; fewer steps than a "valid"
+        window has.
+    """
+
+    input_kind = "sequences"
+    paddings = ("same", "valid", "causal")
+    mask_reason = "with padding='same' and strides, what a window sees depends on the padded length"
+
+    @property
+    def mask_use(self):
+        """Masked steps count as zeros."""
+        return "refuses" if self.padding == "same" and self.strides > 1 else "uses"
+
+    def build(self, input_shape):
+        if len(input_shape) != 2:
+            raise ValueError(f"Conv1D: got rows of shape {input_shape}, expected sequences (T, D)")
+        (T, D), k, s = input_shape, self.kernel_size, self.strides
+        if self.padding == "valid" and k > T:
+            raise ValueError(f"Conv1D: got sequences of {T} steps, expected at least {k} with padding "
+                             "'valid'")
+        steps = (T - k) // s + 1 if self.padding == "valid" else -(-T // s)
+        self._lay_out((k, D, self.filters), (1, T, D), (1, steps, self.filters))
+        self.top = 0
+        if self.padding == "causal":
+            self.left = k - 1
+        self.scratch = {"masked": ((T, D), None)}
+        return steps, self.filters
+
+    def output_mask(self, mask):
+        if self.padding != "valid":
+            return mask[:, ::self.strides]
+        k, s, T = self.kernel_size, self.strides, mask.shape[1]
+        return np.logical_and.reduce([mask[:, i:T - k + 1 + i:s] for i in range(k)])
+
+    def _images(self, arrays):
+        """Return W as that of an image of one line, (1, k, D, filters)."""
+        return arrays["W"][None]
+
+    def _input(self, x, ctx):
+        """Return x as images of one line, with zeros in masked steps."""
+        if ctx.mask is not None:
+            x = np.multiply(x, ctx.mask[..., None], out=ctx.scratch["masked"])
+        return x[:, None]
+
+    def forward(self, x, out, ctx):
+        convolution.correlate(self._input(x, ctx), self._images(self.parameters), False, self.parameters["b"],
+                              self.strides, 1, 0, self.left, out[:, None])
+        return out
+
+    def backward(self, x, a, delta, dx, ctx):
+        images = x if ctx.mask is None else ctx.scratch["masked"]
+        convolution.weight_gradient(images[:, None], delta[:, None], self.strides, 0, self.left,
+                                    self._images(self.gradients))
+        if self.bias:
+            convolution.bias_gradient(delta, self.gradients["b"])
+        if dx is not None:
+            left = self.kernel_size - 1 - self.left
+            convolution.correlate(delta[:, None], self._images(self.parameters), True,
+                                  self.parameters["b"][:0], 1, self.strides, 0, left, dx[:, None])
+            if ctx.mask is not None:
+                dx *= ctx.mask[..., None]
         return dx
 
 

@@ -1,4 +1,5 @@
 """The fully connected layer."""
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ from .weighted import Weighted
 
 
 class Dense(Weighted):
-    """A fully connected layer: z = x W + b, from (N, D) to (N, H).
+    """A fully connected layer: z = x W + b, from (N, D) to (N, H); or at each step, (N, T, D) to (N, T, H).
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class Dense(Weighted):
     """
 
     config = ("units", "bias", "init", "l1", "l2")
-    takes_sparse = True
+    takes_sparse, mask_use = True, "passes on"
 
     def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform",
                  l1: float = 0.0, l2: float = 0.0, activation: str | Layer | None = None):
@@ -46,32 +47,38 @@ class Dense(Weighted):
         self.units = check_count("Dense units", units)
 
     def build(self, input_shape):
-        if len(input_shape) != 1:
-            raise ValueError(f"Dense: got rows of shape {input_shape}, expected flat rows (D,); put "
-                             "Flatten() before it")
-        self.shapes = {"W": (input_shape[0], self.units), "b": (self.units if self.bias else 0,)}
-        self.multiply_adds = input_shape[0] * self.units
-        return (self.units,)
+        if len(input_shape) > 2:
+            raise ValueError(f"Dense: got rows of shape {input_shape}, expected flat rows (D,), or steps (T, "
+                             "D); put Flatten() before it")
+        *steps, D = input_shape
+        self.shapes = {"W": (D, self.units), "b": (self.units if self.bias else 0,)}
+        self.multiply_adds = math.prod(steps) * D * self.units
+        return (*steps, self.units)
 
     def forward(self, x, out, ctx):
         W, b = self.padded["W"], self.parameters["b"]
         if isinstance(x, np.ndarray):
-            affine.product(x, False, W, False, b, out)
+            affine.product(_rows(x), False, W, False, b, _rows(out))
         else:    # without its zeros
             x.product(W, b, out)
         return out
 
     def backward(self, x, a, delta, dx, ctx):
-        dW, no_bias = self.padded_gradients["W"], self.no_bias
+        dW, no_bias, delta = self.padded_gradients["W"], self.no_bias, _rows(delta)
         if isinstance(x, np.ndarray):
-            affine.product(x, True, delta, False, no_bias, dW)
+            affine.product(_rows(x), True, delta, False, no_bias, dW)
         else:
             x.weight_gradient(delta, no_bias, dW)
         if self.bias:
             affine.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
-            affine.product(delta, False, self.padded["W"], True, no_bias, dx)
+            affine.product(delta, False, self.padded["W"], True, no_bias, _rows(dx))
         return dx
 
     def __repr__(self):
         return f"Dense({self.units}{'' if self.bias else ', bias=False'})"
+
+
+def _rows(x):
+    """Return (N, D), or (N, T, D) with a row for each step."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])

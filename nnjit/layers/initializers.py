@@ -30,3 +30,11 @@ def initial_weights(layer: str, init: str | Callable, rng: np.random.Generator, 
     window = math.prod(shape[:-2])
     scale = _SCALES[init](window * shape[-2], window * shape[-1])
     return rng.normal(0, scale, shape) if init == "he_normal" else rng.uniform(-scale, scale, shape)
+
+
+def orthogonal(rng: np.random.Generator, shape: tuple) -> np.ndarray:
+    """Return a matrix (H, K), H <= K, with orthonormal rows: recurrent weights neither shrink nor grow a
+    state (A. Saxe, J. McClelland, S. Ganguli, ICLR 2014).
+    """
+    q, r = np.linalg.qr(rng.normal(size=shape[::-1]))
+    return (q * np.sign(np.diag(r))).T

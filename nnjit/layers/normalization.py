@@ -56,12 +56,13 @@ class _Normalization(Layer):
 class BatchNormalization(_Normalization):
     """Each channel less its mean over the batch, over its deviation, times gamma plus beta.
 
-    a = gamma (x - mean) / sqrt(variance + epsilon) + beta. Takes rows (N, D), a channel each number, or
-    images (N, H, W, C), with the mean over all pixels. At a training step mean and variance (of the rows that
-    are there, not an estimate of others) are those of the batch, in which a row counts as much as its weight
-    says: one of weight 0 not at all. They flow into running ones after every step, moving = momentum moving +
-    (1 - momentum) batch's, which elsewhere take their place: a prediction does not depend on the rows beside
-    it. So they do where the layer is not ``trainable``: it is then frozen as a whole, as in Keras.
+    a = gamma (x - mean) / sqrt(variance + epsilon) + beta. Takes rows (N, D), a channel each number, images
+    (N, H, W, C), with the mean over all pixels, or sequences (N, T, D), over valid steps. At a training step
+    mean and variance (of the rows that are there, not an estimate of others) are those of the batch, in which
+    a row counts as much as its weight says: one of weight 0 not at all. They flow into running ones after
+    every step, moving = momentum moving + (1 - momentum) batch's, which elsewhere take their place: a
+    prediction does not depend on the rows beside it. So they do where the layer is not ``trainable``: it is
+    then frozen as a whole, as in Keras.
 
     Parameters
     ----------
@@ -82,6 +83,7 @@ class BatchNormalization(_Normalization):
     """
 
     config = ("momentum", "epsilon", "center", "scale")
+    mask_use = "uses"
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True,
                  scale: bool = True):
@@ -89,9 +91,9 @@ class BatchNormalization(_Normalization):
         self.momentum = check_real("BatchNormalization momentum", momentum, 0.0, 1.0)
 
     def build(self, input_shape):
-        if len(input_shape) not in (1, 3):
-            raise ValueError(f"BatchNormalization: got rows of shape {input_shape}, expected flat rows (D,) "
-                             "or images (H, W, C)")
+        if len(input_shape) > 3:
+            raise ValueError(f"BatchNormalization: got rows of shape {input_shape}, expected flat rows (D,), "
+                             "sequences (T, D) or images (H, W, C)")
         *pixels, self._channels = input_shape
         count = math.prod(pixels)
         side_by_side = max(r for r in range(1, count + 1) if count % r == 0
@@ -108,6 +110,17 @@ class BatchNormalization(_Normalization):
     def _uses_batch(self, ctx):
         return ctx.step is not None and self.trainable
 
+    def _weighted_rows(self, x, ctx):
+        """Return the weights, and x as rows that each belong to one of them."""
+        N = len(x)
+        w = np.ones(N, x.dtype) if ctx.w is None else ctx.w
+        if ctx.mask is None and w.size == N:
+            return w, x.reshape(-1, self._row)
+        if w.size != N * x.shape[1]:    # of sequences, or of outputs whose steps are others
+            mask = np.ones(x.shape[:2], bool) if ctx.mask is None else ctx.mask
+            w = (w.reshape(N, -1).max(axis=1)[:, None] * mask).astype(x.dtype).reshape(-1)
+        return w, x.reshape(-1, self._channels)
+
     def _statistics(self, ctx):
         """Return mean and variance (C,): the batch's, or the running ones."""
         if self._uses_batch(ctx):
@@ -115,9 +128,8 @@ class BatchNormalization(_Normalization):
         return self.state["moving_mean"], self.state["moving_variance"]
 
     def forward(self, x, out, ctx):
-        rows = x.reshape(-1, self._row)
+        w, rows = self._weighted_rows(x, ctx)
         if self._uses_batch(ctx):
-            w = np.ones(len(x), x.dtype) if ctx.w is None else ctx.w
             normalization.batch_statistics(rows, w, self.state["moving_mean"], self.state["moving_variance"],
                                            ctx.scratch["statistics"])
         mean, variance = self._statistics(ctx)
@@ -127,11 +139,10 @@ class BatchNormalization(_Normalization):
 
     def backward(self, x, a, delta, dx, ctx):
         (mean, variance), (dgamma, dbeta) = self._statistics(ctx), self._gradients()
-        rows = x.reshape(-1, self._row)
+        w, rows = self._weighted_rows(x, ctx)
         slopes, target = delta.reshape(rows.shape), dx.reshape(rows.shape)
         normalization.normalize_gradients(rows, mean, variance, self.epsilon, slopes, dgamma, dbeta)
         if self._uses_batch(ctx):
-            w = np.ones(len(x), x.dtype) if ctx.w is None else ctx.w
             normalization.normalize_batch_backward(rows, w, slopes, ctx.scratch["statistics"], self.epsilon,
                                                    self.gamma, dgamma, dbeta, target)
         else:
@@ -154,8 +165,9 @@ class BatchNormalization(_Normalization):
 class LayerNormalization(_Normalization):
     """Each row less its mean, over its deviation, times gamma plus beta: a row does not depend on others.
 
-    a = gamma (x - mean) / sqrt(variance + epsilon) + beta. Takes rows (N, D), or images (N, H, W, C), of
-    which each pixel is normalised over its channels; gamma and beta are (D,) or (C,).
+    a = gamma (x - mean) / sqrt(variance + epsilon) + beta. Takes rows (N, D), sequences (N, T, D), or images
+    (N, H, W, C), of which each step or pixel is normalised over its channels; gamma and beta are (D,) or
+    (C,).
 
     Parameters
     ----------
@@ -173,6 +185,7 @@ class LayerNormalization(_Normalization):
     """
 
     config = ("epsilon", "center", "scale")
+    mask_use = "passes on"
 
     def __init__(self, epsilon: float = 1e-3, center: bool = True, scale: bool = True):
         super().__init__(epsilon, center, scale)

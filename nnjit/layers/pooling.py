@@ -1,4 +1,6 @@
-"""Pools of images, (N, H, W, C): a number for each window of each channel."""
+"""Pools of images, (N, H, W, C), and of sequences, (N, T, D): a number for each window of each channel."""
+import numpy as np
+
 from ..inputs.checks import check_count
 from ..kernels import pooling
 from .base import Layer
@@ -84,4 +86,49 @@ class GlobalAveragePool2D(Layer):
 
     def backward(self, x, a, delta, dx, ctx):
         pooling.average_pool_backward(delta.reshape(len(delta), 1, 1, -1), self.height, self.width, 1, dx)
+        return dx
+
+
+# ---- of sequences ------------------------------------------------------------------------------------------
+
+class _GlobalPool1D(Layer):
+    """What the pools over the steps of sequences share: from (N, T, D) to (N, D)."""
+
+    input_kind, mask_use = "sequences", "consumes"
+    frees_output = True
+
+    def build(self, input_shape):
+        if len(input_shape) != 2:
+            raise ValueError(f"{type(self).__name__}: got rows of shape {input_shape}, expected sequences "
+                             "(T, D)")
+        return input_shape[1:]
+
+
+def _mask_of(x, ctx):
+    return np.ones(x.shape[:2], bool) if ctx.mask is None else ctx.mask
+
+
+class GlobalAveragePool1D(_GlobalPool1D):
+    """The mean of each number over the valid steps: sequences (N, T, D) to rows (N, D)."""
+
+    def forward(self, x, out, ctx):
+        pooling.average_steps(x, _mask_of(x, ctx), out)
+        return out
+
+    def backward(self, x, a, delta, dx, ctx):
+        pooling.average_steps_backward(delta, _mask_of(x, ctx), dx)
+        return dx
+
+
+class GlobalMaxPool1D(_GlobalPool1D):
+    """The largest of each number over the valid steps: sequences (N, T, D) to rows (N, D). The way back goes
+    to the first of equals.
+    """
+
+    def forward(self, x, out, ctx):
+        pooling.largest_of_steps(x, _mask_of(x, ctx), out)
+        return out
+
+    def backward(self, x, a, delta, dx, ctx):
+        pooling.largest_of_steps_backward(x, _mask_of(x, ctx), delta, dx)
         return dx

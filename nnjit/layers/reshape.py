@@ -16,6 +16,7 @@ class Flatten(Elementwise):
 
     in_place = takes_bytes = True
     input_kind = "images"
+    mask_use, mask_reason = "refuses", "it puts valid and masked steps side by side, with weights for each"
 
     def build(self, input_shape):
         return (math.prod(input_shape),)

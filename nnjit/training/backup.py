@@ -155,7 +155,7 @@ def fingerprint(examples) -> dict | None:
         return None
     examples = getattr(examples, "first", None) or examples    # of a stream the first block
     found, crc = [], 0
-    for array in _arrays_of(examples.x), _arrays_of(examples.y), [examples.w]:
+    for array in map(_arrays_of, (examples.x, examples.y, examples.w, examples.mask)):
         for one in array:
             found.append(f"{one.dtype.name} {one.shape}")
             crc = zlib.crc32(np.ascontiguousarray(one).view(np.uint8).reshape(-1), crc)
@@ -164,6 +164,8 @@ def fingerprint(examples) -> dict | None:
 
 def _arrays_of(values):
     """Return the arrays that rows or targets consist of."""
+    if values is None:
+        return []
     if isinstance(values, np.ndarray):
         return [values]
     if hasattr(values, "by_name"):    # of several heads
@@ -171,7 +173,7 @@ def _arrays_of(values):
         return arrays + [values.factors[name] for name in sorted(values.factors)]
     if hasattr(values, "indptr"):
         return [np.diff(values.indptr), *_nonzeros(values)]
-    return _arrays_of(values.X)
+    return _arrays_of(values.values if hasattr(values, "values") else values.X)
 
 
 def _nonzeros(rows):

@@ -122,12 +122,11 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
     state.sums = sums.load(*state.partial) if state.partial else sums
     state.partial = None
     for number, batch in enumerate(batches, state.batch):
-        N = len(batch.w)
-        workspace = workspaces[N]
+        N, workspace = batch.rows, workspaces[len(batch.x)]
         found = graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations)
         finite = sums.add(N, *found)
         if metrics:
-            sums.tally.add(metrics.of(workspace.arrays[-1], batch.y, batch.w))
+            sums.tally.add(metrics.of(graph.as_head_rows(workspace.arrays[-1]), batch.y, batch.w))
         if not (finite or state.diverged):
             _warn_diverged(graph, workspace, state, number)
         if frozen:
@@ -212,7 +211,8 @@ class Evaluation:
 
     def _measure(self, block, workspace):
         found = self.graph.loss(block, workspace)
-        return len(block.w), found, self.metrics.of(workspace.arrays[-1], block.y, block.w)
+        return block.rows, found, self.metrics.of(self.graph.as_head_rows(workspace.arrays[-1]), block.y,
+                                                  block.w)
 
 
 _SUMS = "loss", "metric", "weight", "penalty", "rows"
