@@ -1,5 +1,5 @@
 """The graph: layers in a row and a head, the arrays that it attaches, and the two passes of a batch."""
-import functools
+import copy
 import math
 
 import numpy as np
@@ -11,7 +11,10 @@ from .kernels import random
 from .layers.base import INFERENCE, Context, Layer
 from .layers.masking import Masking
 from .layers.reshape import Flatten
-from .memory import Layout, aligned
+from .memory import Layout
+from .workspaces import Workspaces, scratch
+
+_MOST_OTHERS = 8    # graphs for sequences of other lengths that are kept
 
 
 class Graph:
@@ -31,7 +34,7 @@ class Graph:
 
     def __init__(self, layers: list, head, dtype: np.dtype):
         self.layers, self.head, self.dtype = layers, head, dtype
-        self.input_shape, self.seed, self.races = None, 0, {}
+        self.input_shape, self.seed, self.races, self.others = None, 0, {}, {}
         self.check_free()
 
     def check_free(self):
@@ -95,7 +98,7 @@ class Graph:
             if self.input_shape is not None:
                 self.infer_shapes(self.input_shape)
             raise
-        self.input_shape, self.seed = None, seed    # not built until all has gone well
+        self.input_shape, self.seed, self.others = None, seed, {}    # not built until all has gone well
         for _, part in self.parts():
             part.claim(self)
         self._attach()
@@ -164,11 +167,11 @@ class Graph:
 
     def __getstate__(self):
         """Return what a copy is made from: the arrays are copied, and the parts come without theirs."""
-        left_out = ("gradient_vector", "layout", "state_layout", "races")
+        left_out = ("gradient_vector", "layout", "state_layout", "races", "others")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state):
-        self.__dict__.update(state, races={})
+        self.__dict__.update(state, races={}, others={})
         if self.input_shape is None:
             return
         for _, part in self.parts():
@@ -176,11 +179,35 @@ class Graph:
         self._attach()
         self.vector[:], self.state_vector[:] = state["vector"], state["state_vector"]
 
+    def for_steps(self, T: int) -> "Graph":
+        """Return the graph for sequences of T steps: this one, or another one with the same arrays.
+
+        ValueError where the network has weights for each step.
+        """
+        other = self if self.input_shape[0] == T else self.others.get(T)
+        if other is None:
+            other = Graph([copy.copy(layer) for layer in self.layers], copy.copy(self.head), self.dtype)
+            shape = T, *self.input_shape[1:]
+            if other.infer_shapes(shape) != {name: array.shape for name, array in self.arrays().items()}:
+                raise ValueError(f"X: got sequences of {T} steps, expected {self.input_shape[0]}: the "
+                                 "network has weights for each step")
+            for (_, own), (_, copied) in zip(self.parts(), other.parts()):
+                copied.attach(own.padded, own.padded_gradients, own.state)
+            other.input_shape, other.decayed = shape, self.decayed
+            other.vector, other.gradient_vector = self.vector, self.gradient_vector
+            if len(self.others) == _MOST_OTHERS:
+                del self.others[next(iter(self.others))]
+            self.others[T] = other
+        other.seed = self.seed
+        for own, copied in zip(self.layers, other.layers):
+            copied.trainable = own.trainable
+        return other
+
     # ---- the passes ----------------------------------------------------------------------------------------
 
     def workspaces(self) -> dict:
         """Return the arrays that batches pass through: ``workspaces[N]`` is made when first N rows come."""
-        return _Workspaces(self)
+        return Workspaces(self)
 
     def race(self, purpose: str, rows: int, *how) -> Race:
         """Return the race of batches of so many rows, within a `parallel_region`; see `Race`."""
@@ -287,7 +314,7 @@ class Graph:
         """Return the context in which a layer is used once."""
         if mask is None and not layer.scratch:
             return INFERENCE
-        return Context(scratch=_scratch(layer, N, self.dtype), mask=mask)
+        return Context(scratch=scratch(layer, N, self.dtype), mask=mask)
 
 
 def _built(layer, input_shape):
@@ -307,69 +334,3 @@ def _outputs(layers, shapes):
         # an elementwise layer may return its input
         free = layer.frees_output and (free or not layer.elementwise)
     return outputs
-
-
-def _scratch(layer, N, dtype):
-    """Return the arrays for N rows that a layer declares as its scratch."""
-    return {name: np.empty((N, *shape), own_dtype or dtype) for name,
-            (shape, own_dtype) in layer.scratch.items()}
-
-
-def _batch_scratch(layer, dtype):
-    """Return the arrays for a batch as a whole that a layer declares."""
-    return {name: np.empty(shape, own_dtype or dtype) for name,
-            (shape, own_dtype) in layer.batch_scratch.items()}
-
-
-class _Workspaces(dict):
-    """A `_Workspace` for each number of rows."""
-
-    def __init__(self, graph):
-        super().__init__()
-        self.graph = graph
-
-    def __missing__(self, N):
-        self[N] = workspace = _Workspace(self.graph, N)
-        return workspace
-
-
-class _Workspace:
-    """The arrays that N rows pass through: what every layer gets and gives, its context, and the deltas on
-    their way back.
-
-    ``way`` has what each layer's forward pass takes: its output, None where it writes over its input.
-    """
-
-    def __init__(self, graph, N):
-        self.graph, self.N = graph, N
-        self.arrays = [None] * (len(graph.layers) + 1)
-        outputs = [None if shape is None else aligned((N, *shape), graph.dtype) for shape in graph.outputs]
-        self.contexts = [Context(random.layer_key(graph.seed, i), {
-            **_scratch(layer, N, graph.dtype), **_batch_scratch(layer, graph.dtype)})
-            for i, layer in enumerate(graph.layers)]
-        self.way = list(zip(graph.layers, outputs, self.contexts))
-
-    def first_nonfinite(self) -> int | None:
-        """Return the number of the first layer whose output is not finite, or None."""
-        return next((i for i, a in enumerate(self.arrays[1:]) if not np.isfinite(a).all()), None)
-
-    @functools.cached_property
-    def delta(self):
-        """dL/dz, which the head writes."""
-        return self._like(-1)
-
-    @functools.cached_property
-    def way_back(self):
-        """What each layer's backward pass takes, from the last down to the lowest with parameters.
-
-        dL/dx is written over dL/da by an elementwise layer; nobody asks the lowest for it.
-        """
-        layers, found = self.graph.layers, []
-        lowest = next((i for i, layer in enumerate(layers) if layer.shapes), len(layers))
-        for i in reversed(range(lowest, len(layers))):
-            dx = None if i == lowest or layers[i].elementwise else self._like(i - 1)
-            found.append((i, layers[i], layers[i].elementwise, dx, self.contexts[i]))
-        return found
-
-    def _like(self, i):
-        return aligned((self.N, *self.graph.shapes[i]), self.graph.dtype)

@@ -28,8 +28,8 @@ class Sequential(Strict):
     Parameters
     ----------
     layers : sequence of layers
-        `Dense`, `Tanh`, `ReLU`, `Sigmoid`, `Dropout`; for images `Conv2D`, `MaxPool2D` and the others of
-        `layers`. `Input` may stand in front of them. ``Dense(100, activation="relu")`` becomes two layers.
+        `Dense`, `Tanh`, `ReLU`, `Dropout`; for images `Conv2D`, `MaxPool2D`, for sequences `GRU`; and others
+        of `layers`. `Input` may be in front of them. ``Dense(100, activation="relu")`` becomes two layers.
     head : a head
         `Categorical` and the others of `heads`. The last layer gives its logits.
     dtype : str or np.dtype
@@ -124,8 +124,8 @@ class Sequential(Strict):
         step = None if step is None else check_count("step", step, least=0)
         with parallel_region():
             batch, = data.batches(len(data))
-            self.graph.loss_and_gradient(batch, data.divisor(data.targets),
-                                         self.graph.workspaces()[len(data)], step)
+            data.graph.loss_and_gradient(batch, data.divisor(data.targets),
+                                         data.graph.workspaces()[len(data)], step)
         return {name: array.copy() for name, array in self.graph.named("gradients").items()}
 
     def get_weights(self) -> list[np.ndarray]:
@@ -299,7 +299,7 @@ class Sequential(Strict):
         metrics = Metrics(self.head, self.graph.shapes[-1][-1], metrics)
         data = preparation.evaluated_examples(self, X, y, sample_weight, sparse, mask)
         with contextlib.closing(data):
-            return training.Evaluation(self.graph, data, metrics).run()
+            return training.Evaluation(data, metrics).run()
 
     def logits(self, X, sparse="auto", mask=None) -> np.ndarray:
         """Return the last layer's output (N, K), before the head; at each step, (N, T, K), where it has any.
@@ -316,15 +316,15 @@ class Sequential(Strict):
             X is of another scale than what was trained on: one of the two goes up to 1, the other above 50.
         """
         self._check_built()
-        x, mask = preparation.rows_to_use(self, X, mask, sparse)
-        return inference.logits(self.graph, x, mask)
+        x, mask, graph = preparation.rows_to_use(self, X, mask, sparse)
+        return inference.logits(graph, x, mask)
 
     def activations(self, X, mask=None) -> list:
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
-        x, mask = preparation.rows_to_use(self, X, mask, sparse=False)
+        x, mask, graph = preparation.rows_to_use(self, X, mask, sparse=False)
         with parallel_region():
-            return self.graph.activations(x, mask)
+            return graph.activations(x, mask)
 
     def predict(self, X, sparse="auto", mask=None):
         """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64; or for
@@ -341,8 +341,8 @@ class Sequential(Strict):
     def summary(self) -> str:
         """Return a table of the layers.
 
-        Each has its output shape, number of parameters, multiply-adds for one row in the forward pass, and
-        what it sees, its receptive field: the pixels of the input, H × W, that one of its outputs depends on.
+        Each has its output shape, number of parameters, multiply-adds for a row in the forward pass, and its
+        receptive field, the pixels H × W that an output sees; or what it does with the mask of sequences.
         """
         self._check_built()
         return summary(self.graph)

@@ -41,11 +41,20 @@ def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: 
 
 
 def rows_to_use(model, X, mask, sparse) -> tuple:
-    """Return what a prediction is made from, as the first layer takes it, and the mask of `sequences_of`."""
+    """Return what a prediction is made from, as the first layer takes it, the mask of `sequences_of`, and the
+    graph.
+    """
     rows, mask = sequences_of(model, X, mask)
+    x, graph = stored_rows(model, rows, sparse, False, single_pass=True), _graph_for(model, rows, mask)
+    return x, mask, graph
+
+
+def _graph_for(model, rows, mask):
+    """Return the graph that takes these rows; ValueError where none can, or a layer would ignore the mask."""
+    graph = model.graph if rows.shape[1:] == model.input_shape else model.graph.for_steps(rows.shape[1])
     if mask is not None:
-        model.graph.check_takes_mask()
-    return stored_rows(model, rows, sparse, training=False, single_pass=True), mask
+        graph.check_takes_mask()
+    return graph
 
 
 def _divisor(model, rows):
@@ -62,34 +71,33 @@ def examples(model, rows, y, sample_weight=None, sparse="auto", training: bool =
 
     ``rows`` and ``mask`` are what `sequences_of` returned.
     """
-    if mask is not None:
-        model.graph.check_takes_mask()
+    graph = _graph_for(model, rows, mask)
     x = stored_rows(model, rows, sparse, training, single_pass)
-    y, w, counts = _targets(model, len(x), y, sample_weight, class_weight, mask)
-    return _examples(model, x, y, w, mask, counts, model.head.total_weight(y, w))
+    y, w, counts = _targets(graph, len(x), y, sample_weight, class_weight, mask)
+    return _examples(graph, x, y, w, mask, counts, graph.head.total_weight(y, w))
 
 
-def _examples(model, x, y, w, mask, counts, total_weight):
+def _examples(graph, x, y, w, mask, counts, total_weight):
     """Return the `Examples` of what `_targets` returned."""
     if counts is not None:
-        T = model.graph.shapes[-1][0]
+        T = graph.shapes[-1][0]
         y, w = PerStep(y, T), PerStep(w, T)
-    return Examples(x, y, w, total_weight, mask, counts)
+    return Examples(x, y, w, total_weight, graph, mask, counts)
 
 
-def _targets(model, N, y, sample_weight, class_weight, mask, some_positive=True):
+def _targets(graph, N, y, sample_weight, class_weight, mask, some_positive=True):
     """Return the targets and weights of N rows as the head takes them.
 
     Where the last layer gives an output at every step, each step is a row to the head, of weight w times
     mask; then also how many steps of each row are valid, else None.
     """
-    head, dtype, counts, flags = model.head, model.dtype, None, slice(None)
-    if model.graph.per_step:
-        T = model.graph.shapes[-1][0]
-        valid = np.ones((N, T), bool) if mask is None else np.ascontiguousarray(model.graph.output_mask(mask))
+    head, dtype, counts, flags = graph.head, graph.dtype, None, slice(None)
+    if graph.per_step:
+        T = graph.shapes[-1][0]
+        valid = np.ones((N, T), bool) if mask is None else np.ascontiguousarray(graph.output_mask(mask))
         y, sample_weight = flat_steps("y", y, valid), step_weights(sample_weight, valid)
         counts, flags, N = valid.sum(axis=1), valid.reshape(-1), N * T
-    y = head.targets(y, N, model.graph.shapes[-1][-1], dtype)
+    y = head.targets(y, N, graph.shapes[-1][-1], dtype)
     w = check_weights(sample_weight, N, dtype, some_positive)
     if class_weight is not None:    # by the classes of what is valid
         w = w.copy()    # it may be the user's
@@ -99,16 +107,19 @@ def _targets(model, N, y, sample_weight, class_weight, mask, some_positive=True)
     return y, w, counts
 
 
-def sequences_of(model, X, mask=None, input_shape=None) -> tuple:
+def sequences_of(model, X, mask=None) -> tuple:
     """Return X as validated rows, and for sequences their mask (N, T), or None where all steps are valid.
 
     Lists of arrays of different lengths are padded; what is masked, here or by a `Masking` layer, is 0.
     """
-    input_shape = input_shape or model.input_shape
+    shape = model.input_shape
+    sequences = shape is not None and len(shape) == 2
     if is_ragged(X):
-        X, lengths = padded(X, input_shape[0] if input_shape and len(input_shape) == 2 else None)
+        X, lengths = padded(X, shape[0] if sequences else 0)
         mask = lengths if mask is None else check_mask(mask, *X.shape[:2]) & check_mask(lengths, *X.shape[:2])
-    rows, first = validate(X, input_shape), model.layers[0]
+    if sequences and len(given := getattr(X, "shape", None) or np.shape(X)) == 3:
+        shape = given[1], shape[1]    # they may have other numbers of steps
+    rows, first = validate(X, shape), model.layers[0]
     if mask is None and not isinstance(first, Masking):
         return rows, None
     if rows.ndim != 3:
@@ -218,8 +229,7 @@ def _stream(model, source: Source, sparse="auto", training: bool = True, class_w
                          "known before, expected a dict of {class: weight}")
     X, _, given, mask = source.first
     rows, mask = _in_block(0, sequences_of, model, X, mask)
-    if mask is not None:
-        model.graph.check_takes_mask()
+    graph = _in_block(0, _graph_for, model, rows, mask)
     if not training:
         warn_of_another(rows, model.input_scale, _divisor(model, rows))
     sparse = leave_out_zeros(rows, check_sparse(sparse, model.layers[0].takes_sparse))
@@ -228,17 +238,20 @@ def _stream(model, source: Source, sparse="auto", training: bool = True, class_w
         if (w is None) != (given is None):
             raise ValueError(f"sample_weight: got {'none' if w is None else 'some'} in this block, expected "
                              f"{'some' if w is None else 'none'} as in the first")
-        return _targets(model, N, _copied(y), _copied(w), class_weight, mask, some_positive=False)
+        return _targets(graph, N, _copied(y), _copied(w), class_weight, mask, some_positive=False)
 
     def prepared(block):
         X, y, w, mask = block
         rows, mask = sequences_of(model, X, mask)
+        if rows.shape[1:] != graph.input_shape:
+            raise ValueError(f"X: got rows of shape {rows.shape[1:]}, expected {graph.input_shape} as in the "
+                             "first block")
         if _divisor(model, rows) > 1:
             x = intensities(_copied(rows), model.dtype, model.layers[0].takes_bytes)
         else:
             x = store_block(rows, model.dtype, sparse, training)
         y, w, counts = targets(len(x), y, w, mask)
-        return y, w, _examples(model, x, y, w, mask, counts, None)
+        return y, w, _examples(graph, x, y, w, mask, counts, None)
 
     def prepare(number, block):
         return _in_block(number, prepared, block)[2]
@@ -253,7 +266,7 @@ def _stream(model, source: Source, sparse="auto", training: bool = True, class_w
             y, w, found = _in_block(number, targets, rows.shape[0], y, w, mask)
             parts.append(model.head.weights_of_members(y, w))
             counts.append(rows.shape[0] if found is None else int(found.sum()))
-    return Stream(source, prepare, first, _total_weight(parts), sum(counts))
+    return Stream(source, prepare, first, _total_weight(parts), sum(counts), graph)
 
 
 def _total_weight(parts):

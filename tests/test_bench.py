@@ -290,6 +290,17 @@ def test_images_give_every_contender_the_same(function, settings):
         assert outcome == pytest.approx(outcomes[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_recurrent_layers_give_every_contender_the_same(kind, ragged):
+    task = workloads._recurrent("float64", kind, N=5, T=7, D=3, H=4, ragged=ragged)
+    found = _peer("nnjit").recur(task, process.Clock(), seed=0)
+    assert 0 < found["loss"] < np.inf
+    for name, function in (("torch", "recur"), ("torch", "recur_packed"), ("jax", "recur")):
+        peer = _peer(name)
+        assert getattr(peer, function)(task, process.Clock(), seed=0) == pytest.approx(found, rel=1e-10)
+
+
 # ---- the command -------------------------------------------------------------------------------------------
 
 TINY_WORKLOAD = Workload("a tiny work", lambda dtype: _tiny(dtype, batch=8, epochs=2),

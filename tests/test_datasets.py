@@ -878,3 +878,19 @@ def test_fashion_mnist_is_clothes_in_the_files_of_mnist(home, monkeypatch):
     assert "not the published" not in data.source
     with pytest.raises(datasets.NotFoundError, match="Fashion-MNIST was not found"):
         datasets.load_fashion_mnist()
+
+
+# ---- vowels ------------------------------------------------------------------------------------------------
+
+def test_vowels_are_as_published():
+    vowels = datasets.load_vowels()
+    assert repr(vowels) == ("Sequences(Japanese vowels, embedded in the package: 270 to train, 370 to test, "
+                            "of 7 to 29 steps of 12, 9 classes)")
+    assert np.bincount(vowels.y_train).tolist() == [30] * 9
+    assert np.bincount(vowels.y_test).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert len(vowels.x_train) == 270 and len(vowels.x_test) == 370
+    first = vowels.x_train[0]    # the first utterance of the first speaker, its first frame
+    assert first.shape == (20, 12) and first.dtype == np.float64
+    assert np.allclose(first[0, :3], [1.860936, -0.207383, 0.261557], atol=5e-5)
+    assert not np.isnan(np.concatenate(vowels.x_train + vowels.x_test)).any()
+    assert vowels.y_train.dtype == np.int64 and len(vowels.classes) == 9

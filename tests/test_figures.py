@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from nnjit.report import figures
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-TRAINED = {"saturated-start", "first-layers", "mean-and-median"}
+TRAINED = {"saturated-start", "first-layers", "mean-and-median", "sequences"}
 
 
 def lines(figure, i):
@@ -86,6 +86,16 @@ def test_what_is_trained(monkeypatch):
     assert np.abs(images[21]).max() < 1e-5 < 1e-2 < np.abs(images[10]).max()
 
 
+@pytest.mark.compiled
+def test_sequences():
+    """Gates between 0 and 1, a curve a unit; and the masked training has the lower loss in the end."""
+    figure = figures.sequences()
+    gates = [z for _, z in lines(figure, 0)]
+    (_, read), (_, masked) = lines(figure, 1)
+    assert len(gates) == 8 and all((0 < z).all() and (z < 1).all() for z in gates)
+    assert masked[-1] < read[-1] and masked[10] < read[10]
+
+
 @pytest.mark.parametrize("name", sorted(set(figures.FIGURES) - TRAINED))
 def test_no_text_lies_outside_or_on_another(name):
     figure = figures.FIGURES[name]()
@@ -109,7 +119,8 @@ def test_the_command_draws_them_all(tmp_path, monkeypatch, capsys):
 
 
 def test_the_page_shows_every_figure():
-    text = (DOCS / "outputs-and-losses.md").read_text(encoding="utf-8")
+    text = "".join((DOCS / page).read_text(encoding="utf-8") for page in ("outputs-and-losses.md",
+                                                                         "sequences.md"))
     assert {path.stem for path in (DOCS / "figures").iterdir()} == set(figures.FIGURES)
     for name in figures.FIGURES:
         assert f"(figures/{name}.png)" in text

@@ -236,6 +236,36 @@ def test_lists_of_targets():
     assert fit(tagger(), lists, targets) == fit(tagger(), X, Y, mask=MASK)
 
 
+# ---- other numbers of steps --------------------------------------------------------------------------------
+
+@summaries
+def test_sequences_of_other_lengths(name):
+    """A network goes through longer and shorter ones, as one that is built for them."""
+    model = model_of(name)
+    longer, more = RNG.normal(size=(N, T + 5, D)), LENGTHS + 5
+    fit(model, X, LABEL, mask=MASK, validation_data=(longer, LABEL, None, more))
+    other = model_of(name).build((T + 5, D), seed=1)
+    other.set_weights(model.get_weights())
+    assert np.array_equal(model.logits(longer, mask=more), other.logits(longer, mask=more))
+    assert model.evaluate(longer, LABEL, mask=more) == other.evaluate(longer, LABEL, mask=more)
+    lists = [x[:length] for x, length in zip(longer, more)]
+    assert np.array_equal(model.predict_proba(lists), other.predict_proba(lists))
+    for key, gradient in model.gradients(longer, LABEL, mask=more, step=2).items():
+        np.testing.assert_array_equal(gradient, other.gradients(longer, LABEL, mask=more, step=2)[key])
+    assert model.input_shape == (T, D)
+
+
+def test_training_goes_on_with_other_lengths():
+    model, other = (tagger().build((T, D), seed=1) for _ in range(2))
+    model.untouched = None
+    wider = np.pad(X, ((0, 0), (0, 4), (0, 0)))
+    targets = np.pad(Y, ((0, 0), (0, 4)))
+    reference = tagger().build((T + 4, D), seed=1)
+    fit(model, wider, targets, mask=LENGTHS), fit(reference, wider, targets, mask=LENGTHS)
+    assert (model.vector == reference.vector).all() and (model.vector != other.vector).any()
+    assert [model.train_on_batch(X[:5, :t], Y[:5, :t], nn.SGD(0.1))["loss"] for t in (3, 5, 7)]
+
+
 # ---- what else is done with a model ------------------------------------------------------------------------
 
 def test_streams_of_sequences():
@@ -364,8 +394,11 @@ def test_a_layer_that_would_ignore_the_mask(message, make):
         nn.Sequential([nn.Dense(3)], nn.Categorical()), X[:, 0], LABEL, mask=MASK)),
     (ValueError, r"X\[1\]: got shape \(3, 2\), expected \(steps, 3\)", lambda: fit(
         model_of("GRU"), [X[0], X[1][:3, :2]], LABEL[:2])),
-    (ValueError, "got a sequence of 12 steps, expected at most 9", lambda: model_of("GRU").build(
-        (T, D)).predict([np.ones((12, D)), X[0]])),
+    (ValueError, "got sequences of 12 steps, expected 9: the network has weights for each step", lambda:
+        nn.Sequential([nn.Flatten(), nn.Dense(2)], nn.Categorical()).build((T, D)).predict(
+            np.ones((2, 12, D)))),
+    (ValueError, r"X: got shape \(2, 9, 4\), expected \(N, 9, 3\)", lambda: model_of("GRU").build(
+        (T, D)).predict(np.ones((2, T, 4)))),
     (ValueError, "X: got NaN", lambda: fit(model_of("GRU"), padded_with(X, np.nan), LABEL)),
 ])
 def test_mistakes(exception, message, call):

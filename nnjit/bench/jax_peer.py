@@ -7,7 +7,7 @@ import numpy as np
 from jax import lax
 
 from .process import Clock
-from .tasks import Task
+from .tasks import RecurrentTask, Task
 
 jax.config.update("jax_enable_x64", True)    # arrays keep the dtype they are given; Python's numbers adapt
 
@@ -165,3 +165,45 @@ def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     with clock:
         predicted = np.asarray(_predict(layers, task.x))
     return {"accuracy": np.mean(predicted == task.y)}
+
+
+# ---- recurrent layers --------------------------------------------------------------------------------------
+
+def _gru_step(U, states, item):
+    given, valid = item
+    h, = states
+    H = h.shape[1]
+    own = h @ U
+    z, r = jnp.split(jax.nn.sigmoid(given[:, :2 * H] + own[:, :2 * H]), 2, axis=1)
+    new = z * h + (1 - z) * jnp.tanh(given[:, 2 * H:] + r * own[:, 2 * H:])
+    h = jnp.where(valid[:, None], new, h)
+    return (h,), h
+
+
+def _lstm_step(U, states, item):
+    given, valid = item
+    h, c = states
+    i, f, g, o = jnp.split(given + h @ U, 4, axis=1)
+    new = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    c = jnp.where(valid[:, None], new, c)
+    h = jnp.where(valid[:, None], jax.nn.sigmoid(o) * jnp.tanh(new), h)
+    return (h, c), h
+
+
+@partial(jax.jit, static_argnames="kind")
+def _recurrent_gradients(x, W, U, mask, delta, kind):
+    def loss(x, W, U):
+        step, states = (_gru_step, 1) if kind == "GRU" else (_lstm_step, 2)
+        begin = (jnp.zeros((x.shape[0], U.shape[0]), x.dtype),) * states
+        given = jnp.swapaxes(x @ W, 0, 1), mask.T
+        return jnp.sum(jnp.swapaxes(lax.scan(partial(step, U), begin, given)[1], 0, 1) * delta)
+    return jax.grad(loss, argnums=(0, 1, 2))(x, W, U)
+
+
+def recur(task: RecurrentTask, clock: Clock, seed: int) -> dict:
+    arrays = [jnp.asarray(array) for array in (task.x, task.W, task.U, task.mask, task.delta)]
+    clock.scale = 1 / task.repeats
+    with clock:
+        for _ in range(task.repeats):
+            found = jax.block_until_ready(_recurrent_gradients(*arrays, kind=task.kind))
+    return {"loss": float(np.prod([float((values**2).mean()) ** 0.5 for values in found])) ** (1 / 3)}

@@ -3,9 +3,10 @@ import numpy as np
 
 import nnjit as nn
 
+from .._numba.threads import parallel_region
 from ..graph import Graph
 from .process import Clock
-from .tasks import ConvolutionTask, ImageTask, NormalizationTask, Task
+from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
 
 
 def _model(task, seed, bias=True, dropout=()):
@@ -145,3 +146,21 @@ def normalize(task: NormalizationTask, clock: Clock, seed: int) -> dict:
         layer.backward(task.x, a, task.delta, dx, context)
     found = [a, dx, *layer.gradients.values()]
     return {"loss": float(np.prod([(values**2).mean() ** 0.5 for values in found])) ** 0.25}
+
+
+def recur(task: RecurrentTask, clock: Clock, seed: int) -> dict:
+    """Return as its loss the geometric mean of the root mean squares of dL/dW, dL/dU and dL/dx."""
+    layer = getattr(nn, task.kind)(task.delta.shape[2], return_sequences=True)
+    graph = Graph([layer], nn.Gaussian(), task.x.dtype)
+    graph.build(task.x.shape[1:], seed)
+    layer.parameters["W"][:], layer.parameters["U"][:], layer.parameters["b"][:] = task.W, task.U, 0
+    context = graph.workspaces()[len(task.x)].contexts[0]
+    context.mask = None if (task.lengths == task.x.shape[1]).all() else task.mask
+    a, dx = np.empty_like(task.delta), np.empty_like(task.x)
+    clock.scale = 1 / task.repeats
+    with parallel_region(), clock:
+        for _ in range(task.repeats):
+            layer.forward(task.x, a, context)
+            layer.backward(task.x, a, task.delta, dx, context)
+    found = layer.gradients["W"], layer.gradients["U"], dx
+    return {"loss": float(np.prod([(values**2).mean() ** 0.5 for values in found])) ** (1 / 3)}

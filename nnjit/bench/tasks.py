@@ -148,3 +148,33 @@ class NormalizationTask:
     layer: str
     x: np.ndarray
     delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class RecurrentTask:
+    """One recurrent layer over padded sequences, forward and backward, with an output at every step.
+
+    ``kind`` is "GRU" or "LSTM"; x (N, T, D), lengths (N,); W (D, K H) and U (H, K H) have the gates side by
+    side as Keras does, biases are 0; delta (N, T, H) is 0 where a sequence has ended.
+    """
+
+    kind: str
+    x: np.ndarray
+    W: np.ndarray
+    U: np.ndarray
+    delta: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def repeats(self) -> int:
+        """How often it is done in a row, as in a training; one of them is what counts."""
+        return max(1, 300_000 // (self.x.shape[0] * self.x.shape[1]))
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Which steps are valid, (N, T)."""
+        return np.arange(self.x.shape[1]) < self.lengths[:, None]
+
+    def both(self) -> float:
+        """Return the operations of the products, forward and backward, over the valid steps."""
+        return 3 * 2 * int(self.lengths.sum()) * (self.W.size + self.U.size)

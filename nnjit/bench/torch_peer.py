@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy
 
 from .process import Clock
-from .tasks import ConvolutionTask, ImageTask, NormalizationTask, Task
+from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
 
 
 def _tensors(task):
@@ -233,8 +233,43 @@ def normalize(task: NormalizationTask, clock: Clock, seed: int, layout=torch.con
     return {"loss": np.prod([(values**2).mean().item() ** 0.5 for values in found]) ** 0.25}
 
 
+def _recurrent_layer(task):
+    """Return the layer with the task's weights, whose gates it has transposed and in another order."""
+    order = [1, 0, 2] if task.kind == "GRU" else [0, 1, 2, 3]
+    layer = getattr(nn, task.kind)(*task.x.shape[2:], task.delta.shape[2], batch_first=True,
+                                   dtype=torch.from_numpy(task.W).dtype)
+    with torch.no_grad():
+        for name, array in (("weight_ih_l0", task.W), ("weight_hh_l0", task.U)):
+            gates = np.split(array, len(order), axis=1)
+            getattr(layer, name).copy_(torch.from_numpy(np.concatenate([gates[k].T for k in order])))
+        layer.bias_ih_l0.zero_(), layer.bias_hh_l0.zero_()
+    return layer
+
+
+def recur(task: RecurrentTask, clock: Clock, seed: int, packed: bool = False) -> dict:
+    """Padded: the steps behind the end of a sequence are computed, too, and delta is 0 there."""
+    layer, x, delta = _recurrent_layer(task), torch.from_numpy(task.x), torch.from_numpy(task.delta)
+    lengths = torch.from_numpy(task.lengths)
+    x.requires_grad_()
+    if packed:
+        delta = nn.utils.rnn.pack_padded_sequence(delta, lengths, batch_first=True, enforce_sorted=False).data
+    clock.scale = 1 / task.repeats
+    with clock:
+        for _ in range(task.repeats):
+            layer.zero_grad()
+            x.grad = None
+            if packed:
+                given = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+                layer(given)[0].data.backward(delta)
+            else:
+                layer(x)[0].backward(delta)
+    found = layer.weight_ih_l0.grad, layer.weight_hh_l0.grad, x.grad
+    return {"loss": np.prod([(values**2).mean().item() ** 0.5 for values in found]) ** (1 / 3)}
+
+
 image_epoch_channels_last = partial(image_epoch, layout=torch.channels_last)
 image_time_to_accuracy_channels_last = partial(image_time_to_accuracy, layout=torch.channels_last)
 image_predict_channels_last = partial(image_predict, layout=torch.channels_last)
 convolve_channels_last = partial(convolve, layout=torch.channels_last)
+recur_packed = partial(recur, packed=True)
 normalize_channels_last = partial(normalize, layout=torch.channels_last)

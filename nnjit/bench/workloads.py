@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from .. import datasets
-from .tasks import ConvolutionTask, ImageTask, NormalizationTask, Task
+from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,17 @@ def _normalization(dtype, layer, shape, seed=0):
     random = np.random.default_rng(seed)
     x, delta = (random.normal(size=shape).astype(dtype) for _ in range(2))
     return NormalizationTask(layer, 2 * x + 1, delta)
+
+
+def _recurrent(dtype, kind, N, T, D, H, ragged=False, seed=0):
+    """Return sequences of T steps, or ``ragged``, of a third of that to all of it."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(T // 3, T + 1, N) if ragged else np.full(N, T)
+    gates = {"GRU": 3, "LSTM": 4}[kind]
+    valid = (np.arange(T) < lengths[:, None])[..., None]
+    x, delta = random.normal(size=(N, T, D)) * valid, random.normal(size=(N, T, H)) * valid
+    W, U = (random.normal(0, 1 / rows**0.5, (rows, gates * H)) for rows in (D, H))
+    return RecurrentTask(kind, *(array.astype(dtype) for array in (x, W, U, delta)), lengths)
 
 
 # ---- the list ----------------------------------------------------------------------------------------------
@@ -216,6 +227,17 @@ WORKLOADS = {
            ("norm-rows", "BatchNormalization", (200, 100)),
            ("norm-images", "BatchNormalization", (128, 32, 32, 8)),
            ("norm-layer", "LayerNormalization", (200, 100)))},
+    **{f"{kind.lower()}-{name}": Workload(
+        f"{kind} of {H} units over {N} sequences of {T} steps of {D}{', a third of them to all' * ragged}: "
+        "forward and backward, an output at every step",
+        partial(_recurrent, kind=kind, N=N, T=T, D=D, H=H, ragged=ragged),
+        {**_each("recur", "nnjit", "torch", "jax"),
+         # of 1,000 steps it takes ten times as long as padded
+         **({"torch, packed": ("torch", "recur_packed")} if T < 1000 else {})},
+        {"loss": 0.001}, operations=RecurrentTask.both)
+       for kind in ("GRU", "LSTM") for name, N, T, D, H, ragged in (
+           ("long", 34, 1000, 8, 64, True), ("short", 32, 100, 16, 32, False),
+           ("rows", 64, 28, 28, 64, False), ("wide", 128, 50, 32, 128, False))},
     "mnist-cnn": Workload(
         "full MNIST to 99 % test accuracy, 3 × 3 convolutions of 8 and 16 channels with pools, 64 hidden "
         "ReLU, Adam 0.003 along half a cosine over 5 epochs, batch 50, shuffled, evaluated after every epoch",

@@ -26,8 +26,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--loss", choices=questions.LOSSES, default="auto",
         help="auto: the loss of the distribution that the output assumes; mse, mae and huber: squared, "
              "absolute and Huber's error (default: %(default)s)")
-    add("--model", choices=("mlp", "cnn"), default="mlp",
-        help="cnn: a small convolutional network; it, cifar10 and fashion have presets, to which --epochs, "
+    add("--model", choices=("mlp", "cnn", "gru"), default="mlp",
+        help="cnn: a small convolutional network; gru: a recurrent one, which reads digits by rows (--data "
+             "rows, mnist or digits); they, cifar10 and fashion have presets, to which --epochs, "
              "--batch-size, --lr and --train-size can be given (default: %(default)s)")
     add("--classes", type=lambda text: tuple(text.split(",")), metavar="A,B[,C...]",
         help="only images of these classes, digits or names (bird,airplane); with two, --out sigmoid asks: "
@@ -60,9 +61,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--resume", metavar="RUN",
         help="go on with the run in this folder, from its backup, which is written every 30 seconds and at "
              "Ctrl-C; only --threads and --quiet go with it")
-    options.add_run_options(command, (*questions.DATA, "cifar10", "fashion"),
-                            f"{AUTO}; pairs: of those digits, pasted side by side; iris: Fisher's flowers; "
-                            "cifar10, fashion: images")
+    options.add_run_options(command, (*questions.DATA, "rows", "cifar10", "fashion"),
+                            f"{AUTO}; rows: the same, a sequence of 28 rows each, for --model gru; pairs: of "
+                            "those digits, pasted side by side; iris: Fisher's flowers; cifar10, fashion: "
+                            "images")
 
 
 # ---- what follows from them --------------------------------------------------------------------------------
@@ -144,7 +146,13 @@ def run(args: argparse.Namespace) -> int:
     if args.model == "cnn" and args.data in ("pairs", "iris"):
         args.error(f"argument --model: got cnn with --data {args.data}, expected mlp; convolutions are for "
                    "--data auto, mnist, digits, cifar10 or fashion")
-    if args.model == "cnn" or args.data in ("cifar10", "fashion"):
+    if args.data == "rows" and args.model != "gru":
+        args.error(f"argument --model: got {args.model} with --data rows, expected gru, which reads an image "
+                   "row by row")
+    if args.model == "gru" and args.data not in ("rows", "auto", "mnist", "digits"):
+        args.error(f"argument --model: got gru with --data {args.data}, expected mlp or cnn; it reads --data "
+                   "rows, mnist or digits")
+    if args.model != "mlp" or args.data in ("cifar10", "fashion"):
         return train_images.run(args)
     return _run_question(args)
 

@@ -1,6 +1,8 @@
 """``nnjit train`` with a preset: a network for the images of MNIST, Fashion-MNIST or CIFAR-10."""
 import argparse
 
+import numpy as np
+
 from .. import datasets, report
 from ..experiments import presets
 from ..inputs.checks import DataError
@@ -22,24 +24,33 @@ def run(args: argparse.Namespace) -> int:
     _check_preset_output(args, len(dataset.classes))
     if args.train_size is not None and args.train_size > len(dataset.x_train):
         args.error(f"argument --train-size: got {args.train_size}, expected at most {len(dataset.x_train)}")
-    (x, y), test = dataset.images(args.train_size)
+    train, test = dataset.images(args.train_size)
+    (x, y), (x_test, y_test) = train, test
+    if args.model == "gru":    # which reads numbers, row by row
+        x, x_test = _as_rows(x, args.dtype), _as_rows(x_test, args.dtype)
     args.train_size = len(x)
     folder = options.new_folder(args, f"{args.data}-{args.model}")
     model = preset.network(len(dataset.classes), args.dtype).build(x.shape[1:], args.seed)
     optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
     say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of "
         f"{args.batch_size}; {args.dtype}; {options.threads_in_words()}; seed {args.seed}")
-    job = None if args.model == "mlp" else "cifar-birds" if args.out == "sigmoid" else "mnist-cnn"
+    job = None
+    if args.model == "cnn":
+        job = "cifar-birds" if args.out == "sigmoid" else "mnist-cnn"
     try:
         with announced(args, job):
-            model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=test, seed=args.seed,
-                      verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
+            model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=(x_test, y_test),
+                      seed=args.seed, verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
                       callbacks=[ends_divergence, backup_in(folder, args)])
     finally:
-        x_test, y_test = test
-        tested = report.Tested(x_test, x_test, y_test, dataset.classes)
+        tested = report.Tested(x_test, test[0], y_test, dataset.classes)
         status = save(args, folder, model, dataset, args.model, tested=tested)
     return status
+
+
+def _as_rows(images, dtype):
+    """Return grey images (N, H, W, 1) as sequences (N, H, W) of numbers from 0 to 1."""
+    return np.divide(images[..., 0], 255, dtype=dtype)
 
 
 def _check_preset(args):
@@ -50,8 +61,8 @@ def _check_preset(args):
     for name, value in given.items():
         if value is not None:
             got = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            args.error(f"argument --{name}: got {got}, expected none with --model cnn, --data cifar10 or "
-                       "fashion, whose network is a preset")
+            args.error(f"argument --{name}: got {got}, expected none with --model cnn or gru, --data cifar10 "
+                       "or fashion, whose network is a preset")
 
 
 def _check_preset_output(args, classes):
@@ -66,6 +77,8 @@ def _load_images(args, say):
     """Return the data set that --data names, with --classes only; say which it is."""
     if args.data != "cifar10" and args.classes is not None:
         args.error(f"argument --classes: got {','.join(args.classes)}, expected none without --data cifar10")
+    if args.data == "rows":
+        return options.load(argparse.Namespace(**{**vars(args), "data": "auto"}), say, args.train_size)
     if args.data not in ("cifar10", "fashion"):
         return options.load(args, say, args.train_size or FULL)
     try:

@@ -7,8 +7,15 @@ them; `made`, data made of other data. `load` chooses by a name.
 from pathlib import Path
 
 from .cifar10 import load_cifar10
-from .dataset import Dataset, Table
-from .embedded import BOOK_TRAIN_SIZE, holds_the_books, load_book_mnist, load_digits, load_iris
+from .dataset import Dataset, Sequences, Table
+from .embedded import (
+    BOOK_TRAIN_SIZE,
+    holds_the_books,
+    load_book_mnist,
+    load_digits,
+    load_iris,
+    load_vowels,
+)
 from .files import NotFoundError, default_folder
 from .made import paste_pairs, with_outliers
 from .mnist import load_fashion_mnist, load_mnist, read_idx

@@ -128,3 +128,32 @@ class Table:
     def __repr__(self):
         return (f"Table({self.name}, {self.source}: {len(self.x)} rows of {self.x.shape[1]}, "
                 f"{len(self.classes)} classes)")
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Sequences of different lengths, a class for each, and where they came from.
+
+    Attributes
+    ----------
+    x_train, x_test : lists of (T, D) float64
+        As `Sequential.fit` takes them.
+    y_train, y_test : (N,) int64 class numbers, 0 .. K - 1
+    classes : the K names of the classes
+    source, checksums : as of `Dataset`
+    """
+
+    name: str
+    x_train: list[np.ndarray]
+    y_train: np.ndarray
+    x_test: list[np.ndarray]
+    y_test: np.ndarray
+    classes: tuple[str, ...]
+    source: str
+    checksums: dict[str, str]
+
+    def __repr__(self):
+        lengths = [len(x) for x in self.x_train + self.x_test]
+        return (f"Sequences({self.name}, {self.source}: {len(self.x_train)} to train, {len(self.x_test)} to "
+                f"test, of {min(lengths)} to {max(lengths)} steps of {self.x_train[0].shape[1]}, "
+                f"{len(self.classes)} classes)")

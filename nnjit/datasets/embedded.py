@@ -1,4 +1,4 @@
-"""The data that come with the package, beside this file: the book's part of MNIST, the UCI digits, iris."""
+"""The data that come with the package, beside this file: the book's MNIST, the UCI digits, iris, vowels."""
 import hashlib
 import zipfile
 import zlib
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..inputs.checks import DataError
-from .dataset import Dataset, Table
+from .dataset import Dataset, Sequences, Table
 
 _FOLDER = Path(__file__).parent
 
@@ -105,3 +105,26 @@ def load_iris() -> Table:
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     return Table("iris", x, y, columns, ("setosa", "versicolor", "virginica"),
                  source="embedded in the package", checksums={path.name: checksum})
+
+
+def load_vowels() -> Sequences:
+    """Return 640 utterances of two Japanese vowels by nine men, embedded in the package: who speaks?
+
+    Each is a sequence of 7 to 29 frames, 6.4 ms apart, of 12 numbers, the cepstrum coefficients of a linear
+    prediction, rounded to 4 digits behind the point. 270 are to train, 30 of each speaker, and 370 to test.
+
+    References
+    ----------
+    M. Kudo, J. Toyama, M. Shimbo, "Multidimensional curve classification using passing-through regions",
+    Pattern Recognition Letters 20, 1999; "Japanese Vowels", UCI Machine Learning Repository, doi
+    10.24432/C5NS47. Licence: CC BY 4.0.
+    """
+    path = _FOLDER / "vowels.npz"
+    with np.load(path, allow_pickle=False) as file:
+        frames, ends = file["frames"].T / 1e4, np.cumsum(file["lengths"], dtype=np.int64)
+        speakers, n = file["speakers"].astype(np.int64), int(file["train"])
+    x = np.split(np.ascontiguousarray(frames), ends[:-1])
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Sequences("Japanese vowels", x[:n], speakers[:n], x[n:], speakers[n:],
+                     tuple(f"speaker {k}" for k in range(1, 10)), source="embedded in the package",
+                     checksums={path.name: checksum})

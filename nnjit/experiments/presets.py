@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .. import schedules
 from ..heads import Bernoulli, Categorical
-from ..layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from ..layers import GRU, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 from ..model import Sequential
 from ..optimizers import Adam
 
@@ -48,6 +48,8 @@ PRESETS = {
     ("cifar10", "cnn"): Preset(_two_convolutions(8, 8, 32), batch_size=32, epochs=50),
     ("cifar10", "mlp"): Preset(_hidden_layers(256), batch_size=32, epochs=50),
     ("mnist", "mlp"): Preset(_hidden_layers(512), batch_size=100, epochs=10),
+    ("mnist", "gru"): Preset(lambda: [GRU(128)], batch_size=100, epochs=10,
+                             rate=lambda steps: schedules.cosine(0.003, steps)),
     ("mnist", "cnn"): Preset(_two_convolutions(8, 16, 64), batch_size=50, epochs=5,
                              rate=lambda steps: schedules.cosine(0.003, steps)),
 }

@@ -12,10 +12,10 @@ def is_ragged(X) -> bool:
     return len(shapes) == len(X) and len(shapes[0]) == 2 and len(set(shapes)) > 1
 
 
-def padded(X, steps: int | None) -> tuple[np.ndarray, np.ndarray]:
+def padded(X, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a list of arrays (T_n, D) as (N, T, D), with zeros behind each, and their lengths (N,).
 
-    T is ``steps``, or the longest for None. ValueError where one is longer, or has another D.
+    T is ``steps``, or the longest one's where that is more. ValueError where one has another D.
     """
     arrays = [as_numbers(f"X[{n}]", one) for n, one in enumerate(X)]
     for n, one in enumerate(arrays):
@@ -23,10 +23,7 @@ def padded(X, steps: int | None) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError(f"X[{n}]: got shape {one.shape}, expected (steps, {arrays[0].shape[1]}) as of "
                              "the first")
     lengths = np.array([len(one) for one in arrays])
-    T = steps or int(lengths.max())
-    if lengths.max() > T:
-        raise ValueError(f"X[{lengths.argmax()}]: got a sequence of {lengths.max()} steps, expected at most "
-                         f"{T}; build the network for longer ones, build((T, D))")
+    T = max(steps, int(lengths.max()))
     found = np.zeros((len(arrays), T, arrays[0].shape[1]), np.result_type(*arrays))
     for row, one in zip(found, arrays):
         row[:len(one)] = one

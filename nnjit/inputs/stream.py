@@ -136,12 +136,15 @@ class Stream:
         What that makes of the first block; kept until a pass begins.
     total_weight, N
         The weight of so many rows, whose mean weight is that of all.
+    graph
+        As of `Examples`.
     """
 
     waits = True    # for the next batch: that takes no time from whoever trains
 
-    def __init__(self, source: Source, prepare: Callable, first: Examples, total_weight, N: int):
+    def __init__(self, source: Source, prepare: Callable, first: Examples, total_weight, N: int, graph):
         self._source, self._prepare, self._reader, self.first = source, prepare, None, first
+        self.graph = graph
         self._total_weight, self._N, self._rows = total_weight, N, len(first)
 
     def __len__(self):

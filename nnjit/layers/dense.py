@@ -57,22 +57,27 @@ class Dense(Weighted):
 
     def forward(self, x, out, ctx):
         W, b = self.padded["W"], self.parameters["b"]
-        if isinstance(x, np.ndarray):
+        if out.ndim > 2:
             affine.product(_rows(x), False, W, False, b, _rows(out))
+        elif isinstance(x, np.ndarray):
+            affine.product(x, False, W, False, b, out)
         else:    # without its zeros
             x.product(W, b, out)
         return out
 
     def backward(self, x, a, delta, dx, ctx):
-        dW, no_bias, delta = self.padded_gradients["W"], self.no_bias, _rows(delta)
+        if delta.ndim > 2:
+            self.backward(_rows(x), None, _rows(delta), None if dx is None else _rows(dx), ctx)
+            return dx
+        dW, no_bias = self.padded_gradients["W"], self.no_bias
         if isinstance(x, np.ndarray):
-            affine.product(_rows(x), True, delta, False, no_bias, dW)
+            affine.product(x, True, delta, False, no_bias, dW)
         else:
             x.weight_gradient(delta, no_bias, dW)
         if self.bias:
             affine.bias_gradient(delta, self.gradients["b"])
         if dx is not None:
-            affine.product(delta, False, self.padded["W"], True, no_bias, _rows(dx))
+            affine.product(delta, False, self.padded["W"], True, no_bias, dx)
         return dx
 
     def __repr__(self):
@@ -80,5 +85,5 @@ class Dense(Weighted):
 
 
 def _rows(x):
-    """Return (N, D), or (N, T, D) with a row for each step."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    """Return (N, T, D) with a row for each step."""
+    return x.reshape(-1, x.shape[-1])

@@ -11,7 +11,7 @@ class Input:
     Parameters
     ----------
     shape : int or tuple of int
-        D for flat rows, (H, W, C) for images.
+        D for flat rows, (T, D) for sequences, (H, W, C) for images.
 
     Raises
     ------

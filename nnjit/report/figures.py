@@ -1,4 +1,4 @@
-"""The figures of docs/outputs-and-losses.md, drawn with the package's own heads, losses and networks.
+"""The figures of docs/outputs-and-losses.md and docs/sequences.md, drawn with the package's own networks.
 
 Nothing is computed a second way: change a head, and its figure changes. ``draw(folder)`` draws them all.
 """
@@ -10,9 +10,11 @@ import numpy as np
 from scipy import special
 
 from .. import datasets, losses
+from .._numba.threads import parallel_region
 from ..heads import Bernoulli, Categorical, Gaussian, Huber, Laplace, Ordinal, Poisson, SquaredError
+from ..inputs.batches import Batch
 from ..kernels import activations
-from ..layers import Dense, ReLU
+from ..layers import GRU, Dense, ReLU
 from ..model import Sequential
 from ..optimizers import SGD, Adam
 from .drawing import GLOW, Figure
@@ -269,9 +271,48 @@ def ordinal() -> Figure:
     return figure
 
 
+# ---- sequences ---------------------------------------------------------------------------------------------
+
+def _gates(model, x):
+    """Return the gates z (T, H) that the GRU of a model, its first layer, has along a sequence x (T, D)."""
+    graph, T = model.graph, len(x)
+    workspace, mask = graph.workspaces()[1], np.arange(graph.input_shape[0])[None] < T
+    padded = np.zeros((1, *graph.input_shape), graph.dtype)
+    padded[0, :T] = x
+    with parallel_region():
+        graph.forward(padded, workspace, None, Batch(padded, None, None, mask))
+    return workspace.contexts[0].scratch["gates"][0, :T, :model.layers[0].units]
+
+
+def sequences() -> Figure:
+    """Vowels: the gates of a GRU along one utterance, and the test loss with and without the mask."""
+    vowels = datasets.load_vowels()
+    padded, lengths = (np.zeros((len(vowels.x_train), 29, 12)), np.zeros((len(vowels.x_test), 29, 12))), []
+    for rows, xs in zip(padded, (vowels.x_train, vowels.x_test)):
+        lengths.append(np.array([len(x) for x in xs]))
+        for row, x in zip(rows, xs):
+            row[:len(x)] = x
+    figure, axes = _new_figure("how much of its state each unit keeps", "the loss of 370 other utterances")
+    for masks, colour, text, place in [((None, None), RED, "padding is read, too", (14, 1.55)),
+                                       (lengths, BLUE, "masked", (6, 0.12))]:
+        model = Sequential([GRU(16), Dense(9)], Categorical(), "float64")
+        loss = model.fit(padded[0], vowels.y_train, Adam(0.005), epochs=40, seed=1, verbose=0, mask=masks[0],
+                         validation_data=(padded[1], vowels.y_test, None, masks[1])).history["val_loss"]
+        axes[1].plot(np.arange(1, 41), loss, color=colour, linewidth=2)
+        _note(axes[1], text, place, colour)
+    x = vowels.x_test[int(np.argmin(abs(lengths[1] - 15)))]
+    axes[0].plot(np.arange(1, len(x) + 1), _gates(model, x)[:, :8], color=BLUE, linewidth=1)
+    axes[0].axvspan(len(x) + 0.5, 29.5, color="#ececec")
+    _note(axes[0], "masked: the state\nstays as it is", (len(x) + 1.2, 0.47))
+    axes[0].set(xlabel="frame of an utterance", ylabel="z", xlim=(0.5, 29.5), ylim=(0, 1))
+    axes[1].set(xlabel="epoch", xlim=(1, 40), ylim=(0, 2.3))
+    return figure
+
+
 FIGURES = {"sigmoid": sigmoid, "surprise": surprise, "gradients": gradients,
            "saturated-start": saturated_start, "softmax": softmax, "first-layers": first_layers,
-           "numbers": numbers, "mean-and-median": mean_and_median, "poisson": poisson, "ordinal": ordinal}
+           "numbers": numbers, "mean-and-median": mean_and_median, "poisson": poisson, "ordinal": ordinal,
+           "sequences": sequences}
 
 
 def draw(folder: str | Path) -> list[Path]:

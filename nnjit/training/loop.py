@@ -58,7 +58,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
     ``state`` is changed as the training goes on. ``validation`` are Examples, or None. ``watch`` was started
     at the beginning.
     """
-    graph, workspaces, state.watch = model.graph, model.graph.workspaces(), watch
+    graph, workspaces, state.watch = data.graph, data.graph.workspaces(), watch
     if data.waits:
         plan = plan._replace(shuffle=False)    # the order of a stream is its own
     elif plan.batch_size is None:
@@ -75,7 +75,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
         for examples in filter(None, (data, validation)):
             stack.callback(examples.close)
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
-        validation = validation and Evaluation(graph, validation, state.metrics, repeated=True)
+        validation = validation and Evaluation(validation, state.metrics, repeated=True)
         race = graph.race("training", plan.batch_size or len(data))
         divisor, after_batch = functools.cache(data.divisor), _batch_callbacks(plan.callbacks)
         _call(plan.callbacks, "on_train_begin", state, {})
@@ -122,7 +122,8 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
     state.sums = sums.load(*state.partial) if state.partial else sums
     state.partial = None
     for number, batch in enumerate(batches, state.batch):
-        N, workspace = batch.rows, workspaces[len(batch.x)]
+        N = len(batch.w) if batch.count is None else batch.count
+        workspace = workspaces[len(batch.x)]
         found = graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations)
         finite = sums.add(N, *found)
         if metrics:
@@ -193,9 +194,9 @@ def _end_epoch(state, logs, plan, progress, rows):
 class Evaluation:
     """The evaluation of `Examples`, without dropout: once, or ``repeated`` after every epoch."""
 
-    def __init__(self, graph, data, metrics: Metrics, repeated: bool = False):
-        self.graph, self.metrics, self.repeated, self.spare = graph, metrics, repeated, []
-        self.passes = data.blocks(functools.partial(block_rows, graph), kept=repeated)
+    def __init__(self, data, metrics: Metrics, repeated: bool = False):
+        self.graph, self.metrics, self.repeated, self.spare = data.graph, metrics, repeated, []
+        self.passes = data.blocks(functools.partial(block_rows, data.graph), kept=repeated)
 
     def run(self) -> dict:
         """Return the mean loss, with the penalty, the head's metric, and those that were asked for."""
