@@ -132,7 +132,7 @@ def sequences_of(model, X, mask=None) -> tuple:
 
 def evaluated_examples(model, X, y, sample_weight, sparse, mask):
     """Return what `Sequential.evaluate` was given as `Examples`, or as a `Stream`."""
-    source = _as_source(X, y, sample_weight, epochs=1)
+    source = _as_source(X, y, sample_weight, mask, epochs=1)
     if source is not None:
         return _stream(model, source, sparse, training=False)
     rows, mask = sequences_of(model, X, mask)
@@ -147,7 +147,7 @@ def training_examples(model, X, y, sample_weight, class_weight, mask, validation
     On an error the model is as it was. ``validation`` is (validation_data, validation_split).
     """
     single_pass, validation = epochs == 1, _check_validation(*validation, epochs)
-    X = _as_source(X, y, sample_weight, epochs) or X
+    X = _as_source(X, y, sample_weight, mask, epochs) or X
     if isinstance(X, Source) and isinstance(validation, float):
         raise ValueError(f"validation_split: got {validation:g} for a stream, whose last rows are not known, "
                          "expected validation_data")
@@ -188,7 +188,7 @@ def training_examples(model, X, y, sample_weight, class_weight, mask, validation
 def _infer_from_targets(model, rows, y, mask):
     """Let the head take from the targets what it is not told; where every step has one, from valid steps."""
     *steps, _ = model.graph.output_shape(rows.shape[1:])
-    if steps:
+    if len(steps) == 1:
         valid = np.ones((len(rows), *steps), bool) if mask is None else model.graph.output_mask(mask)
         y = flat_steps("y", y, np.ascontiguousarray(valid))
     model.head.infer_from_targets(y)
@@ -196,7 +196,7 @@ def _infer_from_targets(model, rows, y, mask):
 
 # ---- streams -----------------------------------------------------------------------------------------------
 
-def _as_source(X, y, sample_weight, epochs: int) -> Source | None:
+def _as_source(X, y, sample_weight, mask, epochs: int) -> Source | None:
     """Return what gives the blocks of ``epochs`` passes where X does so, or None where it has rows.
 
     TypeError or ValueError where targets are missing, or given beside the blocks, or passes are impossible.
@@ -205,9 +205,10 @@ def _as_source(X, y, sample_weight, epochs: int) -> Source | None:
         return None
     if not is_stream(X):
         raise TypeError("y: got None, expected the targets of the rows of X; or X that gives blocks (X, y)")
-    if sample_weight is not None:
-        raise ValueError("sample_weight: got weights beside a stream, expected them in its blocks, (X, y, "
-                         "sample_weight)")
+    for name, given in ("sample_weight", sample_weight), ("mask", mask):
+        if given is not None:
+            raise ValueError(f"{name}: got one beside a stream, expected it in its blocks, (X, y, "
+                             "sample_weight, mask)")
     return _repeating(Source(X), "X", epochs)
 
 

@@ -269,7 +269,8 @@ def test_a_bad_block(exception, message, given):
 @pytest.mark.parametrize("exception, message, options", [
     (ValueError, "validation_split: got 0.2 for a stream", {"validation_split": 0.2}),
     (ValueError, "class_weight: got 'balanced' for a stream", {"class_weight": "balanced"}),
-    (ValueError, "sample_weight: got weights beside a stream", {"sample_weight": np.ones(N)}),
+    (ValueError, "sample_weight: got one beside a stream", {"sample_weight": np.ones(N)}),
+    (ValueError, "mask: got one beside a stream", {"mask": np.ones(N)}),
 ])
 def test_what_a_stream_cannot_do(exception, message, options):
     model = network()
