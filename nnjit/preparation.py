@@ -103,7 +103,7 @@ def _targets(graph, N, y, sample_weight, class_weight, mask, some_positive=True)
         w = w.copy()    # it may be the user's
         of_valid, w[flags] = head.weigh_classes(y[flags], w[flags], class_weight)
         if getattr(of_valid, "factors", None):    # several heads: each weighs its own
-            y = of_valid.spread(y, flags)
+            y = of_valid if counts is None else of_valid.spread(y, flags)
     return y, w, counts
 
 

@@ -213,6 +213,18 @@ def test_class_weights_count_valid_steps():
         other, X, Y, mask=MASK, class_weight=by_hand)[0]
 
 
+def test_class_weights_of_several_heads_count_valid_steps():
+    def train(filler, class_weight):
+        head = nn.Heads(kind=nn.Categorical(), size=nn.Gaussian(), units={"kind": 3, "size": 1})
+        targets = {"kind": padded_with(Y, filler), "size": padded_with(X[..., 0], float(filler))}
+        return fit(tagger(head, 4), X, targets, mask=MASK, class_weight=class_weight)
+
+    counts = np.bincount(Y[MASK], minlength=3)
+    by_hand = {"kind": dict(enumerate(MASK.sum() / (3 * counts)))}
+    assert train(0, {"kind": "balanced"}) == train(2, {"kind": "balanced"}) == train(1, by_hand)
+    assert train(0, by_hand) != train(0, None)
+
+
 def test_metrics_and_history_leave_out_what_the_mask_leaves_out():
     model = tagger()
     log = fit(model, X, Y, mask=MASK, metrics=["f1_macro", "balanced_accuracy"],

@@ -1,0 +1,155 @@
+"""What `MLPClassifier` and `MLPRegressor` do while they fit: the network, the loss, epochs, and L-BFGS."""
+import math
+from collections.abc import Callable
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+
+from .._numba.threads import parallel_region
+from ..graph import Graph
+from ..heads import Bernoulli, Categorical, Gaussian, Head, Poisson
+from ..inputs.batches import Examples
+from ..inputs.rows import store
+from ..kernels import penalties
+from ..layers import Dense, ReLU, Sigmoid, Tanh
+from ..optimizers import SGD, Adam, Optimizer
+
+ACTIVATIONS = {"identity": None, "logistic": Sigmoid, "tanh": Tanh, "relu": ReLU}
+HEADS = {"softmax": Categorical, "logistic": Bernoulli, "identity": Gaussian, "exp": Poisson}
+
+
+def network(widths: list[int], activation: str, out_activation: str, dtype: np.dtype) -> Graph:
+    """Return the built graph of a network with these widths, from the inputs to the outputs."""
+    layers, hidden = [], ACTIVATIONS[activation]
+    for units in widths[1:-1]:
+        layers += [Dense(units)] if hidden is None else [Dense(units), hidden()]
+    graph = Graph([*layers, Dense(widths[-1])], HEADS[out_activation](), np.dtype(dtype))
+    graph.build((widths[0],), 0)
+    return graph
+
+
+def dense_layers(graph: Graph) -> list[Dense]:
+    """Return the layers that have parameters."""
+    return [layer for layer in graph.layers if isinstance(layer, Dense)]
+
+
+class Objective:
+    """scikit-learn's loss of a batch, and its gradient: of outputs the sum or the mean, of rows the weighted
+    mean, and alpha / 2 times the sum of W², divided by the weight of the batch's rows.
+
+    Attributes
+    ----------
+    scale : float
+        What our loss, a mean over the units, is multiplied by.
+    """
+
+    def __init__(self, graph: Graph, alpha: float):
+        self.graph, self.alpha, self.workspaces = graph, alpha, graph.workspaces()
+        K, head = graph.shapes[-1][0], graph.head
+        # in the gradient a squared error is half of ours, and units are added up
+        self._slope = 1.0 if isinstance(head, Categorical) else K / 2 if isinstance(head, Gaussian) else K
+        self.scale = 0.5 if isinstance(head, Gaussian) else K if isinstance(head, Bernoulli) else 1.0
+
+    def __call__(self, batch) -> float:
+        """Return the mean loss of a batch, and leave its gradient in the graph's vector."""
+        graph, weight = self.graph, float(batch.w.sum(dtype=float))
+        sums = graph.loss_and_gradient(batch, weight / self._slope, self.workspaces[len(batch.w)])
+        loss, l2 = self.scale * sums[0] / weight, self.alpha / (2 * weight)
+        if isinstance(graph.head, Poisson):    # the deviance, which is 0 where all rates are right
+            y = batch.y.astype(float)
+            loss += float(batch.w @ (scipy.special.xlogy(y, y) - y).mean(axis=1)) / weight
+        if l2:
+            for layer in dense_layers(graph):
+                penalties.add_slope(layer.padded["W"], 0.0, l2, layer.padded_gradients["W"])
+                loss += penalties.penalty(layer.padded["W"], 0.0, l2)
+        return loss
+
+
+def examples(graph: Graph, X, y, sample_weight, single_pass: bool) -> Examples:
+    """Return checked rows, encoded targets and weights as the graph takes them."""
+    head: Head = graph.head
+    x = store(X, graph.dtype, "auto", True, single_pass)
+    targets = head.targets(y, len(x), graph.shapes[-1][0], graph.dtype)
+    w = np.ones(len(x), graph.dtype) if sample_weight is None else sample_weight.astype(graph.dtype)
+    return Examples(x, targets, w, None, graph)
+
+
+class Steps:
+    """The optimiser of scikit-learn's "sgd" or "adam", and the learning rate from epoch to epoch."""
+
+    def __init__(self, estimator):
+        self.rate = estimator.learning_rate_init
+        self.kind, self.schedule, self.power = estimator.solver, estimator.learning_rate, estimator.power_t
+        self.epsilon = estimator.epsilon
+        if self.kind == "adam":
+            self.optimizer: Optimizer = Adam(self.rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
+        else:
+            nesterov = estimator.nesterovs_momentum and estimator.momentum > 0
+            self.optimizer = SGD(self.rate, min(estimator.momentum, 1 - 1e-16), nesterov)
+
+    def step(self, graph: Graph):
+        """Take one."""
+        optimizer = self.optimizer
+        if self.kind == "adam":    # scikit-learn's epsilon stands beside the uncorrected root
+            correction = math.sqrt(1 - optimizer.beta_2**(optimizer.iterations + 1))
+            optimizer.epsilon = self.epsilon / correction
+        optimizer.step(graph.vector, graph.gradient_vector)
+
+    def epoch_ends(self, t: int):
+        """Lower the rate, after so many rows in all, where it is scaled by them."""
+        if self.kind == "sgd" and self.schedule == "invscaling":
+            self.optimizer.learning_rate = self.rate / (t + 1)**self.power
+
+    def wants_to_stop(self) -> bool:
+        """Return whether a training that no longer improves is over; an adaptive rate is lowered first."""
+        rate = self.optimizer.learning_rate
+        if self.kind != "sgd" or self.schedule != "adaptive" or rate <= 1e-6:
+            return True
+        self.optimizer.learning_rate = rate / 5
+        return False
+
+
+def train_epochs(objective: Objective, data: Examples, steps: Steps, batch_size: int, orders,
+                 after_epoch: Callable[[float], bool]):
+    """Take the steps of an epoch for each of the ``orders`` of rows, until ``after_epoch(loss)`` is true.
+
+    The mean is that of the batches, each weighted by its rows, as scikit-learn has it.
+    """
+    graph = objective.graph
+    with parallel_region():
+        race = graph.race("training", batch_size)
+        for order in orders:
+            total = 0.0
+            with race.timed(data.batches(batch_size, order)) as batches:
+                for batch in batches:
+                    total += objective(batch) * len(batch.w)
+                    steps.step(graph)
+            if after_epoch(total / len(data)):
+                return
+
+
+def minimise(objective: Objective, data: Examples, max_iter: int, max_fun: int, tol: float, verbose: bool):
+    """Minimise over all parameters by L-BFGS; return scipy's result."""
+    graph = objective.graph
+    parts = [layer.parameters[name] for name in "Wb" for layer in dense_layers(graph)]
+    slopes = [layer.gradients[name] for name in "Wb" for layer in dense_layers(graph)]
+    batch, = data.batches(len(data), np.arange(len(data)))
+
+    def put(vector):
+        first = 0
+        for part in parts:
+            part[...] = vector[first:first + part.size].reshape(part.shape)
+            first += part.size
+
+    def loss_and_slope(vector):
+        put(vector)
+        loss = objective(batch)
+        return loss, np.concatenate([slope.ravel() for slope in slopes]).astype(float)
+
+    begin = np.concatenate([part.ravel() for part in parts]).astype(float)
+    with parallel_region():
+        found = scipy.optimize.minimize(loss_and_slope, begin, method="L-BFGS-B", jac=True,
+                                        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol})
+        put(found.x)
+    return found

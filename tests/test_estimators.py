@@ -1,0 +1,238 @@
+"""The estimators: scikit-learn's own checks, and its networks to the last digits."""
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from head_cases import check_refused
+from scipy import sparse
+from sklearn import datasets, neural_network
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from nnjit import estimators
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore")    # the checks are about more than warnings
+@parametrize_with_checks([estimators.MLPClassifier(max_iter=100), estimators.MLPRegressor(max_iter=100)])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+# ---- the same networks -------------------------------------------------------------------------------------
+
+def table(name):
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return ((X - X.mean(axis=0)) / (X.std(axis=0) + 1e-9))[:400], y[:400]
+
+
+SETTINGS = {
+    "adam": {}, "sgd": {"solver": "sgd", "learning_rate_init": 0.05},
+    "plain sgd": {"solver": "sgd", "momentum": 0, "shuffle": False},
+    "momentum": {"solver": "sgd", "nesterovs_momentum": False},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.05},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.05, "tol": 0.01,
+                 "n_iter_no_change": 2},
+    "early stopping": {"early_stopping": True, "n_iter_no_change": 3, "tol": 0.01},
+    "lbfgs": {"solver": "lbfgs"}, "tol 0": {"tol": 0.0},
+    "logistic": {"activation": "logistic", "batch_size": 32}, "tanh": {"activation": "tanh", "alpha": 1.0},
+    "identity": {"activation": "identity", "hidden_layer_sizes": (7, 5)},
+    "one number": {"hidden_layer_sizes": 9, "beta_1": 0.5, "epsilon": 1e-3},
+}
+every_setting = pytest.mark.parametrize("name", SETTINGS)
+
+
+def both(kind, X, y, settings, sample_weight=None):
+    """Return scikit-learn's estimator and ours, fitted."""
+    found = []
+    for module in (neural_network, estimators):
+        one = getattr(module, f"MLP{kind}")(**{"max_iter": 12, "random_state": 3, **settings})
+        found.append(one.fit(X, y, sample_weight))
+    return found
+
+
+def check_same(theirs, ours, tolerance=1e-9):
+    for name in "coefs_", "intercepts_":
+        for array, own in zip(getattr(theirs, name), getattr(ours, name)):
+            np.testing.assert_allclose(own, array, rtol=0, atol=tolerance)
+    for name in ("loss_", "best_loss_", "best_validation_score_", "loss_curve_", "validation_scores_"):
+        assert hasattr(theirs, name) == hasattr(ours, name), name
+        expected = getattr(theirs, name, None)
+        if expected is None:
+            assert getattr(ours, name, None) is None
+        else:
+            np.testing.assert_allclose(getattr(ours, name), expected, rtol=0, atol=tolerance, err_msg=name)
+    for name in ("n_iter_", "n_layers_", "n_outputs_", "out_activation_", "t_", "n_features_in_"):
+        assert getattr(theirs, name) == getattr(ours, name), name
+
+
+@pytest.mark.compiled
+@every_setting
+@pytest.mark.parametrize("data", ["iris", "breast_cancer", "digits"])
+def test_scikit_learns_classifiers(name, data):
+    X, y = table(data)
+    theirs, ours = both("Classifier", X, y, SETTINGS[name])
+    check_same(theirs, ours)
+    assert np.array_equal(theirs.classes_, ours.classes_)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=0, atol=1e-9)
+    assert np.array_equal(ours.predict(X), theirs.predict(X)) and ours.score(X, y) == theirs.score(X, y)
+
+
+@pytest.mark.compiled
+@every_setting
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_scikit_learns_regressors(name, outputs):
+    X, y = table("diabetes")
+    y = y / 100 if outputs == 1 else np.stack([y / 100, y / 50, X[:, 0]], axis=1)
+    theirs, ours = both("Regressor", X, y, SETTINGS[name])
+    check_same(theirs, ours)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=0, atol=1e-9)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("settings", [{}, {"solver": "lbfgs"}, {"early_stopping": True, "tol": 0.1}])
+def test_counts_labels_weights_and_text(settings):
+    X, y = table("diabetes")
+    w = np.random.default_rng(0).uniform(0.1, 2, len(X))
+    check_same(*both("Regressor", X, np.round(y / 50), {"loss": "poisson", **settings}, w))
+    X, y = table("iris")
+    w = np.linspace(0.1, 2, len(X))
+    labels = np.stack([y == 0, y > 0, X[:, 0] > 0], axis=1).astype(int)
+    theirs, ours = both("Classifier", X, labels, settings)
+    check_same(theirs, ours)
+    assert np.array_equal(theirs.predict(X), ours.predict(X))
+    check_same(*both("Classifier", X, y, settings, w))
+    for names in (np.array(["setosa", "versicolor", "virginica"])[y], np.array(["no", "yes"])[y % 2]):
+        theirs, ours = both("Classifier", X, names, settings)
+        check_same(theirs, ours)
+        assert np.array_equal(theirs.predict(X), ours.predict(X))
+        np.testing.assert_allclose(ours.predict_log_proba(X), theirs.predict_log_proba(X), atol=1e-8)
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array])
+def test_sparse_rows_and_float32(form):
+    X, y = table("digits")
+    X = np.where(X > 0.5, X, 0)
+    check_same(*both("Classifier", form(X), y, {}))
+    theirs, ours = both("Classifier", X.astype(np.float32), y, {"max_iter": 3})
+    check_same(theirs, ours, 1e-4)
+    assert ours.coefs_[0].dtype == np.float32
+
+
+def test_partial_fit_and_warm_start():
+    X, y = table("digits")
+    pair = [module.MLPClassifier(random_state=1) for module in (neural_network, estimators)]
+    for one in pair:
+        for first in range(0, 400, 100):
+            one.partial_fit(X[first:first + 100], y[first:first + 100], classes=np.arange(10))
+    check_same(*pair)
+    pair = [module.MLPRegressor(random_state=1, max_iter=4, warm_start=True)
+            for module in (neural_network, estimators)]
+    for one in pair:
+        one.fit(X, y), one.fit(X, y)
+    check_same(*pair)
+    assert pair[1].n_iter_ == 4 and len(pair[1].loss_curve_) == 8
+
+
+# ---- what was reported of scikit-learn's -------------------------------------------------------------------
+
+def test_early_stopping_with_names_and_partial_fit_after_it():
+    X, y = table("iris")
+    names = np.array(["a", "b", "c"], object)[y]
+    one = estimators.MLPClassifier(early_stopping=True, max_iter=20, random_state=0).fit(X, names)
+    assert 0 <= one.best_validation_score_ <= 1
+    before = one.coefs_[0].copy()
+    assert (one.partial_fit(X, names).coefs_[0] != before).any()    # one more epoch, without early stopping
+
+
+def test_classes_that_come_later():
+    X, y = table("iris")
+    one = estimators.MLPClassifier(random_state=0)
+    one.partial_fit(X[:40], y[:40], classes=[0, 1, 2])
+    assert one.partial_fit(X, y).predict_proba(X).shape == (150, 3)
+    with pytest.raises(ValueError, match="`y` has classes not in"):
+        one.partial_fit(X, y + 1)
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        estimators.MLPClassifier().partial_fit(X, y)
+    with pytest.raises(ValueError, match="is not the same as on last call"):
+        one.partial_fit(X, y, classes=[0, 1])
+
+
+def test_labels_in_partial_fit():
+    X, y = table("iris")
+    labels = np.stack([y == 0, y > 0], axis=1).astype(int)
+    one = estimators.MLPClassifier(random_state=0)
+    for _ in range(3):
+        one.partial_fit(X, labels)
+    assert one.predict(X).shape == labels.shape
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_regressor_that_explodes(early_stopping):
+    X, y = table("diabetes")
+    one = estimators.MLPRegressor(solver="sgd", learning_rate_init=1e6, early_stopping=early_stopping,
+                                  random_state=0)
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite parameter weights"):
+        one.fit(1e6 * X, 1e6 * y)
+
+
+def test_a_training_that_is_cut_off_warns_once():
+    X, y = table("iris")
+    for settings in ({}, {"solver": "lbfgs", "tol": 1e-12}, {"warm_start": True}):
+        one = estimators.MLPClassifier(max_iter=2, random_state=0, **settings)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            one.fit(X, y)
+        assert [type(one.message) for one in caught] == [ConvergenceWarning]
+
+
+# ---- in scikit-learn's world -------------------------------------------------------------------------------
+
+def test_weights_that_are_set_change_predictions():
+    X, y = table("diabetes")
+    one = estimators.MLPRegressor(max_iter=3, random_state=0).fit(X, y)
+    before = one.predict(X)
+    one.intercepts_[-1][:] += 5
+    np.testing.assert_allclose(one.predict(X), before + 5)
+    one.coefs_ = [np.zeros_like(W) for W in one.coefs_]
+    assert np.ptp(one.predict(X)) == 0
+    check_refused(ValueError, "coefs_: got shapes", setattr, one, "coefs_", [np.zeros((2, 2))])
+    with pytest.raises(AttributeError, match="got no weights yet"):
+        getattr(estimators.MLPRegressor(), "coefs_")    # noqa: B009
+
+
+def test_a_pickle_and_a_clone():
+    X, y = table("iris")
+    one = estimators.MLPClassifier(max_iter=3, random_state=0).fit(X, y)
+    again = pickle.loads(pickle.dumps(one))
+    assert np.array_equal(again.predict_proba(X), one.predict_proba(X))
+    again.partial_fit(X, y), one.partial_fit(X, y)
+    assert np.array_equal(again.predict_proba(X), one.predict_proba(X))
+    assert not hasattr(clone(one), "coefs_")
+
+
+@pytest.mark.compiled
+def test_searches_and_pipelines():
+    X, y = table("breast_cancer")
+    pipeline = make_pipeline(StandardScaler(), estimators.MLPClassifier(max_iter=30, random_state=0))
+    assert cross_val_score(pipeline, X, y, cv=3).mean() > 0.9
+    search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3, n_jobs=2).fit(X, y)
+    assert search.best_score_ > 0.9
+
+
+def test_partial_fit_is_there_for_steps_only():
+    assert not hasattr(estimators.MLPClassifier(solver="lbfgs"), "partial_fit")
+    assert hasattr(estimators.MLPRegressor(solver="sgd"), "partial_fit")
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_every_parameter_of_scikit_learns(name):
+    theirs, ours = (getattr(module, name)().get_params() for module in (neural_network, estimators))
+    assert theirs == ours
