@@ -19,9 +19,17 @@ from nnjit import estimators
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+def what_differs(estimator):
+    """Return the checks that an estimator fails by design, and why."""
+    if isinstance(estimator, estimators.OrdinalClassifier):
+        return {"check_classifiers_train": "a rank is the median, not always the most probable one"}
+    return {}
+
+
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore")    # the checks are about more than warnings
-@parametrize_with_checks([estimators.MLPClassifier(max_iter=100), estimators.MLPRegressor(max_iter=100)])
+@parametrize_with_checks([estimators.MLPClassifier(max_iter=100), estimators.MLPRegressor(max_iter=100),
+                          estimators.OrdinalClassifier(max_iter=100)], expected_failed_checks=what_differs)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -235,4 +243,99 @@ def test_partial_fit_is_there_for_steps_only():
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_every_parameter_of_scikit_learns(name):
     theirs, ours = (getattr(module, name)().get_params() for module in (neural_network, estimators))
-    assert theirs == ours
+    assert theirs.items() <= ours.items()
+    assert set(ours) - set(theirs) == {"dropout", "dtype", *["class_weight"] * ("Class" in name)}
+
+
+# ---- what scikit-learn's have not --------------------------------------------------------------------------
+
+def test_an_activation_for_each_layer():
+    X, y = table("iris")
+    one = estimators.MLPClassifier((8, 6), ["relu", "tanh"], max_iter=5, random_state=0).fit(X, y)
+    hidden = np.maximum(X @ one.coefs_[0] + one.intercepts_[0], 0)
+    hidden = np.tanh(hidden @ one.coefs_[1] + one.intercepts_[1])
+    z = hidden @ one.coefs_[2] + one.intercepts_[2]
+    np.testing.assert_allclose(one.predict_proba(X), np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))
+    same = [estimators.MLPClassifier((8, 6), given, max_iter=5, random_state=0).fit(X, y).predict_proba(X)
+            for given in ("relu", ["relu", "relu"])]
+    assert np.array_equal(*same)
+    check_refused(ValueError, "activation: got .'relu'., expected one, or one for each of 2", estimators.
+                  MLPClassifier((8, 6), ["relu"]).fit, X, y)
+
+
+def test_dropout():
+    X, y = table("digits")
+    fits = [estimators.MLPClassifier(max_iter=3, random_state=seed, dropout=rate).fit(X, y)
+            for seed, rate in ((0, 0.0), (0, 0.5), (0, 0.5), (1, 0.5))]
+    losses = [one.loss_ for one in fits]
+    assert losses[1] == losses[2] and len(set(losses)) == 3
+    assert np.array_equal(fits[1].predict_proba(X), fits[1].predict_proba(X))    # drops nothing
+
+
+def test_class_weights():
+    X, y = table("iris")
+    w = np.where(y == 2, 3.0, 1.0)
+    names = np.array(["a", "b", "c"])[y]
+    weighted = estimators.MLPClassifier(max_iter=4, random_state=0, class_weight={"c": 3.0}).fit(X, names)
+    by_hand = estimators.MLPClassifier(max_iter=4, random_state=0).fit(X, names, w)
+    assert np.array_equal(weighted.coefs_[0], by_hand.coefs_[0])
+    estimators.MLPClassifier(max_iter=4, random_state=0, class_weight="balanced").fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber"])
+def test_losses_that_outliers_pull_less(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    y = X[:, 0] + 30 * (rng.random(300) < 0.2)
+    found = {name: estimators.MLPRegressor(name, (), solver="lbfgs", random_state=0).fit(X, y)
+             for name in ("squared_error", loss)}
+    errors = {name: abs(one.predict(X) - X[:, 0]).mean() for name, one in found.items()}
+    assert errors[loss] < 0.5 < 3 < errors["squared_error"]
+
+
+def test_dtype():
+    X, y = table("iris")
+    one = estimators.MLPClassifier(max_iter=2, random_state=0, dtype="float32").fit(X, y)
+    assert one.coefs_[0].dtype == np.float32 and one.predict_proba(X).dtype == np.float32
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_ordered_classes(solver):
+    X, y = table("diabetes")
+    grades = np.array(["1 low", "2 middle", "3 high", "4 highest"])[np.digitize(y, [100, 150, 220])]
+    one = estimators.OrdinalClassifier((), solver=solver, learning_rate_init=0.05, max_iter=100,
+                                       random_state=0).fit(X, grades)
+    p = one.predict_proba(X)
+    assert p.shape == (400, 4) and np.allclose(p.sum(axis=1), 1)
+    assert one.score(X, grades) > 0.45 and one.coefs_[-1].shape[1] == 1
+    check_refused(ValueError, "y: got 1 class", one.fit, X, np.zeros(400))
+
+
+@pytest.mark.parametrize("settings", [{}, {"solver": "lbfgs"}, {"early_stopping": True}])
+def test_networks_are_carried_over_both_ways(settings):
+    X, y = table("iris")
+    names = np.array(["a", "b", "c"])[y]
+    labels = np.stack([y == 0, y > 0], axis=1).astype(int)
+    for kind, targets in (("Classifier", names), ("Classifier", names == "a"), ("Classifier", labels),
+                          ("Regressor", X[:, 0]), ("Regressor", X[:, :2])):
+        theirs, ours = both(kind, X, targets, settings)
+        for source, target in ((theirs, estimators.from_sklearn(theirs)), (ours, ours.to_sklearn())):
+            assert type(target).__name__ == type(source).__name__
+            method = "predict_proba" if kind == "Classifier" else "predict"
+            np.testing.assert_allclose(getattr(target, method)(X), getattr(source, method)(X), atol=1e-12)
+            check_same(source, target)
+            if kind == "Classifier":
+                assert np.array_equal(target.predict(X), source.predict(X))
+            if "solver" not in settings and "early_stopping" not in settings:
+                target.partial_fit(X, targets)
+
+
+def test_what_is_not_carried_over():
+    X, y = table("iris")
+    check_refused(TypeError, "from_sklearn: got StandardScaler", estimators.from_sklearn, StandardScaler())
+    one = estimators.MLPClassifier((4, 4), ["relu", "tanh"], max_iter=2).fit(X, y)
+    check_refused(ValueError, "to_sklearn: got activation", one.to_sklearn)
+    one = estimators.OrdinalClassifier(max_iter=2).fit(X, y)
+    check_refused(ValueError, "to_sklearn: got OrdinalClassifier", one.to_sklearn)
+    one = estimators.MLPRegressor("huber", max_iter=2).fit(X, y)
+    check_refused(ValueError, "to_sklearn: got loss 'huber'", one.to_sklearn)

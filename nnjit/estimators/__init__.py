@@ -13,6 +13,6 @@ if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7):
     raise ImportError(f"nnjit.estimators: got scikit-learn {sklearn.__version__}, expected version 1.7 or "
                       "later; install it, pip install nnjit[sklearn]")
 
-from .mlp import MLPClassifier, MLPRegressor
+from .mlp import MLPClassifier, MLPRegressor, OrdinalClassifier, from_sklearn
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "OrdinalClassifier", "from_sklearn"]

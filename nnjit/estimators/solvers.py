@@ -8,23 +8,30 @@ import scipy.special
 
 from .._numba.threads import parallel_region
 from ..graph import Graph
-from ..heads import Bernoulli, Categorical, Gaussian, Head, Poisson
+from ..heads import Bernoulli, Categorical, Gaussian, Head, Huber, Laplace, Poisson
 from ..inputs.batches import Examples
 from ..inputs.rows import store
 from ..kernels import penalties
-from ..layers import Dense, ReLU, Sigmoid, Tanh
+from ..layers import Dense, Dropout, ReLU, Sigmoid, Tanh
 from ..optimizers import SGD, Adam, Optimizer
 
 ACTIVATIONS = {"identity": None, "logistic": Sigmoid, "tanh": Tanh, "relu": ReLU}
-HEADS = {"softmax": Categorical, "logistic": Bernoulli, "identity": Gaussian, "exp": Poisson}
+LOSSES = {"squared_error": Gaussian, "absolute_error": Laplace, "huber": Huber, "poisson": Poisson}
 
 
-def network(widths: list[int], activation: str, out_activation: str, dtype: np.dtype) -> Graph:
-    """Return the built graph of a network with these widths, from the inputs to the outputs."""
-    layers, hidden = [], ACTIVATIONS[activation]
-    for units in widths[1:-1]:
-        layers += [Dense(units)] if hidden is None else [Dense(units), hidden()]
-    graph = Graph([*layers, Dense(widths[-1])], HEADS[out_activation](), np.dtype(dtype))
+def network(widths: list[int], activations: list[str], dropout: float, head: Head,
+            dtype: np.dtype) -> Graph:
+    """Return the built graph of a network with these widths, from the inputs to the outputs, and these
+    activations of the hidden layers.
+    """
+    layers = []
+    for units, activation in zip(widths[1:-1], activations):
+        layers.append(Dense(units))
+        if ACTIVATIONS[activation] is not None:
+            layers.append(ACTIVATIONS[activation]())
+        if dropout:
+            layers.append(Dropout(dropout))
+    graph = Graph([*layers, Dense(widths[-1])], head, np.dtype(dtype))
     graph.build((widths[0],), 0)
     return graph
 
@@ -51,10 +58,13 @@ class Objective:
         self._slope = 1.0 if isinstance(head, Categorical) else K / 2 if isinstance(head, Gaussian) else K
         self.scale = 0.5 if isinstance(head, Gaussian) else K if isinstance(head, Bernoulli) else 1.0
 
-    def __call__(self, batch) -> float:
-        """Return the mean loss of a batch, and leave its gradient in the graph's vector."""
+    def __call__(self, batch, step: int | None = None) -> float:
+        """Return the mean loss of a batch, and leave its gradient in the graph's vector.
+
+        ``step`` is the number of a step, whose dropout masks are applied; None applies none.
+        """
         graph, weight = self.graph, float(batch.w.sum(dtype=float))
-        sums = graph.loss_and_gradient(batch, weight / self._slope, self.workspaces[len(batch.w)])
+        sums = graph.loss_and_gradient(batch, weight / self._slope, self.workspaces[len(batch.w)], step)
         loss, l2 = self.scale * sums[0] / weight, self.alpha / (2 * weight)
         if isinstance(graph.head, Poisson):    # the deviance, which is 0 where all rates are right
             y = batch.y.astype(float)
@@ -123,7 +133,7 @@ def train_epochs(objective: Objective, data: Examples, steps: Steps, batch_size:
             total = 0.0
             with race.timed(data.batches(batch_size, order)) as batches:
                 for batch in batches:
-                    total += objective(batch) * len(batch.w)
+                    total += objective(batch, steps.optimizer.iterations) * len(batch.w)
                     steps.step(graph)
             if after_epoch(total / len(data)):
                 return
@@ -132,8 +142,9 @@ def train_epochs(objective: Objective, data: Examples, steps: Steps, batch_size:
 def minimise(objective: Objective, data: Examples, max_iter: int, max_fun: int, tol: float, verbose: bool):
     """Minimise over all parameters by L-BFGS; return scipy's result."""
     graph = objective.graph
-    parts = [layer.parameters[name] for name in "Wb" for layer in dense_layers(graph)]
-    slopes = [layer.gradients[name] for name in "Wb" for layer in dense_layers(graph)]
+    parts, slopes = ([*(arrays(layer)[name] for name in "Wb" for layer in dense_layers(graph)),
+                      *arrays(graph.head).values()]
+                     for arrays in (lambda part: part.parameters, lambda part: part.gradients))
     batch, = data.batches(len(data), np.arange(len(data)))
 
     def put(vector):
