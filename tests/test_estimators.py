@@ -20,12 +20,20 @@ from nnjit import estimators
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def classifier(units):
-    return nn.Sequential([nn.Dense(20), nn.ReLU(), nn.Dense(units)], nn.Categorical(), "float64")
+class Builder:
+    """A function that builds a network; its text, in the tests' names, is the same in every process."""
+
+    def __init__(self, head):
+        self.head = head
+
+    def __call__(self, units):
+        return nn.Sequential([nn.Dense(20), nn.ReLU(), nn.Dense(units)], self.head(), "float64")
+
+    def __repr__(self):
+        return f"Builder({self.head.__name__})"
 
 
-def regressor():
-    return nn.Sequential([nn.Dense(20), nn.ReLU(), nn.Dense(1)], nn.Gaussian(), "float64")
+classifier, regressor = Builder(nn.Categorical), Builder(nn.Gaussian)
 
 
 def what_differs(estimator):

@@ -13,8 +13,9 @@ KINDS = {
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 # sequences, steps, numbers, units: one of each, whole vectors and parts of one, more rows than a tile
-SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 5, 2, 4), (11, 7, 3, 33), (34, 4, 5, 16),
-                                           pytest.param((40, 9, 4, 65), marks=pytest.mark.compiled)])
+LARGE = [(11, 7, 3, 33), (34, 4, 5, 16), (40, 9, 4, 65)]
+SHAPES = pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 5, 2, 4), *(
+    pytest.param(shape, marks=pytest.mark.compiled) for shape in LARGE)])
 
 
 def network(layer, *more, dtype="float64"):
@@ -68,6 +69,7 @@ def test_states(kind, shape, dtype, bias, backwards):
         np.testing.assert_allclose(at_each[n][mask[n]], expected, **tolerance)
 
 
+@pytest.mark.compiled
 @every_kind
 @pytest.mark.parametrize("shape", [(5, 4, 3, 2), (9, 3, 2, 17)])
 @pytest.mark.parametrize("at_every_step", [False, True])
@@ -94,6 +96,7 @@ def test_gradients_with_a_mask(kind, shape, at_every_step, backwards):
         np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.compiled
 @every_kind
 def test_a_padded_batch_is_its_sequences_one_by_one(kind):
     shape = 21, 30, 4, 24

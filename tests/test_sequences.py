@@ -9,6 +9,8 @@ from head_cases import CASES, EACH, check_refused
 
 import nnjit as nn
 
+pytestmark = pytest.mark.compiled    # the kernels, uncompiled, are met in test_recurrent and test_layers
+
 N, T, D = 23, 9, 3
 RNG = np.random.default_rng(5)
 LENGTHS = RNG.integers(2, T + 1, N)
