@@ -23,6 +23,7 @@ class Case:
     random : whether a training step draws something
     kinks : whether the slope jumps somewhere; the inputs then stay away from 0
     mixes_rows : whether at a training step a row's output depends on the rows beside it
+    slow : whether it takes long uncompiled, where it is left out
     """
 
     make: Callable
@@ -30,6 +31,7 @@ class Case:
     random: bool = False
     kinks: bool = False
     mixes_rows: bool = False
+    slow: bool = False
 
 
 IMAGE = (5, 4, 3)
@@ -73,14 +75,15 @@ LAYERS = {
     "LayerNormalization of sequences": Case(nn.LayerNormalization, SEQUENCE),
     "Flatten of sequences": Case(nn.Flatten, SEQUENCE),
     "Masking": Case(nn.Masking, SEQUENCE),
-    "GRU": Case(lambda: nn.GRU(5), SEQUENCE),
-    "GRU of sequences": Case(lambda: nn.GRU(17, return_sequences=True), SEQUENCE),
-    "GRU that resets before": Case(lambda: nn.GRU(4, return_sequences=True, reset_after=False), SEQUENCE),
-    "GRU without bias": Case(lambda: nn.GRU(3, bias=False), SEQUENCE),
-    "GRU backwards": Case(lambda: nn.GRU(3, return_sequences=True, go_backwards=True), SEQUENCE),
-    "LSTM": Case(lambda: nn.LSTM(5), SEQUENCE),
-    "LSTM of sequences": Case(lambda: nn.LSTM(18, return_sequences=True, bias=False), SEQUENCE),
-    "LSTM backwards": Case(lambda: nn.LSTM(3, go_backwards=True), SEQUENCE),
+    "GRU": Case(lambda: nn.GRU(5), SEQUENCE, slow=True),
+    "GRU of sequences": Case(lambda: nn.GRU(17, return_sequences=True), SEQUENCE, slow=True),
+    "GRU that resets before": Case(lambda: nn.GRU(4, return_sequences=True, reset_after=False), SEQUENCE,
+                                   slow=True),
+    "GRU without bias": Case(lambda: nn.GRU(3, bias=False), SEQUENCE, slow=True),
+    "GRU backwards": Case(lambda: nn.GRU(3, return_sequences=True, go_backwards=True), SEQUENCE, slow=True),
+    "LSTM": Case(lambda: nn.LSTM(5), SEQUENCE, slow=True),
+    "LSTM of sequences": Case(lambda: nn.LSTM(18, return_sequences=True, bias=False), SEQUENCE, slow=True),
+    "LSTM backwards": Case(lambda: nn.LSTM(3, go_backwards=True), SEQUENCE, slow=True),
     "Conv1D": Case(lambda: nn.Conv1D(4, 3), SEQUENCE),
     "Conv1D with strides": Case(lambda: nn.Conv1D(4, 3, strides=2, padding="valid", bias=False), SEQUENCE),
     "Conv1D, causal": Case(lambda: nn.Conv1D(4, 3, padding="causal", l2=0.01), SEQUENCE),

@@ -11,7 +11,8 @@ import nnjit as nn
 from nnjit import layers
 
 N = 6
-every_layer = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
+every_layer = pytest.mark.parametrize("case", [
+    pytest.param(case, id=name, marks=[pytest.mark.compiled] * case.slow) for name, case in LAYERS.items()])
 
 
 def data(case, n=24):
