@@ -7,6 +7,7 @@ from .._chunks import _fraction
 from .steps import (
     _add,
     _add_slope,
+    _alive,
     _copy,
     _count_groups,
     _entry,
@@ -15,8 +16,10 @@ from .steps import (
     _multiply,
     _multiply_by,
     _panels,
+    _products,
     _sigmoid_of_sum,
     _tanh_of_gated_sum,
+    _write_last,
 )
 
 _MULTIPLY_TASKS = 64
@@ -41,11 +44,10 @@ def _gru_group(group, groups, steps, backwards, panels, b, gates, candidates, st
     N, H = lengths.size, states.shape[1]
     count, rows = _group_rows(N, group, groups)
     h = np.zeros((rows, H), states.dtype)
-    product = np.empty((rows, panels.shape[0] * panels.shape[2]), states.dtype)
+    product = _products(rows, panels)
     alive = count
     for j in range(lengths[order[group]]):
-        while lengths[order[group + (alive - 1) * groups]] <= j:
-            alive -= 1
+        alive = _alive(alive, j, group, groups, count, lengths, order)
         _multiply(h.reshape(-1), H, alive, panels, product)
         for i in range(alive):
             n = order[group + i * groups]
@@ -54,8 +56,7 @@ def _gru_group(group, groups, steps, backwards, panels, b, gates, candidates, st
             if at_every_step:
                 _copy(h[i], out[places[first[n] + j]])
     if not at_every_step:
-        for i in range(count):
-            _copy(h[i], out[order[group + i * groups]])
+        _write_last(h, count, group, groups, order, out)
 
 
 @parallel_kernel
@@ -101,11 +102,10 @@ def _gru_group_backward(group, groups, steps, backwards, panels, gates, candidat
     N, H = lengths.size, states.shape[1]
     count, rows = _group_rows(N, group, groups)
     dh, d = np.zeros((rows, H), states.dtype), np.zeros((rows, 3 * H), states.dtype)
-    product = np.empty((rows, panels.shape[0] * panels.shape[2]), states.dtype)
+    product = _products(rows, panels)
     alive = 0
     for j in range(lengths[order[group]] - 1, -1, -1):
-        while alive < count and lengths[order[group + alive * groups]] > j:
-            alive += 1
+        alive = _alive(alive, j, group, groups, count, lengths, order)
         for i in range(alive):
             n = order[group + i * groups]
             e = _entry(n, j, backwards, lengths, first)

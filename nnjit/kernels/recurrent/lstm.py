@@ -6,6 +6,7 @@ from ..._numba.jit import kernel, parallel_kernel
 from ..elementary import tanh
 from .steps import (
     _add_slope,
+    _alive,
     _copy,
     _count_groups,
     _entry,
@@ -13,8 +14,10 @@ from .steps import (
     _multiply,
     _multiply_by,
     _panels,
+    _products,
     _sigmoid_of_sum,
     _tanh_of_sum,
+    _write_last,
 )
 
 
@@ -43,11 +46,10 @@ def _lstm_group(group, groups, steps, backwards, panels, gates, tanh_cells, stat
     N, H = lengths.size, states.shape[1]
     count, rows = _group_rows(N, group, groups)
     h, c = np.zeros((rows, H), states.dtype), np.zeros((rows, H), states.dtype)
-    product = np.empty((rows, panels.shape[0] * panels.shape[2]), states.dtype)
+    product = _products(rows, panels)
     alive = count
     for j in range(lengths[order[group]]):
-        while lengths[order[group + (alive - 1) * groups]] <= j:
-            alive -= 1
+        alive = _alive(alive, j, group, groups, count, lengths, order)
         _multiply(h.reshape(-1), H, alive, panels, product)
         for i in range(alive):
             n = order[group + i * groups]
@@ -56,8 +58,7 @@ def _lstm_group(group, groups, steps, backwards, panels, gates, tanh_cells, stat
             if at_every_step:
                 _copy(h[i], out[places[first[n] + j]])
     if not at_every_step:
-        for i in range(count):
-            _copy(h[i], out[order[group + i * groups]])
+        _write_last(h, count, group, groups, order, out)
 
 
 @parallel_kernel
@@ -105,11 +106,10 @@ def _lstm_group_backward(group, groups, steps, backwards, panels, gates, tanh_ce
     count, rows = _group_rows(N, group, groups)
     dh, dc = np.zeros((rows, H), cells.dtype), np.zeros((rows, H), cells.dtype)
     d = np.zeros((rows, 4 * H), cells.dtype)
-    product = np.empty((rows, panels.shape[0] * panels.shape[2]), cells.dtype)
+    product = _products(rows, panels)
     alive = 0
     for j in range(lengths[order[group]] - 1, -1, -1):
-        while alive < count and lengths[order[group + alive * groups]] > j:
-            alive += 1
+        alive = _alive(alive, j, group, groups, count, lengths, order)
         for i in range(alive):
             n = order[group + i * groups]
             e = _entry(n, j, backwards, lengths, first)

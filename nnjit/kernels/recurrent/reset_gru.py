@@ -6,6 +6,7 @@ from ..._numba.jit import kernel, parallel_kernel
 from .steps import (
     _add,
     _add_slope,
+    _alive,
     _copy,
     _count_groups,
     _entry,
@@ -14,8 +15,10 @@ from .steps import (
     _multiply,
     _multiply_by,
     _panels,
+    _products,
     _sigmoid_of_sum,
     _tanh_of_sum,
+    _write_last,
 )
 
 
@@ -26,12 +29,11 @@ def _reset_group(group, groups, steps, backwards, panels, candidate_panels, gate
     N, H = lengths.size, states.shape[1]
     count, rows = _group_rows(N, group, groups)
     h, reset = np.zeros((rows, H), states.dtype), np.zeros((rows, H), states.dtype)
-    product = np.empty((rows, panels.shape[0] * panels.shape[2]), states.dtype)
-    candidate = np.empty((rows, candidate_panels.shape[0] * candidate_panels.shape[2]), states.dtype)
+    product = _products(rows, panels)
+    candidate = _products(rows, candidate_panels)
     alive = count
     for j in range(lengths[order[group]]):
-        while lengths[order[group + (alive - 1) * groups]] <= j:
-            alive -= 1
+        alive = _alive(alive, j, group, groups, count, lengths, order)
         _multiply(h.reshape(-1), H, alive, panels, product)
         for i in range(alive):
             e = _entry(order[group + i * groups], j, backwards, lengths, first)
@@ -48,8 +50,7 @@ def _reset_group(group, groups, steps, backwards, panels, candidate_panels, gate
             if at_every_step:
                 _copy(h[i], out[places[first[n] + j]])
     if not at_every_step:
-        for i in range(count):
-            _copy(h[i], out[order[group + i * groups]])
+        _write_last(h, count, group, groups, order, out)
 
 
 @parallel_kernel
@@ -95,11 +96,10 @@ def _reset_group_backward(group, groups, steps, backwards, panels, candidate_pan
     count, rows = _group_rows(N, group, groups)
     dh, dc = np.zeros((rows, H), states.dtype), np.zeros((rows, H), states.dtype)
     d = np.zeros((rows, 2 * H), states.dtype)
-    product = np.empty((rows, panels.shape[0] * panels.shape[2]), states.dtype)
+    product = _products(rows, panels)
     alive = 0
     for j in range(lengths[order[group]] - 1, -1, -1):
-        while alive < count and lengths[order[group + alive * groups]] > j:
-            alive += 1
+        alive = _alive(alive, j, group, groups, count, lengths, order)
         for i in range(alive):
             n = order[group + i * groups]
             e = _entry(n, j, backwards, lengths, first)

@@ -45,9 +45,7 @@ def pack_steps(mask, lengths, first, order, places):
 def gather_steps(x, places, out):
     """out[e] = x[places[e]], rows of x (N T, D) and out (P, D)."""
     for e in range(out.shape[0]):
-        source, target = x[places[e]], out[e]
-        for k in range(target.size):
-            target[k] = source[k]
+        _copy(x[places[e]], out[e])
 
 
 @kernel
@@ -55,9 +53,7 @@ def scatter_steps(x, places, out):
     """out[places[e]] = x[e], rows of x (P, D) and out (N T, D), which is 0 elsewhere."""
     out[:] = 0
     for e in range(x.shape[0]):
-        source, target = x[e], out[places[e]]
-        for k in range(source.size):
-            target[k] = source[k]
+        _copy(x[e], out[places[e]])
 
 
 # ---- rows times recurrent weights --------------------------------------------------------------------------
@@ -74,6 +70,12 @@ def _panels(U, transposed, K, first, last):
         for k in range(K):
             panel[k, lane] = U[j, k] if transposed else U[k, j]
     return panels
+
+
+@kernel
+def _products(rows, panels):
+    """Return an array for what `_multiply` makes of so many rows."""
+    return np.empty((rows, panels.shape[0] * panels.shape[2]), panels.dtype)
 
 
 @kernel
@@ -128,9 +130,29 @@ def _group_rows(N, group, groups):
 
 
 @kernel
+def _alive(before, j, group, groups, count, lengths, order):
+    """Return how many of a group's ``count`` sequences, its first ones, have a step j; ``before`` is how many
+    have the step before or after it.
+    """
+    alive = before
+    while alive > 0 and lengths[order[group + (alive - 1) * groups]] <= j:
+        alive -= 1
+    while alive < count and lengths[order[group + alive * groups]] > j:
+        alive += 1
+    return alive
+
+
+@kernel
 def _entry(n, j, backwards, lengths, first):
     """Return the packed entry at which sequence n takes its step j."""
     return first[n] + (lengths[n] - 1 - j if backwards else j)
+
+
+@kernel
+def _write_last(h, count, group, groups, order, out):
+    """Write the last states h of a group's sequences into their rows of out (N, H)."""
+    for i in range(count):
+        _copy(h[i], out[order[group + i * groups]])
 
 
 @kernel
