@@ -49,10 +49,8 @@ def _few_logits(graph, batch, N, mask):
     if N * graph.most_multiply_adds > SERIAL_MACS:
         with parallel_region():
             return graph.forward_once(batch, mask)
-    if mask is not None:
-        return on_one_thread(lambda x: graph.forward_once(x, mask), batch)
     if N > 1 or not isinstance(batch, DenseStream):
-        return on_one_thread(graph.forward_once, batch)
+        return on_one_thread(lambda x: graph.forward_once(x, mask), batch)
     with exclusive_layer:    # the kernels of one flat row are serial as they are
         return graph.forward_once(batch)
 

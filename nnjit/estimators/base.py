@@ -36,6 +36,11 @@ class MLP(BaseEstimator):
     `_decoded_targets` and `_score`.
     """
 
+    def _take(self, given: dict):
+        """Take the arguments of ``__init__``, as they are."""
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
+
     # ---- the fitted network --------------------------------------------------------------------------------
 
     @property
@@ -143,7 +148,7 @@ class MLP(BaseEstimator):
     def _fit_lbfgs(self, X, y, sample_weight):
         objective = solvers.Objective(self._graph, self.alpha)
         found = solvers.minimise(objective, solvers.examples(self._graph, X, y, sample_weight, False),
-                                 self.max_iter, self.max_fun, self.tol, self.verbose)
+                                 self.max_iter, self.max_fun, self.tol)
         if found.status != 0:
             warnings.warn(f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}): "
                           f"{found.message}; increase max_iter or scale the data", ConvergenceWarning,
@@ -160,7 +165,8 @@ class MLP(BaseEstimator):
         N = X.shape[0]
         objective, steps = solvers.Objective(graph, self.alpha), self._steps
         data = solvers.examples(graph, X, y, sample_weight, single_pass=incremental)
-        epochs, self.n_iter_, best = 1 if incremental else self.max_iter, 0, graph.vector.copy()
+        epochs, self.n_iter_ = 1 if incremental else self.max_iter, 0
+        best = graph.vector.copy() if stops_early else None
 
         def after_epoch(loss):
             self.n_iter_, self.loss_, self.t_ = self.n_iter_ + 1, float(loss), self.t_ + N

@@ -139,7 +139,7 @@ def train_epochs(objective: Objective, data: Examples, steps: Steps, batch_size:
                 return
 
 
-def minimise(objective: Objective, data: Examples, max_iter: int, max_fun: int, tol: float, verbose: bool):
+def minimise(objective: Objective, data: Examples, max_iter: int, max_fun: int, tol: float):
     """Minimise over all parameters by L-BFGS; return scipy's result."""
     graph = objective.graph
     parts, slopes = ([*(arrays(layer)[name] for name in "Wb" for layer in dense_layers(graph)),

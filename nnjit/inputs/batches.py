@@ -88,12 +88,11 @@ class Examples:
 
         ``order`` has the numbers of the rows; None takes them as they are stored.
         """
-        plain = self.mask is None and self.counts is None    # the usual case, in the shortest time
         for first in range(0, len(self) if order is None else len(order), batch_size):
             rows = slice(first, first + batch_size)
             if order is not None:
                 rows = order[rows]
-            yield Batch(self.x[rows], self.y[rows], self.w[rows]) if plain else self.take(rows)
+            yield self.take(rows)
 
 
 class Blocks(Sequence):

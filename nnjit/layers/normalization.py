@@ -169,17 +169,7 @@ class LayerNormalization(_Normalization):
     (N, H, W, C), of which each step or pixel is normalised over its channels; gamma and beta are (D,) or
     (C,).
 
-    Parameters
-    ----------
-    epsilon : float
-        Above 0, added to the variance.
-    center, scale : bool
-        Whether there is a beta, which begins at 0, and a gamma, which begins at 1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A parameter is no such number, or neither True nor False.
+    Parameters and errors as of `BatchNormalization`.
 
     Source: J. Ba, J. Kiros, G. Hinton, "Layer normalization", 2016.
     """

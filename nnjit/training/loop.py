@@ -122,8 +122,7 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
     state.sums = sums.load(*state.partial) if state.partial else sums
     state.partial = None
     for number, batch in enumerate(batches, state.batch):
-        N = len(batch.w) if batch.count is None else batch.count
-        workspace = workspaces[len(batch.x)]
+        N, workspace = batch.rows, workspaces[len(batch.x)]
         found = graph.loss_and_gradient(batch, divisor(N), workspace, optimizer.iterations)
         finite = sums.add(N, *found)
         if metrics:
