@@ -34,17 +34,31 @@ def context_of(layer, shape, dtype="float64"):
     return context
 
 
+def both_ways(layer, x, delta, gamma, beta, context):
+    """Return the output and dL/dx of a layer with these parameters, whose gradients are then there."""
+    layer.parameters["gamma"][:], layer.parameters["beta"][:] = gamma, beta
+    a, dx = np.empty_like(x), np.empty_like(x)
+    with parallel_region():
+        layer.forward(x, a, context)
+        layer.backward(x, a, delta, dx, context)
+    return a, dx
+
+
+def check_parameter_gradients(layer, xhat, delta, eps):
+    axes = tuple(range(xhat.ndim - 1))
+    tolerance = {"rtol": 0, "atol": 80 * eps * (xhat[..., 0].size ** 0.5 + 10)}
+    np.testing.assert_allclose(layer.gradients["gamma"], (delta * xhat).sum(axis=axes), **tolerance)
+    np.testing.assert_allclose(layer.gradients["beta"], delta.sum(axis=axes), **tolerance)
+
+
 @DTYPES
 @SHAPES
 def test_batch_normalization(shape, dtype):
     x, delta, w, gamma, beta = data(shape, dtype)
     layer = nn.BatchNormalization(epsilon=0.01)
     context = context_of(layer, shape, dtype)
-    layer.parameters["gamma"][:], layer.parameters["beta"][:], context.w = gamma, beta, w
-    eps, a, dx = np.finfo(dtype).eps, np.empty_like(x), np.empty_like(x)
-    with parallel_region():
-        layer.forward(x, a, context)
-        layer.backward(x, a, delta, dx, context)
+    context.w, eps = w, np.finfo(dtype).eps
+    a, dx = both_ways(layer, x, delta, gamma, beta, context)
     x, delta, w = (array.astype(float) for array in (x, delta, w))
     mean, variance = naive.batch_statistics(x, w)
     np.testing.assert_allclose(context.scratch["statistics"], [mean, variance], rtol=40 * eps, atol=40 * eps)
@@ -53,11 +67,7 @@ def test_batch_normalization(shape, dtype):
     if x.size < 30_000:
         np.testing.assert_allclose(dx, naive.batch_backward(x, w, delta, 0.01, gamma), rtol=0,
                                    atol=800 * eps)
-    xhat = naive.normalized(x, mean, variance, 0.01, 1, 0)
-    axes = tuple(range(x.ndim - 1))
-    tolerance = {"rtol": 0, "atol": 80 * eps * (x[..., 0].size ** 0.5 + 10)}
-    np.testing.assert_allclose(layer.gradients["gamma"], (delta * xhat).sum(axis=axes), **tolerance)
-    np.testing.assert_allclose(layer.gradients["beta"], delta.sum(axis=axes), **tolerance)
+    check_parameter_gradients(layer, naive.normalized(x, mean, variance, 0.01, 1, 0), delta, eps)
 
 
 @DTYPES
@@ -66,11 +76,7 @@ def test_layer_normalization(shape, dtype):
     x, delta, _, gamma, beta = data(shape, dtype)
     layer = nn.LayerNormalization(epsilon=0.01)
     context = context_of(layer, shape, dtype)
-    layer.parameters["gamma"][:], layer.parameters["beta"][:] = gamma, beta
-    a, dx = np.empty_like(x), np.empty_like(x)
-    with parallel_region():
-        layer.forward(x, a, context)
-        layer.backward(x, a, delta, dx, context)
+    a, dx = both_ways(layer, x, delta, gamma, beta, context)
     x, eps = x.astype(float), np.finfo(dtype).eps
     mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
     np.testing.assert_allclose(a, naive.normalized(x, mean, variance, 0.01, gamma, beta), rtol=0,
@@ -80,10 +86,7 @@ def test_layer_normalization(shape, dtype):
     expected = [naive.batch_backward(row[:, None], np.ones(channels), (d * gamma)[:, None], 0.01, [1.0])[:, 0]
                 for row, d in zip(rows, delta.reshape(-1, channels))]
     np.testing.assert_allclose(dx.reshape(-1, channels)[:200], expected, rtol=0, atol=800 * eps)
-    xhat, axes = naive.normalized(x, mean, variance, 0.01, 1, 0), tuple(range(x.ndim - 1))
-    tolerance = {"rtol": 0, "atol": 80 * eps * (x[..., 0].size ** 0.5 + 10)}
-    np.testing.assert_allclose(layer.gradients["gamma"], (delta * xhat).sum(axis=axes), **tolerance)
-    np.testing.assert_allclose(layer.gradients["beta"], delta.sum(axis=axes), **tolerance)
+    check_parameter_gradients(layer, naive.normalized(x, mean, variance, 0.01, 1, 0), delta, eps)
 
 
 def test_far_from_0_nothing_cancels():
