@@ -10,15 +10,16 @@ MAKE = {"SGD": lambda: nn.SGD(0.1, weight_decay=0.5),
         "AdamW": lambda: nn.AdamW(0.1, weight_decay=0.5)}
 
 
+@pytest.mark.parametrize("D, H", [(5, 7), (900, 40)])    # one chunk, and three
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_kernels(rng, dtype):
-    W, dW = rng.normal(size=(2, 5, 7)).astype(dtype)
+def test_kernels(rng, dtype, D, H):
+    W, dW = rng.normal(size=(2, D, H)).astype(dtype)
     W[2, 3], expected = 0, dW + 0.3 * np.sign(W) + 2 * 0.2 * W
     expected[2, 3] = dW[2, 3]
-    assert penalties.penalty(W, 0.3, 0.2) == pytest.approx(0.3 * np.abs(W).sum()
-                                                           + 0.2 * (W.astype(float) ** 2).sum(), rel=1e-5)
-    penalties.add_slope(W, 0.3, 0.2, dW)
-    np.testing.assert_allclose(dW, expected, rtol=1e-5)
+    penalty = pytest.approx(0.3 * np.abs(W).sum(dtype=float) + 0.2 * (W.astype(float) ** 2).sum(), rel=1e-6)
+    assert penalties.penalty(W, 0.3, 0.2) == penalty
+    assert penalties.add_slope(W, 0.3, 0.2, dW) == penalty
+    np.testing.assert_allclose(dW, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)

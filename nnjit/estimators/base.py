@@ -10,7 +10,7 @@ from sklearn import neural_network as theirs
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, shuffle
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -35,6 +35,8 @@ class MLP(BaseEstimator):
     """The base of both. A class has `_checked`, `_output`, `_count_outputs`, `_head`, `_decoded`,
     `_decoded_targets` and `_score`.
     """
+
+    _kept = None    # an objective
 
     def _take(self, given: dict):
         """Take the arguments of ``__init__``, as they are."""
@@ -146,8 +148,7 @@ class MLP(BaseEstimator):
         return sample_weight
 
     def _fit_lbfgs(self, X, y, sample_weight):
-        objective = solvers.Objective(self._graph, self.alpha)
-        found = solvers.minimise(objective, solvers.examples(self._graph, X, y, sample_weight, False),
+        found = solvers.minimise(self._objective(), solvers.examples(self._graph, X, y, sample_weight, False),
                                  self.max_iter, self.max_fun, self.tol)
         if found.status != 0:
             warnings.warn(f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}): "
@@ -163,7 +164,7 @@ class MLP(BaseEstimator):
         if stops_early:
             X, y, sample_weight, held_out = self._held_out(X, y, sample_weight)
         N = X.shape[0]
-        objective, steps = solvers.Objective(graph, self.alpha), self._steps
+        objective, steps = self._objective(), self._steps
         data = solvers.examples(graph, X, y, sample_weight, single_pass=incremental)
         epochs, self.n_iter_ = 1 if incremental else self.max_iter, 0
         best = graph.vector.copy() if stops_early else None
@@ -198,6 +199,15 @@ class MLP(BaseEstimator):
                           "optimization hasn't converged yet.", ConvergenceWarning, stacklevel=3)
         if stops_early and np.isfinite(self.loss_):
             graph.vector[...] = best
+
+    def _objective(self):
+        """Return the loss of this network, the same at every `partial_fit`: it keeps its workspaces."""
+        if self._kept is None or self._kept.graph is not self._graph or self._kept.alpha != self.alpha:
+            self._kept = solvers.Objective(self._graph, self.alpha)
+        return self._kept
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_kept"}
 
     def _held_out(self, X, y, sample_weight):
         """Return the rows to train on, and (rows as they are predicted from, decoded targets, weights)."""
@@ -245,8 +255,10 @@ class MLP(BaseEstimator):
         """Yield the order of the rows in each epoch, as scikit-learn draws it."""
         order = np.arange(N)
         for _ in range(epochs):
-            if self.shuffle:
-                order = shuffle(order, random_state=self._random_state)
+            if self.shuffle:    # as sklearn.utils.shuffle, whose checks take longer
+                places = np.arange(N)
+                self._random_state.shuffle(places)
+                order = order[places]
             yield order
 
     # ---- to scikit-learn -----------------------------------------------------------------------------------

@@ -58,9 +58,16 @@ class MLPClassifier(ClassifierMixin, MLP):
         if not incremental and fresh:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
-        else:
+        elif not (incremental and self._all_known(y)):
             self._check_known(unique_labels(y), incremental)
         return X, self._encoded(y)
+
+    def _all_known(self, y):
+        """Return True where y surely has known classes only, which is found faster than what it is."""
+        if y.ndim != 1 or y.dtype.kind != self.classes_.dtype.kind:
+            return False
+        codes = np.searchsorted(self.classes_, y)
+        return np.array_equal(self.classes_[np.minimum(codes, len(self.classes_) - 1)], y)
 
     def _check_known(self, classes, incremental):
         if not incremental and set(classes) != set(self.classes_):
@@ -119,14 +126,14 @@ class MLPClassifier(ClassifierMixin, MLP):
 
         ``classes`` are all that there will be, in the first call: of labels (N, K) they may be left out.
         """
-        multilabel = type_of_target(y).startswith("multilabel")
         if not hasattr(self, "classes_"):
+            multilabel = type_of_target(y).startswith("multilabel")
             if classes is None and not multilabel:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
             self.classes_ = self._label_binarizer.classes_
-        elif classes is not None and not multilabel and not np.array_equal(unique_labels(classes),
-                                                                          self.classes_):
+        elif classes is not None and not (type_of_target(y).startswith("multilabel")
+                                          or np.array_equal(unique_labels(classes), self.classes_)):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
                              f"{self.classes_!r}")
         return self._fit(X, y, sample_weight, incremental=True)

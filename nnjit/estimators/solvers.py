@@ -53,6 +53,7 @@ class Objective:
 
     def __init__(self, graph: Graph, alpha: float):
         self.graph, self.alpha, self.workspaces = graph, alpha, graph.workspaces()
+        self._penalised = [(layer.padded["W"], layer.padded_gradients["W"]) for layer in dense_layers(graph)]
         K, head = graph.shapes[-1][0], graph.head
         # in the gradient a squared error is half of ours, and units are added up
         self._slope = 1.0 if isinstance(head, Categorical) else K / 2 if isinstance(head, Gaussian) else K
@@ -70,9 +71,8 @@ class Objective:
             y = batch.y.astype(float)
             loss += float(batch.w @ (scipy.special.xlogy(y, y) - y).mean(axis=1)) / weight
         if l2:
-            for layer in dense_layers(graph):
-                penalties.add_slope(layer.padded["W"], 0.0, l2, layer.padded_gradients["W"])
-                loss += penalties.penalty(layer.padded["W"], 0.0, l2)
+            for W, dW in self._penalised:
+                loss += penalties.add_slope(W, 0.0, l2, dW)
         return loss
 
 

@@ -11,6 +11,7 @@ from .._numba.blas import multiply
 from .._numba.jit import kernel, parallel_kernel
 from .._numba.simd import BYTES, load_within, store_within
 from ._chunks import _count_chunks, _fraction
+from ._tiles import _WIDTH, _count_tasks, _panels_of_task, _product_in_tiles, _rows_of_task, _takes
 
 _BLOCK_SIDE = 256           # rows and columns of a block, at most: of a product that is one call of BLAS
 _MIN_LARGE_BLOCKS = 4       # blocks of twice that, from which they are preferred: BLAS copies for every block
@@ -46,6 +47,17 @@ def product(A, transpose_A, B, transpose_B, b, C):
     """
     N, depth = C.shape[0], A.shape[0] if transpose_A else A.shape[1]
     H = min(C.shape[1], B.shape[0] if transpose_B else B.shape[1])
+    if _takes(N, H, depth, C.itemsize):
+        down, across = _count_tasks(N, H, depth, transpose_B, C.itemsize)
+        lanes = _WIDTH // C.itemsize
+        if down * across == 1:
+            _product_in_tiles(A, transpose_A, B, transpose_B, b, C, 0, N, 0, H)
+        else:
+            for task in prange(down * across):
+                first, last = _rows_of_task(task // across, down, N)
+                k, end = _panels_of_task(task % across, across, H, lanes)
+                _product_in_tiles(A, transpose_A, B, transpose_B, b, C, first, last, k, end)
+        return
     down, across = _count_blocks(N, H, depth)
     if down * across == 1:
         _product_block(A, transpose_A, B, transpose_B, b, C, slice(0, N), slice(0, H))

@@ -35,5 +35,5 @@ class Weighted(Layer):
             return 0.0
         W, dW = (as_rows(arrays["W"]) for arrays in (self.padded, self.padded_gradients))
         if with_gradient:
-            penalties.add_slope(W, self.l1, self.l2, dW)
+            return penalties.add_slope(W, self.l1, self.l2, dW)
         return penalties.penalty(W, self.l1, self.l2)
