@@ -60,3 +60,8 @@ from .layers import (
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .training import History
+
+
+def __getattr__(name):
+    from .habits import NAMES, hint
+    raise AttributeError(f"module 'nnjit' has no attribute {name!r}{hint(NAMES, name)}")

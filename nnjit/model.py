@@ -9,6 +9,7 @@ from . import checkpoint, inference, preparation, training
 from ._numba.jit import Stopwatch
 from ._numba.threads import parallel_region
 from .graph import Graph
+from .habits import MODEL
 from .heads import Head
 from .inputs.checks import as_numbers, check_count, check_dtype
 from .layers.checks import check_layers
@@ -49,6 +50,8 @@ class Sequential(Strict):
     >>> model.predict(X)
     array([0, 1, 2, 3])
     """
+
+    _habits = MODEL
 
     def __init__(self, layers, head, dtype="float32"):
         (layers, shape), dtype = check_layers(layers), check_dtype(dtype)
@@ -180,10 +183,9 @@ class Sequential(Strict):
     # ---- training ------------------------------------------------------------------------------------------
 
     def fit(self, X, y=None, optimizer: Optimizer = None, epochs: int = 1, batch_size: int | None = None,
-            validation_data=None,
-            validation_split: float = 0.0, sample_weight=None, shuffle: bool = True, seed: int = 0,
-            callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto", initial_epoch: int = 0,
-            class_weight=None, metrics=(), mask=None) -> training.History:
+            validation_data=None, validation_split: float = 0.0, sample_weight=None, shuffle: bool = True,
+            seed: int = 0, callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto",
+            initial_epoch: int = 0, class_weight=None, metrics=(), mask=None) -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
@@ -364,8 +366,6 @@ class Sequential(Strict):
         """
         self._check_built()
         checkpoint.save(path, self)
-
-    # ---- checks --------------------------------------------------------------------------------------------
 
     def _check_built(self):
         if self.input_shape is None:

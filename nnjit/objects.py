@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 
+from .habits import ARGUMENTS, hint
 from .memory import unpadded
 
 NOTHING = types.MappingProxyType({})    # in place of a dict that all objects of a class would share
@@ -17,7 +18,15 @@ def _completing(init):
         outermost = "_complete" not in self.__dict__
         if outermost:
             self.__dict__["_complete"] = False
-        init(self, *args, **kwargs)
+        try:
+            init(self, *args, **kwargs)
+        except TypeError as error:
+            names = [name for name in kwargs
+                     if name in ARGUMENTS and f"keyword argument {name!r}" in str(error)]
+            if not names:
+                raise
+            raise TypeError(f"{type(self).__name__}: got the unknown argument {names[0]!r}"
+                            f"{hint(ARGUMENTS, names[0])}") from None
         if outermost:
             self.__dict__["_complete"] = True
     return completed
@@ -32,6 +41,7 @@ class Strict:
     """
 
     _attached = ()    # the names of what others attach
+    _habits = NOTHING    # what stands for attributes that other libraries have
 
     @property
     def _settled(self):
@@ -50,6 +60,10 @@ class Strict:
         if self.__dict__.get("_complete"):
             self._check_attribute(name)
         object.__setattr__(self, name, value)
+
+    def __getattr__(self, name):
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}"
+                             f"{hint(self._habits, name)}")
 
     def _check_attribute(self, name):
         kind = type(self).__name__

@@ -5,15 +5,14 @@ import warnings
 import numpy as np
 import pytest
 from head_cases import check_refused
-from scipy import sparse
+from scipy import sparse, special
 from sklearn import datasets, neural_network
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import nnjit as nn
 from nnjit import estimators
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -226,15 +225,6 @@ def test_a_pickle_and_a_clone():
     assert not hasattr(clone(one), "coefs_")
 
 
-@pytest.mark.compiled
-def test_searches_and_pipelines():
-    X, y = table("breast_cancer")
-    pipeline = make_pipeline(StandardScaler(), estimators.MLPClassifier(max_iter=30, random_state=0))
-    assert cross_val_score(pipeline, X, y, cv=3).mean() > 0.9
-    search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3, n_jobs=2).fit(X, y)
-    assert search.best_score_ > 0.9
-
-
 def test_partial_fit_is_there_for_steps_only():
     assert not hasattr(estimators.MLPClassifier(solver="lbfgs"), "partial_fit")
     assert hasattr(estimators.MLPRegressor(solver="sgd"), "partial_fit")
@@ -244,7 +234,8 @@ def test_partial_fit_is_there_for_steps_only():
 def test_every_parameter_of_scikit_learns(name):
     theirs, ours = (getattr(module, name)().get_params() for module in (neural_network, estimators))
     assert theirs.items() <= ours.items()
-    assert set(ours) - set(theirs) == {"dropout", "dtype", *["class_weight"] * ("Class" in name)}
+    assert set(ours) - set(theirs) == {"dropout", "dtype", "optimizer", "callbacks",
+                                      *["class_weight"] * ("Class" in name)}
 
 
 # ---- what scikit-learn's have not --------------------------------------------------------------------------
@@ -297,6 +288,98 @@ def test_dtype():
     X, y = table("iris")
     one = estimators.MLPClassifier(max_iter=2, random_state=0, dtype="float32").fit(X, y)
     assert one.coefs_[0].dtype == np.float32 and one.predict_proba(X).dtype == np.float32
+
+
+def by_hand(kind, one, X, y, w):
+    """Return the loss of scikit-learn's kind over these rows, without alpha's part."""
+    if kind == "Classifier":
+        p = one.predict_proba(X)
+        return np.average(-np.log(p[np.arange(len(y)), y]), weights=w)
+    if one.loss == "poisson":
+        rate = one.predict(X)
+        return np.average(special.xlogy(y, y / rate) - y + rate, weights=w)
+    return np.average((one.predict(X) - y)**2 / 2, weights=w)
+
+
+@pytest.mark.parametrize("kind, loss", [("Classifier", None), ("Regressor", "squared_error"),
+                                        ("Regressor", "poisson")])
+def test_validation_data(kind, loss):
+    X, y = table("iris") if kind == "Classifier" else table("diabetes")
+    y = y if kind == "Classifier" else np.round(y / 50)
+    order = np.random.default_rng(0).permutation(len(X))
+    X, y, w = X[order], y[order], np.linspace(0.5, 2, 50)
+    settings = {"max_iter": 4, "random_state": 0, "alpha": 5.0, **({"loss": loss} if loss else {})}
+    make = getattr(estimators, f"MLP{kind}")
+    one = make(**settings).fit(X[50:], y[50:], validation_data=(X[:50], y[:50], w))
+    assert len(one.validation_loss_curve_) == 4
+    assert one.validation_loss_curve_[-1] == pytest.approx(by_hand(kind, one, X[:50], y[:50], w), rel=1e-12)
+    without = make(**settings).fit(X[50:], y[50:])
+    assert np.array_equal(without.coefs_[0], one.coefs_[0])    # it only looks on
+    assert not hasattr(without, "validation_loss_curve_")
+    scored = make(early_stopping=True, **settings).fit(X[50:], y[50:], validation_data=(X[:50], y[:50]))
+    assert max(scored.validation_scores_) == scored.best_validation_score_ == scored.score(X[:50], y[:50])
+
+
+def test_validation_data_that_are_refused():
+    X, y = table("iris")
+    one = estimators.MLPClassifier(max_iter=2)
+    check_refused(ValueError, "validation_data: got ndarray, expected a tuple", one.fit, X, y, None, X)
+    with pytest.raises(ValueError, match="`y` has classes not in"):
+        one.fit(X, y, validation_data=(X, y + 1))
+    with pytest.raises(ValueError, match="X has 3 features, but"):
+        one.fit(X, y, validation_data=(X[:, :3], y))
+    lbfgs = estimators.MLPClassifier(solver="lbfgs")
+    check_refused(ValueError, "validation_data: got some with solver 'lbfgs'", lbfgs.fit, X, y, None, (X, y))
+    check_refused(ValueError, "callbacks: got some with solver 'lbfgs'", lbfgs.fit, X, y,
+                  callbacks=[nn.callbacks.TerminateOnNaN()])
+
+
+def test_callbacks(tmp_path):
+    X, y = table("iris")
+    seen = []
+    stopping = nn.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
+    one = estimators.MLPClassifier(max_iter=300, learning_rate_init=0.3, random_state=0, callbacks=[stopping])
+    one.fit(X[::2], y[::2], validation_data=(X[1::2], y[1::2]), callbacks=[
+        lambda model, epoch, logs: seen.append((model, epoch, logs)),
+        nn.callbacks.CSVLogger(tmp_path / "log.csv"), nn.callbacks.ModelCheckpoint(tmp_path / "last.npz")])
+    assert one.n_iter_ < 300 and one.n_iter_ == len(seen) == stopping.stopped_epoch + 1
+    curve = one.validation_loss_curve_
+    assert curve[stopping.best_epoch] == min(curve)
+    p = one.predict_proba(X[1::2])
+    assert -np.log(p[np.arange(75), y[1::2]]).mean() == pytest.approx(min(curve))
+    model, epoch, logs = seen[-1]
+    assert model is one.model_ and epoch == one.n_iter_ - 1 and logs["val_loss"] == curve[-1]
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == one.n_iter_ + 1
+    assert nn.load(tmp_path / "last.npz").predict_proba(X).shape == (150, 3)
+    check_refused(TypeError, "callbacks: got BackupAndRestore", one.fit, X, y,
+                  callbacks=[nn.callbacks.BackupAndRestore(tmp_path)])
+
+
+def test_callbacks_after_batches():
+    X, y = table("digits")
+    losses = []
+    log = nn.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: losses.append((batch, logs["loss"])))
+    one = estimators.MLPClassifier(max_iter=3, batch_size=100, random_state=0, callbacks=(log,)).fit(X, y)
+    assert [batch for batch, _ in losses] == list(range(1, 13))
+    assert one.loss_ == pytest.approx(np.mean([loss for _, loss in losses[-4:]]))
+
+
+def test_an_optimizer_of_ones_own():
+    X, y = table("digits")
+    fit = {name: estimators.MLPClassifier(max_iter=3, random_state=0, **given).fit(X, y) for name, given in {
+        "sgd": {"solver": "sgd", "learning_rate_init": 0.1},
+        "own": {"optimizer": nn.SGD(0.1, momentum=0.9, nesterov=True)},
+        "rmsprop": {"optimizer": nn.RMSprop(0.01)},
+        "schedule": {"solver": "sgd", "optimizer": lambda step: 0.1}}.items()}
+    assert np.array_equal(fit["sgd"].coefs_[0], fit["own"].coefs_[0])
+    assert np.array_equal(fit["sgd"].coefs_[0], fit["schedule"].coefs_[0])
+    assert (fit["rmsprop"].coefs_[0] != fit["own"].coefs_[0]).any()
+    assert fit["own"].optimizer.iterations == 0    # a copy took the steps
+    decayed = estimators.MLPClassifier(max_iter=3, random_state=0, optimizer=nn.AdamW(0.01, 0.5),
+                                       callbacks=[nn.callbacks.ReduceLROnPlateau("loss", patience=1)])
+    assert np.isfinite(clone(decayed).fit(X, y).loss_)
+    with pytest.raises(ValueError, match="The 'optimizer' parameter of MLPClassifier"):
+        estimators.MLPClassifier(optimizer="adam").fit(X, y)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -1,10 +1,12 @@
-"""What people expect from Keras: activations by name, Input, frozen layers, weights, single batches."""
+"""What people expect from elsewhere: activations by name, Input, frozen layers, weights, batches, names."""
 import copy
 
 import numpy as np
+import pandas
 import pytest
 
 import nnjit as nn
+from nnjit import habits
 
 
 def data(N=40):
@@ -267,3 +269,54 @@ THREE = np.arange(40) % 3
 def test_class_weights_that_say_nothing(head, units, y, class_weight, error, message):
     with pytest.raises(error, match=message):
         nn.Sequential([nn.Dense(units)], head()).fit(data()[0], y, nn.SGD(0.1), class_weight=class_weight)
+
+
+# ---- names of other libraries, and text --------------------------------------------------------------------
+
+@pytest.mark.parametrize("do, error, message", [
+    (lambda: nn.load_model, AttributeError, "module 'nnjit' has no attribute 'load_model'; use nnjit.load"),
+    (lambda: nn.nothing, AttributeError, "module 'nnjit' has no attribute 'nothing'"),
+    (lambda: digits_model().compile, AttributeError, "'Sequential' object has no attribute 'compile'; use "),
+    (lambda: digits_model().nothing, AttributeError, "'Sequential' object has no attribute 'nothing'"),
+    (lambda: nn.Adam(lr=0.1), TypeError, "Adam: got the unknown argument 'lr'; use learning_rate"),
+    (lambda: nn.Dense(3, input_shape=(4,)), TypeError, "Dense: got the unknown argument 'input_shape'; use "),
+    (lambda: nn.Dense(3, nothing=4), TypeError, "got an unexpected keyword argument 'nothing'"),
+])
+def test_names_of_other_libraries(do, error, message):
+    with pytest.raises(error) as caught:
+        do()
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def digits_model():
+    return nn.Sequential([nn.Dense(10)], nn.Categorical())
+
+
+def test_every_hint_is_for_a_name_that_is_missing():
+    assert not [name for name in habits.NAMES if hasattr(nn, name)]
+    assert not [name for name in habits.MODEL if hasattr(digits_model(), name)]
+
+
+@pytest.mark.parametrize("kind", [np.array, lambda words: np.array(words, object), list, pandas.Series])
+@pytest.mark.parametrize("head, words, remedy", [
+    (nn.Categorical(), ["0", "1", "2"], "give np.asarray(y).astype(int)"),
+    (nn.Categorical(), ["a", "b", "c"], "number the classes with np.unique(y, return_inverse=True)[1]"),
+    (nn.Bernoulli(), ["no", "yes"], "give y == 'yes'"),
+    (nn.Bernoulli(), ["0", "1"], "give np.asarray(y).astype(int)"),
+    (nn.Gaussian(), ["1.5", "2"], "give np.asarray(y, float)"),
+    (nn.Laplace(), ["low", "high"], "for classes use Categorical()"),
+    (nn.Ordinal(3), ["low", "middle"], "number them in their order, such as [['middle', 'low'].index(word)"),
+])
+def test_the_remedy_for_text_fits_the_head(kind, head, words, remedy):
+    model = nn.Sequential([nn.Dense(3 if isinstance(head, nn.Categorical) else 1)], copy.copy(head))
+    with pytest.raises(TypeError) as caught:
+        model.fit(np.ones((6, 2)), kind((words * 6)[:6]), nn.SGD(0.1), verbose=0)
+    assert str(caught.value).startswith(f"y: got text, such as {min(words)!r}, expected numbers; {remedy}")
+
+
+def test_columns_of_text_are_named():
+    frame = pandas.DataFrame({"age": [1.0, 2.0], "town": ["Rome", "Oslo"], "member": [True, False]})
+    with pytest.raises(TypeError, match="X: got columns without numbers, 'town', expected an array"):
+        digits_model().fit(frame, [0, 1], nn.SGD(0.1), verbose=0)
+    history = digits_model().fit(frame[["age", "member"]].astype(float), [0, 1], nn.SGD(0.1), verbose=0)
+    assert len(history.epochs) == 1

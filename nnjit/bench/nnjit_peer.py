@@ -5,6 +5,7 @@ import nnjit as nn
 
 from .._numba.threads import parallel_region
 from ..graph import Graph
+from .estimators import EstimatorTask
 from .process import Clock
 from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
 
@@ -72,6 +73,11 @@ def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     with clock:
         predicted = model.predict(task.x)
     return {"accuracy": np.mean(predicted == task.y)}
+
+
+def estimate(task: EstimatorTask, clock: Clock, seed: int) -> dict:
+    from ..estimators import MLPClassifier  # which needs scikit-learn
+    return task.run(MLPClassifier, clock, seed)
 
 
 # ---- images ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
+from .estimators import EstimatorTask
 from .process import Clock
 from .tasks import Task
 
@@ -53,3 +54,7 @@ def predict_all(task: Task, clock: Clock, seed: int) -> dict:
     with clock:
         predicted = model.predict(task.x)
     return {"accuracy": np.mean(predicted == task.y)}
+
+
+def estimate(task: EstimatorTask, clock: Clock, seed: int) -> dict:
+    return task.run(MLPClassifier, clock, seed)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from .. import datasets
+from .estimators import EstimatorTask
 from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
 
 
@@ -123,6 +124,17 @@ def _recurrent(dtype, kind, N, T, D, H, ragged=False, seed=0):
     return RecurrentTask(kind, *(array.astype(dtype) for array in (x, W, U, delta)), lengths)
 
 
+def _estimator(dtype, what, load, rows=None, **settings):
+    """Return a task for estimators, of rows of numbers of mean 0 and variance 1, or of MNIST."""
+    if load == "mnist":
+        (x, y), _ = datasets.load_mnist().rows(dtype)
+    else:
+        from sklearn import datasets as theirs
+        x, y = getattr(theirs, f"load_{load}")(return_X_y=True)
+        x = ((x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9) if load == "breast_cancer" else x).astype(dtype)
+    return EstimatorTask(x[:rows], y[:rows], what, settings)
+
+
 # ---- the list ----------------------------------------------------------------------------------------------
 
 def _each(function, *peers):
@@ -200,6 +212,20 @@ WORKLOADS = {
                 target=0.98),
         _each("time_to_accuracy", "nnjit", "sklearn", "torch", "jax"), {"accuracy": 0.01},
         operations=lambda task: None, needs=_MNIST),    # as many epochs as it takes
+    **{f"sklearn-{name}": Workload(
+        f"MLPClassifier's {title}", partial(_estimator, what=what, load=load, **settings),
+        _each("estimate", "nnjit", "sklearn"), {"loss": 1e-3, "accuracy": 0.01}, ("float64",),
+        operations=lambda task: None, needs=_MNIST if load == "mnist" else ())
+       for name, title, what, load, settings in (
+           ("fit", "fit of the digits, default settings", "fit", "digits", {}),
+           ("fit-cancer", "fit of breast cancer, default settings", "fit", "breast_cancer", {}),
+           ("fit-mnist", "fit of 10,000 MNIST images, 10 epochs", "fit", "mnist",
+            {"rows": 10_000, "max_iter": 10}),
+           ("partial", "partial_fit of 200 MNIST images", "partial_fit", "mnist", {"rows": 10_000}),
+           ("one", "predict of one MNIST image", "predict_one", "mnist", {}),
+           ("all", "predict of 60,000 MNIST images", "predict_all", "mnist", {}),
+           ("search", "GridSearchCV of 24 candidates, 3 folds, 10 epochs, 5,000 MNIST images, n_jobs=2",
+            "search", "mnist", {"rows": 5000, "max_iter": 10}))},
     "birds": Workload(
         f"10,000 birds and airplanes of CIFAR-10, {_CIFAR}",
         _images(partial(datasets.load_cifar10, ("airplane", "bird")), units=(32, 1)),

@@ -17,10 +17,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .. import inference
 from ..inputs.matrices import as_csr
 from ..inputs.rows import store
+from ..optimizers import Optimizer
 from . import solvers
+from .watch import Watch
 
 MORE = {"dropout": [Interval(Real, 0, 1, closed="left")],
          "activation": [StrOptions(set(solvers.ACTIVATIONS)), list, tuple],
+         "optimizer": [Optimizer, callable, None], "callbacks": [list, tuple],
          "dtype": [StrOptions({"float32", "float64"}), None]}    # beside scikit-learn's parameters
 
 
@@ -63,8 +66,12 @@ class MLP(BaseEstimator):
     def intercepts_(self, arrays):
         self._set("b", arrays)
 
+    @property
+    def _graph(self):
+        return self.model_.graph
+
     def _fitted_graph(self):
-        if "_graph" not in self.__dict__:
+        if "model_" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__}: got no weights yet, expected a call of fit before")
         return self._graph
 
@@ -80,17 +87,30 @@ class MLP(BaseEstimator):
     # ---- fitting -------------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, validation_data=None, callbacks=None):
         """Fit to rows X (N, D), an array, a DataFrame or a sparse matrix, and targets y; return the
         estimator.
 
-        ``sample_weight`` (N,) are weights of the rows. Errors and warnings are scikit-learn's.
+        ``sample_weight`` (N,) are weights of the rows. ``validation_data`` are (X, y) or (X, y,
+        sample_weight): after every epoch their loss goes into ``validation_loss_curve_``, and with
+        ``early_stopping`` they are what is scored, and no row is held back. ``callbacks`` are called beside
+        those of the estimator. Errors and warnings are scikit-learn's.
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        self._check_solver(validation_data, callbacks)
+        return self._fit(X, y, sample_weight, False, validation_data, [*self.callbacks, *(callbacks or ())])
 
-    def _fit(self, X, y, sample_weight, incremental):
+    def _check_solver(self, validation_data, callbacks):
+        if self.solver != "lbfgs":
+            return
+        for name, given in (("validation_data", validation_data), ("optimizer", self.optimizer),
+                            ("callbacks", callbacks or self.callbacks or None)):
+            if given is not None:
+                raise ValueError(f"{name}: got some with solver 'lbfgs', which has no epochs, expected the "
+                                 "solver 'adam' or 'sgd'")
+
+    def _fit(self, X, y, sample_weight, incremental, validation_data=None, callbacks=()):
         widths = self._hidden_widths()
-        fresh = "_graph" not in self.__dict__ or not (self.warm_start or incremental)
+        fresh = "model_" not in self.__dict__ or not (self.warm_start or incremental)
         X, y = self._checked(X, y, incremental, fresh)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -102,7 +122,8 @@ class MLP(BaseEstimator):
         if self.solver == "lbfgs":
             self._fit_lbfgs(X, y, sample_weight)
         else:
-            self._fit_stochastic(X, y, sample_weight, incremental)
+            self._fit_stochastic(X, y, sample_weight, incremental, self._validation(validation_data),
+                                 callbacks)
         if not np.isfinite(self._graph.vector).all():
             raise ValueError("Solver produced non-finite parameter weights: the training diverged; scale the "
                              "inputs and the targets, or lower learning_rate_init")
@@ -119,7 +140,7 @@ class MLP(BaseEstimator):
         """Make the network, with scikit-learn's initial weights."""
         self.n_outputs_, self.n_layers_, self.n_iter_, self.t_ = widths[-1], len(widths), 0, 0
         self.out_activation_, activations = self._output(), self._activations(len(widths) - 2)
-        self._graph = solvers.network(widths, activations, self.dropout, self._head(), dtype)
+        self.model_ = solvers.network(widths, activations, self.dropout, self._head(), dtype)
         last = activations[-1:] or ["relu"]
         for layer, activation in zip(solvers.dense_layers(self._graph), activations + last):
             W, b = layer.parameters["W"], layer.parameters["b"]
@@ -156,15 +177,29 @@ class MLP(BaseEstimator):
                           stacklevel=3)
         self.n_iter_, self.loss_ = min(found.nit, self.max_iter), found.fun
 
-    def _fit_stochastic(self, X, y, sample_weight, incremental):
+    def _validation(self, given):
+        """Return (rows, encoded targets, weights) of ``validation_data``, checked, or None."""
+        if given is None:
+            return None
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise ValueError(f"validation_data: got {type(given).__name__}, expected a tuple (X, y) or (X, "
+                             "y, sample_weight)")
+        X, y = self._checked(*given[:2], incremental=True, fresh=False)
+        w = _check_sample_weight(given[2], X) if len(given) == 3 else None
+        return _as_rows(X, self._graph.dtype), y, w
+
+    def _fit_stochastic(self, X, y, sample_weight, incremental, validation, callbacks):
         graph = self._graph
         if not incremental or "_steps" not in self.__dict__:
             self._steps = solvers.Steps(self)
-        stops_early, held_out = self.early_stopping and not incremental, None
+        stops_early, held_out, watched = self.early_stopping and not incremental, None, None
+        if validation is not None:
+            watched = solvers.examples(graph, *validation, single_pass=False)
         if stops_early:
-            X, y, sample_weight, held_out = self._held_out(X, y, sample_weight)
+            X, y, sample_weight, held_out = self._held_out(X, y, sample_weight, validation)
         N = X.shape[0]
         objective, steps = self._objective(), self._steps
+        watch = Watch(self.model_, steps.optimizer, objective, callbacks, watched, stops_early)
         data = solvers.examples(graph, X, y, sample_weight, single_pass=incremental)
         epochs, self.n_iter_ = 1 if incremental else self.max_iter, 0
         best = graph.vector.copy() if stops_early else None
@@ -172,33 +207,45 @@ class MLP(BaseEstimator):
         def after_epoch(loss):
             self.n_iter_, self.loss_, self.t_ = self.n_iter_ + 1, float(loss), self.t_ + N
             self.loss_curve_.append(self.loss_)
+            logs = {"loss": self.loss_, **watch.measure()}
             if self.verbose:
                 print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
             if not np.isfinite(loss):
                 return True    # it does not come back
             if self._note_progress(held_out):
                 best[...] = graph.vector
+            if held_out:
+                logs["validation_score"] = self.validation_scores_[-1]
             steps.epoch_ends(self.t_)
-            if self._unimproved <= self.n_iter_no_change:
-                return False
-            over = steps.wants_to_stop()
-            if self.verbose:
-                print(f"{'Validation score' if held_out else 'Training loss'} did not improve more than tol="
-                      f"{self.tol:f} for {self.n_iter_no_change} consecutive epochs."
-                      f"{' Stopping.' if over else ' Setting the learning rate to a fifth.'}")
-            self._unimproved = 0 if not over else self._unimproved
-            return over
+            return watch.epoch_ends(logs) or self._is_over(steps, held_out)
 
+        watch.begin()
         try:
-            solvers.train_epochs(objective, data, steps, self._rows_of_a_batch(N), self._orders(N, epochs),
-                                 after_epoch)
+            solvers.train_epochs(objective, data, steps, self._rows_of_a_batch(N),
+                                 self._orders(N, epochs, watch), watch.batch_ends, after_epoch)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=3)
-        if not incremental and self.n_iter_ == self.max_iter and self._unimproved <= self.n_iter_no_change:
+        if watched is not None:
+            self.validation_loss_curve_ = watch.losses
+        exhausted = self.n_iter_ == self.max_iter and self._unimproved <= self.n_iter_no_change
+        if exhausted and not (incremental or watch.state.stop):
             warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                           "optimization hasn't converged yet.", ConvergenceWarning, stacklevel=3)
         if stops_early and np.isfinite(self.loss_):
             graph.vector[...] = best
+        watch.end()
+
+    def _is_over(self, steps, held_out):
+        """Return whether the training has not improved for long enough; an adaptive rate is lowered first."""
+        if self._unimproved <= self.n_iter_no_change:
+            return False
+        over = steps.wants_to_stop()
+        if self.verbose:
+            print(f"{'Validation score' if held_out else 'Training loss'} did not improve more than tol="
+                  f"{self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+                  f"{' Stopping.' if over else ' Setting the learning rate to a fifth.'}")
+        self._unimproved = 0 if not over else self._unimproved
+        return over
 
     def _objective(self):
         """Return the loss of this network, the same at every `partial_fit`: it keeps its workspaces."""
@@ -209,8 +256,10 @@ class MLP(BaseEstimator):
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_kept"}
 
-    def _held_out(self, X, y, sample_weight):
+    def _held_out(self, X, y, sample_weight, validation):
         """Return the rows to train on, and (rows as they are predicted from, decoded targets, weights)."""
+        if validation is not None:
+            return X, y, sample_weight, self._to_score(*validation)
         # as scikit-learn has it: neither one of several classes nor labels are stratified
         stratify = y if self.out_activation_ == "logistic" and y.ndim == 1 else None
         given = [X, y] if sample_weight is None else [X, y, sample_weight]
@@ -220,8 +269,10 @@ class MLP(BaseEstimator):
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of "
                              "your dataset.")
         w, w_held = parts[4:] if sample_weight is not None else (None, None)
-        x = store(_as_rows(parts[1], self._graph.dtype), self._graph.dtype, "auto", training=False)
-        return parts[0], parts[2], w, (x, self._decoded_targets(parts[3]), w_held)
+        return parts[0], parts[2], w, self._to_score(_as_rows(parts[1], self._graph.dtype), parts[3], w_held)
+
+    def _to_score(self, X, y, w):
+        return store(X, self._graph.dtype, "auto", training=False), self._decoded_targets(y), w
 
     def _note_progress(self, held_out):
         """Note whether this epoch has improved on the best by ``tol``; return whether its network is best."""
@@ -251,10 +302,11 @@ class MLP(BaseEstimator):
                           "clipped", stacklevel=4)
         return min(int(self.batch_size), N)
 
-    def _orders(self, N, epochs):
-        """Yield the order of the rows in each epoch, as scikit-learn draws it."""
+    def _orders(self, N, epochs, watch):
+        """Yield the order of the rows in each epoch, which then begins, as scikit-learn draws it."""
         order = np.arange(N)
         for _ in range(epochs):
+            watch.epoch_begins()
             if self.shuffle:    # as sklearn.utils.shuffle, whose checks take longer
                 places = np.arange(N)
                 self._random_state.shuffle(places)
@@ -303,7 +355,7 @@ class MLP(BaseEstimator):
 
 _CARRIED = ("n_features_in_", "feature_names_in_", "classes_", "_label_binarizer", "n_outputs_", "n_layers_",
             "out_activation_", "n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_",
-            "best_validation_score_")
+            "best_validation_score_", "validation_loss_curve_")
 
 
 def carried(source, target, coefs, intercepts):

@@ -27,7 +27,10 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     What it has besides: ``activation`` may be a list, a name for each hidden layer; ``dropout`` is the
     fraction of hidden units that a step drops; ``class_weight`` is a dict of {class: weight} or "balanced";
-    ``dtype`` is "float32" or "float64", by default that of X.
+    ``optimizer`` is one of nnjit's, of which a copy takes the place of the solver's, or a schedule such as
+    ``schedules.cosine(...)``, a function of the step that returns the solver's learning rate; ``callbacks``
+    are those of `callbacks`, or functions of (model, epoch, logs), called in `fit`; ``dtype`` is "float32" or
+    "float64", by default that of X. ``model_`` is the network, a `Sequential`.
 
     Examples
     --------
@@ -46,7 +49,7 @@ class MLPClassifier(ClassifierMixin, MLP):
                  max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False,
                  momentum=0.9, nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1,
                  beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000, dropout=0.0,
-                 class_weight=None, dtype=None):
+                 class_weight=None, optimizer=None, callbacks=(), dtype=None):
         self._take(locals())
 
     def _checked(self, X, y, incremental, fresh):
@@ -170,7 +173,7 @@ class MLPRegressor(RegressorMixin, MLP):
                  power_t=0.5, max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False,
                  warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
                  validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-                 max_fun=15000, dropout=0.0, dtype=None):
+                 max_fun=15000, dropout=0.0, optimizer=None, callbacks=(), dtype=None):
         self._take(locals())
 
     def _checked(self, X, y, incremental, fresh):
@@ -247,7 +250,7 @@ def from_sklearn(fitted):
         if hasattr(fitted, name):
             setattr(ours, name, getattr(fitted, name))
     widths = [fitted.coefs_[0].shape[0], *(W.shape[1] for W in fitted.coefs_)]
-    ours._graph = solvers.network(widths, ours._activations(len(widths) - 2), 0.0, ours._head(),
+    ours.model_ = solvers.network(widths, ours._activations(len(widths) - 2), 0.0, ours._head(),
                                   fitted.coefs_[0].dtype)
     ours._unimproved = 0
     return carried(fitted, ours, fitted.coefs_, fitted.intercepts_)

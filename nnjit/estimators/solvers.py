@@ -1,4 +1,5 @@
 """What `MLPClassifier` and `MLPRegressor` do while they fit: the network, the loss, epochs, and L-BFGS."""
+import copy
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from ..inputs.batches import Examples
 from ..inputs.rows import store
 from ..kernels import penalties
 from ..layers import Dense, Dropout, ReLU, Sigmoid, Tanh
+from ..model import Sequential
 from ..optimizers import SGD, Adam, Optimizer
 
 ACTIVATIONS = {"identity": None, "logistic": Sigmoid, "tanh": Tanh, "relu": ReLU}
@@ -20,8 +22,8 @@ LOSSES = {"squared_error": Gaussian, "absolute_error": Laplace, "huber": Huber, 
 
 
 def network(widths: list[int], activations: list[str], dropout: float, head: Head,
-            dtype: np.dtype) -> Graph:
-    """Return the built graph of a network with these widths, from the inputs to the outputs, and these
+            dtype: np.dtype) -> Sequential:
+    """Return the built network with these widths, from the inputs to the outputs, and these
     activations of the hidden layers.
     """
     layers = []
@@ -31,9 +33,7 @@ def network(widths: list[int], activations: list[str], dropout: float, head: Hea
             layers.append(ACTIVATIONS[activation]())
         if dropout:
             layers.append(Dropout(dropout))
-    graph = Graph([*layers, Dense(widths[-1])], head, np.dtype(dtype))
-    graph.build((widths[0],), 0)
-    return graph
+    return Sequential([*layers, Dense(widths[-1])], head, dtype).build(widths[0])
 
 
 def dense_layers(graph: Graph) -> list[Dense]:
@@ -66,14 +66,18 @@ class Objective:
         """
         graph, weight = self.graph, float(batch.w.sum(dtype=float))
         sums = graph.loss_and_gradient(batch, weight / self._slope, self.workspaces[len(batch.w)], step)
-        loss, l2 = self.scale * sums[0] / weight, self.alpha / (2 * weight)
-        if isinstance(graph.head, Poisson):    # the deviance, which is 0 where all rates are right
-            y = batch.y.astype(float)
-            loss += float(batch.w @ (scipy.special.xlogy(y, y) - y).mean(axis=1)) / weight
+        loss, l2 = self.in_its_units(sums[0] / weight, batch.y, batch.w), self.alpha / (2 * weight)
         if l2:
             for W, dW in self._penalised:
                 loss += penalties.add_slope(W, 0.0, l2, dW)
         return loss
+
+    def in_its_units(self, mean: float, y, w: np.ndarray) -> float:
+        """Return what a mean loss of our head, over targets y of weights w, is as scikit-learn counts it."""
+        if not isinstance(self.graph.head, Poisson):
+            return self.scale * mean
+        y = y.astype(float)    # the deviance, which is 0 where all rates are right
+        return mean + float(w @ (scipy.special.xlogy(y, y) - y).mean(axis=1)) / float(w.sum(dtype=float))
 
 
 def examples(graph: Graph, X, y, sample_weight, single_pass: bool) -> Examples:
@@ -86,14 +90,20 @@ def examples(graph: Graph, X, y, sample_weight, single_pass: bool) -> Examples:
 
 
 class Steps:
-    """The optimiser of scikit-learn's "sgd" or "adam", and the learning rate from epoch to epoch."""
+    """The optimiser of scikit-learn's "sgd" or "adam", and the learning rate from epoch to epoch; or the
+    estimator's ``optimizer``, whose learning rate is its own.
+    """
 
     def __init__(self, estimator):
-        self.rate = estimator.learning_rate_init
-        self.kind, self.schedule, self.power = estimator.solver, estimator.learning_rate, estimator.power_t
-        self.epsilon = estimator.epsilon
-        if self.kind == "adam":
-            self.optimizer: Optimizer = Adam(self.rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
+        own = estimator.optimizer
+        self.rate = own if callable(own) else estimator.learning_rate_init
+        self.kind = estimator.solver if own is None or callable(own) else "own"
+        self.schedule = "constant" if own is not None else estimator.learning_rate
+        self.power, self.epsilon = estimator.power_t, estimator.epsilon
+        if self.kind == "own":
+            self.optimizer: Optimizer = copy.deepcopy(own)
+        elif self.kind == "adam":
+            self.optimizer = Adam(self.rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
         else:
             nesterov = estimator.nesterovs_momentum and estimator.momentum > 0
             self.optimizer = SGD(self.rate, min(estimator.momentum, 1 - 1e-16), nesterov)
@@ -103,8 +113,9 @@ class Steps:
         optimizer = self.optimizer
         if self.kind == "adam":    # scikit-learn's epsilon stands beside the uncorrected root
             correction = math.sqrt(1 - optimizer.beta_2**(optimizer.iterations + 1))
-            optimizer.epsilon = self.epsilon / correction
-        optimizer.step(graph.vector, graph.gradient_vector)
+            # past __setattr__, which takes as long as a kernel
+            optimizer.__dict__["epsilon"] = self.epsilon / correction
+        optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
 
     def epoch_ends(self, t: int):
         """Lower the rate, after so many rows in all, where it is scaled by them."""
@@ -121,8 +132,9 @@ class Steps:
 
 
 def train_epochs(objective: Objective, data: Examples, steps: Steps, batch_size: int, orders,
-                 after_epoch: Callable[[float], bool]):
-    """Take the steps of an epoch for each of the ``orders`` of rows, until ``after_epoch(loss)`` is true.
+                 after_batch: Callable[[float], bool], after_epoch: Callable[[float], bool]):
+    """Take the steps of an epoch for each of the ``orders`` of rows, until ``after_batch(loss)``, which ends
+    the epoch, or ``after_epoch(loss)`` is true.
 
     The mean is that of the batches, each weighted by its rows, as scikit-learn has it.
     """
@@ -133,8 +145,11 @@ def train_epochs(objective: Objective, data: Examples, steps: Steps, batch_size:
             total = 0.0
             with race.timed(data.batches(batch_size, order)) as batches:
                 for batch in batches:
-                    total += objective(batch, steps.optimizer.iterations) * len(batch.w)
+                    loss = objective(batch, steps.optimizer.iterations)
+                    total += loss * len(batch.w)
                     steps.step(graph)
+                    if after_batch(loss):
+                        break
             if after_epoch(total / len(data)):
                 return
 

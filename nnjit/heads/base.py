@@ -68,13 +68,14 @@ class Head(Part):
     """
 
     output_activation, classifies, answers = None, False, None
+    asks_for = "numbers"    # what text as targets is taken for, in a message, see `targets.as_numeric`
 
     def infer_from_targets(self, y: ArrayLike) -> None:
         """Take from the targets of the first fit what nothing else tells; called before `build`."""
 
     def units_for(self, y: ArrayLike) -> int:
         """Return how many units of the last layer these targets call for."""
-        shape = targets.as_numeric("y", y).shape
+        shape = targets.as_numeric("y", y, answers=self.asks_for).shape
         return shape[1] if len(shape) == 2 else 1
 
     def check_last_layer(self, layer) -> None:
@@ -178,7 +179,7 @@ class IndependentUnits(Head):
 
     def targets(self, y, N, units, dtype):
         """Return ``y`` checked and cast, (N, units) of ``dtype``; TypeError or ValueError otherwise."""
-        y = targets.as_columns("y", targets.as_numeric("y", y, N), units)
+        y = targets.as_columns("y", targets.as_numeric("y", y, N, self.asks_for), units)
         self.check_values(y)
         return targets.as_finite("y", y, dtype)
 

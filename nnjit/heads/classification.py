@@ -42,7 +42,7 @@ class Bernoulli(IndependentUnits):
         A parameter is no such number.
     """
 
-    output_activation, classifies, metric = "sigmoid", True, "accuracy"
+    output_activation, classifies, metric, asks_for = "sigmoid", True, "accuracy", "yes or no"
     config = ("threshold", "pos_weight")
 
     def __init__(self, threshold: float = 0.5, pos_weight: float | Sequence[float] | None = None):
@@ -70,7 +70,7 @@ class Bernoulli(IndependentUnits):
         targets.check_binary("y", y)
 
     def targets(self, y, N, units, dtype):
-        if units > 1 and targets.as_numeric("y", y, N).ndim == 1:
+        if units > 1 and targets.as_numeric("y", y, N, self.asks_for).ndim == 1:
             raise ValueError(f"y: got shape ({N},), expected ({N}, {units}), an answer for each of {units} "
                              f"units; for one of {units} classes use Categorical(), for a single question 1 "
                              "unit")

@@ -67,7 +67,7 @@ class Ordinal(Head):
 
     def targets(self, y, N, units, dtype):
         """Return the class numbers ``y`` checked, (N,) int64; TypeError or ValueError where they are none."""
-        y = targets.as_numeric("y", y, N)
+        y = targets.as_numeric("y", y, N, "ranks")
         if y.ndim != 1:
             hint = "y[:, 0]" if y.shape == (N, 1) else "np.argmax(y, axis=1) for one-hot rows"
             raise ValueError(f"y: got shape {y.shape}, expected class numbers ({N},); give {hint}")

@@ -68,16 +68,28 @@ def as_numbers(name: str, values) -> np.ndarray:
     TypeError for other kinds and for masked arrays, ValueError for rows of different lengths.
     """
     refuse_masked(name, values)
+    given = values
     try:
         values = np.asarray(values, order="C")
     except ValueError:
         raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
     if values.dtype.kind not in "buif":
-        raise TypeError(f"{name}: got {values.dtype}, expected an array of real numbers")
+        got = _columns_without_numbers(given) or values.dtype
+        raise TypeError(f"{name}: got {got}, expected an array of real numbers")
     if values.flags.writeable:
         return values
     # kernels would be compiled anew for a read-only array
     return _as_writable(values) if is_map(values) else values.copy()
+
+
+def _columns_without_numbers(frame) -> str:
+    """Return which columns of a data frame hold no numbers, in words; of anything else ""."""
+    columns, kinds = getattr(frame, "columns", None), getattr(frame, "dtypes", None)
+    if columns is None or kinds is None:
+        return ""
+    names = [str(name) for name, kind in zip(columns, kinds) if getattr(kind, "kind", "O") not in "buif"]
+    more = "" if len(names) <= 5 else f" and {len(names) - 5} more"
+    return f"columns without numbers, {', '.join(map(repr, names[:5]))}{more}" if names else ""
 
 
 def is_map(values) -> bool:

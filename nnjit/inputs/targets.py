@@ -8,17 +8,49 @@ import numpy as np
 from .checks import as_numbers, cast, check_length
 
 
-def as_numeric(name, y, N=None):
-    """Return ``y`` as an array of real numbers; with ``N`` rows, where that is given."""
+def as_numeric(name, y, N=None, answers="classes"):
+    """Return ``y`` as an array of real numbers; with ``N`` rows, where that is given.
+
+    What a message recommends for text depends on what the ``answers`` are: "classes", "ranks", "yes or no" or
+    "numbers".
+    """
     try:
         y = as_numbers(name, y)
-    except TypeError as error:
-        if np.asarray(y).dtype.kind not in "US":
+    except TypeError:
+        words = _words(y)
+        if not words:
             raise
-        raise TypeError(f"{error}; {_number_them(name)}") from None
+        raise TypeError(f"{name}: got text, such as {words[0]!r}, expected numbers; "
+                        f"{_as_number(name, words, answers)}") from None
     if N is not None:
         check_length(name, y, N)
     return y.astype(np.uint8) if y.dtype.kind == "b" else y
+
+
+def _words(y):
+    """Return the different words of an array of text, sorted; of anything else an empty list."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "USO" or not all(isinstance(word, (str, bytes)) for word in y.flat):
+        return []
+    return sorted(set(map(str, y.flat)))
+
+
+def _as_number(name, words, answers):
+    """Return how to make numbers of words."""
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = None
+    if answers == "numbers":
+        return (f"give np.asarray({name}, float)" if values is not None else
+                f"for classes use Categorical(), with a unit for each, and {_number_them(name)}")
+    if values is not None and sorted(values) == list(range(len(values))):
+        return f"give np.asarray({name}).astype(int)"
+    if answers == "yes or no" and len(words) == 2:
+        return f"give {name} == {words[1]!r}"
+    if answers == "ranks" and values is None:
+        return f"number them in their order, such as [{words[::-1]}.index(word) for word in {name}]"
+    return _number_them(name)
 
 
 def _number_them(name):

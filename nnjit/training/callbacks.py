@@ -65,6 +65,18 @@ def as_callbacks(given: Sequence) -> tuple[Callback, ...]:
     return found
 
 
+def call_all(callbacks: Sequence[Callback], moment: str, state: TrainingState, logs: dict):
+    """Call the method ``moment`` of all of them."""
+    for callback in callbacks:
+        getattr(callback, moment)(state, logs)
+
+
+def of_batches(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Return those that have a method of their own for the end of a batch."""
+    return [callback for callback in callbacks if "on_batch_end" in vars(callback)
+            or type(callback).on_batch_end is not Callback.on_batch_end]
+
+
 class _Function(Callback):
     """A plain function, called after every epoch, which ends the training by returning True."""
 

@@ -14,7 +14,7 @@ from ..inputs.checks import check_count, warn
 from ..kernels import random
 from ..metrics import Metrics
 from .backup import BackupAndRestore
-from .callbacks import Callback, as_callbacks
+from .callbacks import as_callbacks, call_all, of_batches
 from .history import History
 from .progress import Progress
 from .state import TrainingState
@@ -77,11 +77,11 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
         fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
         validation = validation and Evaluation(validation, state.metrics, repeated=True)
         race = graph.race("training", plan.batch_size or len(data))
-        divisor, after_batch = functools.cache(data.divisor), _batch_callbacks(plan.callbacks)
-        _call(plan.callbacks, "on_train_begin", state, {})
+        divisor, after_batch = functools.cache(data.divisor), of_batches(plan.callbacks)
+        call_all(plan.callbacks, "on_train_begin", state, {})
         logs = {}
         while state.epoch < plan.epochs and not state.stop:
-            _call(plan.callbacks, "on_epoch_begin", state, {})
+            call_all(plan.callbacks, "on_epoch_begin", state, {})
             done = state.batch    # in an epoch that goes on from a backup
             order = None if fixed else _order(len(data), state)[done * plan.batch_size:]
             batches = itertools.islice(fixed(), done, None) if fixed else data.batches(plan.batch_size, order)
@@ -93,21 +93,10 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
             _end_epoch(state, logs, plan, progress, len(data))
             for backup in backups:
                 backup.between_epochs(state)
-        _call(plan.callbacks, "on_train_end", state, logs)
+        call_all(plan.callbacks, "on_train_end", state, logs)
         for backup in backups:
             backup.over()
     return state.history
-
-
-def _call(callbacks, moment, state, logs):
-    for callback in callbacks:
-        getattr(callback, moment)(state, logs)
-
-
-def _batch_callbacks(callbacks):
-    """Return those that have a method of their own for the end of a batch."""
-    return [callback for callback in callbacks if "on_batch_end" in vars(callback)
-            or type(callback).on_batch_end is not Callback.on_batch_end]
 
 
 def _order(N, state):
@@ -137,7 +126,7 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
             graph.commit(workspace)
         if after_batch:
             state.batch = number + 1
-            _call(after_batch, "on_batch_end", state, _batch_logs(graph.head, N, found))
+            call_all(after_batch, "on_batch_end", state, _batch_logs(graph.head, N, found))
             if state.stop:
                 break
     state.batch, state.sums = 0, None
@@ -185,7 +174,7 @@ def _end_epoch(state, logs, plan, progress, rows):
     state.history.add(state.epoch, logs)
     progress.show(state.epoch, logs, rows)
     try:
-        _call(plan.callbacks, "on_epoch_end", state, logs)
+        call_all(plan.callbacks, "on_epoch_end", state, logs)
     finally:
         state.epoch += 1
 
