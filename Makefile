@@ -12,7 +12,7 @@ OLDEST_PYTHON = $(shell for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/
 	"$$python" -c "" 2> /dev/null && echo "$$python" && break; done)
 OLDEST_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test torture test-oldest bench bench-peers figures lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest bench bench-peers figures lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -32,6 +32,10 @@ test: .venv/test
 
 torture: .venv/test
 	NNJIT_KILLS=200 $(BIN)/python -m pytest tests/test_backup.py -k kills $(ARGS)
+
+test-browser: .venv/test .venv/browser
+	command -v chromium chromedriver > /dev/null || { apt-get update -q && apt-get install -q -y chromium chromium-driver; }
+	$(BIN)/python -m pytest tests/test_page_in_browser.py $(ARGS)
 
 test-oldest: .venv-oldest/test
 	.venv-oldest/bin/python -m pytest --numprocesses 2 $(OLDEST_TESTS) $(ARGS)
@@ -57,7 +61,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 # one set of optional packages each; pip is quick where nothing is missing
-.venv/plots .venv/test .venv/bench .venv/lint: .venv/%: setup.cfg | .venv/bin/python
+.venv/plots .venv/test .venv/browser .venv/bench .venv/lint: .venv/%: setup.cfg | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 

@@ -12,6 +12,7 @@ __version__ = "0.1.0"    # before the imports: parts of the package ask for it
 from . import callbacks, datasets, heads, losses, metrics, schedules
 from ._numba.threads import get_threads, set_threads
 from .experiments import book
+from .explain import Explanation, explain
 from .heads import (
     Bernoulli,
     Categorical,

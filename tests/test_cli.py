@@ -134,8 +134,8 @@ def test_the_saved_model_is_the_trained_one(first_run):
 def test_pictures_are_saved(first_run):
     folder, done = first_run
     assert all(is_png(path) for path in folder.glob("*.png"))
-    files = ("answers.png, confusion.png, curves.png, history.csv, loss.png, mistakes.png, model.npz, "
-             "run.json, weights.png")
+    files = ("answers.png, confusion.png, curves.png, details.json, history.csv, loss.png, mistakes.png, "
+             "model.npz, report.html, run.json, weights.png")
     assert done.stdout.endswith(f"saved    {files} in {folder.relative_to(folder.parents[1])}\n")
 
 
@@ -341,7 +341,7 @@ def test_book_without_mnist(tmp_path):
     assert book.DIFFERENCE in done.stdout
     assert "s to compile; float32" in done.stdout
     assert done.stdout.endswith(
-        "relu-book, relu-exact, tanh-book, tanh-exact in out; no pictures without matplotlib\n")
+        "relu-book, relu-exact, report.html, tanh-book, tanh-exact in out; no pictures without matplotlib\n")
 
 
 @trains

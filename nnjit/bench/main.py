@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         for name, workload in WORKLOADS.items():
             peers = "; ".join(workload.contenders)
-            print(f"{name:<12}{workload.title} ({', '.join(workload.dtypes)}; {peers})")
+            print(f"{name:<20}{workload.title} ({', '.join(workload.dtypes)}; {peers})")
         return 0
     try:
         folder = report.new_folder(args.out_dir, "bench", args.force)

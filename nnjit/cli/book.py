@@ -7,6 +7,7 @@ from ..experiments import book
 from ..inputs.checks import DataError
 from . import options
 from .compile import announced
+from .results import repeated, write_page
 
 GRADIENTS = {"book": "literal", "exact": "exact"}    # gradient of `book.run` → what the tables call it
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         from ..report import plots
         plots.comparison(folder / "comparison.png", compared,
                          f"{dataset.name}: the book, and nnjit with seed {args.seed}")
+    write_page(args, folder)
     print(book.DIFFERENCE)
     print(f"total    {watch.seconds:.1f} s, and {watch.compile_seconds:.1f} s to compile; {args.dtype}, "
           f"{options.threads_in_words()}")
@@ -75,15 +77,17 @@ def _run_and_save(args, name, gradient, dataset, table, folder, say):
     """
     say(f"running  {name}, {GRADIENTS[gradient]} gradient")
     model, train = book.prepare(name, gradient, args.seed, args.dtype, args.epochs, dataset)
+    _, (x, _) = dataset.rows(args.dtype, 1)
+    units = report.UnitsWatch(x)
     try:
-        train(0 if args.quiet else "auto")
+        train(0 if args.quiet else "auto", [units])
     finally:
         if model.history is not None and model.history.validated:
-            _save(args, name, gradient, dataset, table, folder, model)
+            _save(args, name, gradient, dataset, table, folder, model, units)
     return book.outcome(model)
 
 
-def _save(args, name, gradient, dataset, table, folder, model):
+def _save(args, name, gradient, dataset, table, folder, model, units):
     experiment = book.EXPERIMENTS[name]
     settings = {"act": name, "dropout": book.DROPOUT, "lr": experiment.learning_rate,
                 "epochs": args.epochs or experiment.iterations, "batch_size": book.BATCH_SIZE,
@@ -97,7 +101,8 @@ def _save(args, name, gradient, dataset, table, folder, model):
     _, (images, _) = dataset.images(1)
     _, (x, y) = dataset.rows(args.dtype, 1)
     report.write(folder.part(f"{name}-{gradient}"), model, settings, dataset, title,
-                 dataset.x_train.shape[1:3], report.Tested(x, images, y, dataset.classes), **compared)
+                 dataset.x_train.shape[1:3], report.Tested(x, images, y, dataset.classes),
+                 {"argv": repeated("book", args.argv), "units": units}, **compared)
 
 
 def _print_table(name, runs, table):

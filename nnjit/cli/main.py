@@ -1,4 +1,4 @@
-"""The command ``nnjit``: train, book, compile, bench, figures, doctor.
+"""The command ``nnjit``: train, book, compile, bench, figures, report, doctor.
 
 Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C, 143 where it was terminated, 129 where its
 terminal was closed.
@@ -140,6 +140,8 @@ def _parser():
             ("bench", bench.run, bench.add_arguments, "measure nnjit against NumPy and the others"),
             ("figures", draw_figures, options.add_folder_options,
              "draw what outputs and losses do, as in docs/outputs-and-losses.md"),
+            ("report", write_report, _add_report_options,
+             "make one page of a run, or of several side by side"),
             ("doctor", doctor.run, _add_no_options, "print versions, processor, threads and folders")):
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         add_options(command)
@@ -149,6 +151,19 @@ def _parser():
 
 def _add_no_options(command):
     pass
+
+
+def _add_report_options(command):
+    command.add_argument("runs", nargs="+", metavar="RUN",
+                         help="the folder of a run, such as those in runs/")
+    command.add_argument("--out", metavar="FILE",
+                         help="where the page goes (default: report.html in the first RUN)")
+
+
+def write_report(args: argparse.Namespace) -> None:
+    """Write the page of some runs."""
+    from .. import page
+    print(f"saved    {page.write(args.out or os.path.join(args.runs[0], 'report.html'), args.runs)}")
 
 
 def draw_figures(args: argparse.Namespace) -> None:

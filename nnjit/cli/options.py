@@ -28,6 +28,7 @@ def add_run_options(command: argparse.ArgumentParser, data: Sequence[str], data_
     add("--threads", type=thread_number, default="auto", metavar="N",
         help="auto: at most one for each core, as many as turn out to be fastest (default: %(default)s)")
     add_folder_options(command)
+    add("--no-report", dest="report", action="store_false", help="leave out the page, report.html")
     add("--quiet", action="store_true", help="print only the results")
 
 

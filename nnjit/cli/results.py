@@ -14,11 +14,13 @@ from ..training.backup import read_notes
 from .options import print_saved
 
 BACKUP = "backup.npz"
-NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command"    # of the options, in run.json
+# of the options, in run.json
+NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command", "words", "report"
+_NOT_REPEATED = "--out-dir", "--force", "--quiet", "--no-report"    # of the words of the command, in the page
 
 
 def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: Dataset | Table, title: str,
-         **pictures) -> int:
+         shown: dict | None = None, **pictures) -> int:
     """Write the files of a training as `report.write` does, print its result, and return the exit status.
 
     It is 1 where the training diverged.
@@ -30,7 +32,8 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
         return 0
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
     title = f"{data.name}: {title}, seed {args.seed}"
-    results = report.write(folder, model, settings, data, title, **pictures)
+    shown = {"argv": repeated("train", args.words), **(shown or {"units": None})}
+    results = report.write(folder, model, settings, data, title, shown=shown, **pictures)
     metric = model.head.metric
     shown = {name.replace(f"_{metric}", ""): value for name, value in results.items()}
     best = "" if np.isnan(shown["best_test"]) else " (best {best_test:.4f} in epoch {best_epoch})"
@@ -42,8 +45,27 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
     if diverged:
         print("diverged: the loss is no longer a finite number; try a smaller --lr")
     _print_how_to_go_on(folder)
+    write_page(args, folder)
     print_saved(folder)
     return int(diverged)
+
+
+def repeated(command: str, words: list[str]) -> list[str]:
+    """Return the words of the command that repeats a run, without where its results went."""
+    found, skipped = ["nnjit", command], False
+    for word in words:
+        name = word.partition("=")[0]
+        if not skipped and name not in _NOT_REPEATED:
+            found.append(word)
+        skipped = name == "--out-dir" and "=" not in word
+    return found
+
+
+def write_page(args: argparse.Namespace, folder: RunFolder) -> None:
+    """Write the page of a run into its folder, unless --no-report is given."""
+    if args.report:
+        from .. import page
+        page.write(folder / "report.html", [folder.path])
 
 
 # ---- going on ----------------------------------------------------------------------------------------------

@@ -142,7 +142,10 @@ def run(args: argparse.Namespace) -> int:
     """Train one network, save what it did, also where it was interrupted, and return the exit status."""
     if args.resume is not None:
         args = resumed(args)
-    args.command = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
+    else:
+        args.words = args.argv
+    args.command = {name: value for name, value in vars(args).items()
+                    if name not in NOT_SAVED or name in ("words", "report")}
     if args.model == "cnn" and args.data in ("pairs", "iris"):
         args.error(f"argument --model: got cnn with --data {args.data}, expected mlp; convolutions are for "
                    "--data auto, mnist, digits, cifar10 or fashion")
@@ -171,7 +174,9 @@ def _run_question(args):
         f"loss     {why}\n"
         f"training {optimizer}; {args.epochs} epochs of {len(x):,} examples in batches of {args.batch_size}; "
         f"{args.dtype}; {threads_in_words()}; seed {args.seed}")
-    model, callbacks = _network(args, question, make_head), [ends_divergence]
+    x_test, y_test = question.test
+    units = report.UnitsWatch(x_test)
+    model, callbacks = _network(args, question, make_head), [ends_divergence, units]
     if args.gradient == "exact":    # the book's own dropout draws from a stream that no file holds
         callbacks.append(backup_in(folder, args))
     job = {"iris": "iris"}.get(args.data, "train" if _is_books_network(args) else None)
@@ -182,11 +187,11 @@ def _run_question(args):
                       validate_every=args.eval_every, callbacks=callbacks)
     finally:
         how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
-        x_test, y_test = question.test
         tested = None if question.images is None else report.Tested(x_test, question.images, y_test,
                                                                     question.data.classes)
         status = save(args, folder, model, question.data, f"{args.act}, {how}",
-                      image_shape=question.image_shape, tested=tested)
+                      {"units": units, "x": x_test, "y": y_test}, image_shape=question.image_shape,
+                      tested=tested)
     return status
 
 

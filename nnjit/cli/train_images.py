@@ -34,17 +34,17 @@ def run(args: argparse.Namespace) -> int:
     optimizer = preset.optimizer(len(x), args.epochs, args.batch_size, args.lr)
     say(f"{model.summary()}\ntraining {optimizer}; {args.epochs} epochs of {len(x):,} images in batches of "
         f"{args.batch_size}; {args.dtype}; {options.threads_in_words()}; seed {args.seed}")
-    job = None
+    job, units = None, report.UnitsWatch(x_test)
     if args.model == "cnn":
         job = "cifar-birds" if args.out == "sigmoid" else "mnist-cnn"
     try:
         with announced(args, job):
             model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=(x_test, y_test),
                       seed=args.seed, verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
-                      callbacks=[ends_divergence, backup_in(folder, args)])
+                      callbacks=[ends_divergence, units, backup_in(folder, args)])
     finally:
         tested = report.Tested(x_test, test[0], y_test, dataset.classes)
-        status = save(args, folder, model, dataset, args.model, tested=tested)
+        status = save(args, folder, model, dataset, args.model, {"units": units}, tested=tested)
     return status
 
 

@@ -171,7 +171,8 @@ def run(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64"
 def prepare(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64",
             iterations: int | None = None,
             data: datasets.Dataset | None = None) -> tuple[Sequential, Callable]:
-    """Return the network of an experiment, unbuilt, and the function ``train(verbose)`` that trains it.
+    """Return the network of an experiment, unbuilt, and the function ``train(verbose, callbacks)`` that
+    trains it.
 
     Arguments and errors are those of `run`. In two steps, a training that is interrupted leaves the model.
     """
@@ -189,9 +190,9 @@ def prepare(name: str, gradient: str = "book", seed: int = 0, dtype: str = "floa
     layer = _LiteralDropout if gradient == "book" else _DrawnDropout
     model = network(experiment, random_state, lambda: layer(random_state), dtype=dtype)
 
-    def train(verbose=0):
+    def train(verbose=0, callbacks=()):
         model.fit(x, y, SGD(experiment.learning_rate), iterations, BATCH_SIZE, validation_data=test,
-                  shuffle=False, seed=seed, verbose=verbose)
+                  shuffle=False, seed=seed, callbacks=callbacks, verbose=verbose)
     return model, train
 
 

@@ -6,3 +6,4 @@ training run, of images and of the benchmark; `figures`, those of docs/outputs-a
 and `analysis` do without matplotlib.
 """
 from .folder import METRICS, RunFolder, Tested, can_draw, draw_classifier, new_folder, versions, write
+from .units import UnitsWatch

@@ -21,6 +21,7 @@ from ..datasets import Dataset, Table
 from ..layers import Dropout
 from ..model import Sequential
 from . import analysis
+from .details import details
 
 METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}    # as the heads call them, and in words
 PACKAGES = ("numba", "llvmlite", "numpy", "scipy")
@@ -65,7 +66,7 @@ class RunFolder:
 
 # What runs leave, by which one is known, and which is removed when another replaces it.
 _MARKS = ("run.json", "history.csv", "model.npz", "figures.json")
-_FILES = (*_MARKS, *(f"{name}.png" for name in (
+_FILES = (*_MARKS, "details.json", "report.html", *(f"{name}.png" for name in (
     "curves", "loss", "weights", "answers", "confusion", "mistakes", "filters", "features", "comparison",
     "speed", "scaling")))
 
@@ -136,7 +137,7 @@ class Tested(NamedTuple):
 
 def write(folder: RunFolder | Path, model: Sequential, configuration: dict, dataset: Dataset | Table,
           title: str, image_shape: tuple[int, int] | None = None, tested: Tested | None = None,
-          **book) -> dict:
+          shown: dict | None = None, **book) -> dict:
     """Write all files of a trained model into a folder.
 
     Parameters
@@ -146,6 +147,7 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     title : of the pictures
     image_shape : (rows, columns) of flat inputs that are images
     tested : for the pictures of a classifier of images
+    shown : ``argv``, ``units``, ``x`` and ``y`` as of `details.details`, for the page
     book : ``printed``, ``spread`` and ``seeds`` as of `plots.learning_curves`
 
     Returns
@@ -155,8 +157,10 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     """
     results = _results(model.history, model.head.metric)
     _write_history(folder / "history.csv", model.history, model.head.metric)
-    _write_run(folder / "run.json", configuration, dataset, results, model.graph.raced())
+    _write_run(folder / "run.json", title, configuration, dataset, results, model.graph.raced())
     _write_model(folder / "model.npz", model)
+    for_page = details(model, tested=tested, **(shown or {"argv": [], "units": None}))
+    _write_json(folder / "details.json", {**for_page, **({"book": book} if book else {})})
     if can_draw():
         _draw_run(folder, model, title, image_shape, **book)
         if tested is not None and np.isfinite(model.vector).all():
@@ -191,19 +195,24 @@ def _write_history(path, history, metric):
                            round(log["seconds"][i], 4)])
 
 
-def _write_run(path, configuration, dataset, results, raced):
+def _write_run(path, title, configuration, dataset, results, raced):
     """Write the configuration, the versions, the threads, the data and its checksums, the results.
 
     Of the threads: the most, what the user has set, what the training found best, and how often it changed.
     """
     chosen, changes = raced
-    content = {"configuration": configuration, "versions": versions(), "machine": platform.machine(),
+    content = {"title": title, "configuration": configuration, "versions": versions(),
+               "machine": platform.machine(),
                "threads": get_threads(), "threads_set": fixed_threads() or "auto", "threads_chosen": chosen,
                "threads_changed": changes, "threading_layer": threading_layer(),
                "data": {"name": dataset.name, "source": dataset.source, "sha256": dataset.checksums},
                # JSON knows neither NaN nor infinity, which a training that diverged comes to
                "results": {name: value if math.isfinite(value) else None for name, value in results.items()}}
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    _write_json(path, content, indent=2)
+
+
+def _write_json(path, content, **how):
+    path.write_text(json.dumps(content, allow_nan=False, **how) + "\n", encoding="utf-8")
 
 
 def _write_model(path, model):

@@ -1,0 +1,93 @@
+"""A trained network as plain values, which network.js runs in the page."""
+import base64
+
+import numpy as np
+
+from ..heads import Bernoulli, Categorical
+from ..layers import (
+    ELU,
+    GELU,
+    AveragePool2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePool2D,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
+from ..model import Sequential
+
+_ELEMENTWISE = (ReLU, Tanh, Sigmoid, SiLU, Softplus, GELU, LeakyReLU, ELU)
+
+
+def describe(model: Sequential) -> dict | None:
+    """Return the layers and the head, or None where the page can't run one of them."""
+    if type(model.head) not in (Categorical, Bernoulli) or len(model.graph.shapes[-1]) != 1:
+        return None
+    if type(model.head) is Bernoulli and model.graph.shapes[-1] != (1,):
+        return None
+    layers, shape = [], model.input_shape
+    for layer, output in zip(model.layers, model.graph.shapes):
+        found = None if layer.only_trains or isinstance(layer, Flatten) else _layer(layer, shape, output)
+        if found == {}:
+            return None
+        if found:
+            layers.append(found)
+        shape = output
+    return {"layers": layers, "head": type(model.head).__name__, "input": list(model.input_shape),
+            "temperature": float(getattr(model.head, "temperature", 1.0))}
+
+
+def _layer(layer, shape, output):
+    """Return a layer's description, {} where there is none."""
+    kind = type(layer)
+    if kind is Dense:
+        return {"kind": "Dense", "shape": list(layer.shapes["W"]), **_weights(layer)}
+    if kind is Conv2D:
+        return {"kind": "Conv2D", **_weights(layer), **_window(layer, layer.kernel_size, shape, output)}
+    if kind in (MaxPool2D, AveragePool2D):
+        return {"kind": kind.__name__, **_window(layer, layer.pool_size, shape, output)}
+    if kind is GlobalAveragePool2D:
+        return {"kind": "AveragePool2D", "input": list(shape), "output": [1, 1, shape[2]],
+                "window": list(shape[:2]), "strides": 1, "top": 0, "left": 0}
+    if kind is BatchNormalization:
+        scale, shift = _affine(layer)
+        return {"kind": "Scale", "scale": _text(scale), "shift": _text(shift)}
+    if kind in _ELEMENTWISE:
+        slope = getattr(layer, "negative_slope", getattr(layer, "alpha", None))
+        return {"kind": kind.__name__, **({} if slope is None else {"slope": float(slope)})}
+    return {}
+
+
+def _weights(layer):
+    W, b = layer.parameters["W"], layer.parameters["b"]
+    return {"W": _text(W), **({"b": _text(b)} if b.size else {})}
+
+
+def _window(layer, size, shape, output):
+    """Return where a window slides over an image, with what of its padding lies above and on the left."""
+    size = size if isinstance(size, tuple) else (size, size)
+    steps = layer.strides
+    around = [max(0, (out - 1) * steps + k - n) if getattr(layer, "padding", "valid") == "same" else 0
+              for n, out, k in zip(shape, output, size)]
+    return {"input": list(shape), "output": list(output), "window": list(size), "strides": steps,
+            "top": around[0] // 2, "left": around[1] // 2}
+
+
+def _affine(layer):
+    """Return scale and shift of the channels of a trained BatchNormalization."""
+    arrays = {**layer.parameters, **layer.state}
+    inverse = 1 / np.sqrt(np.asarray(arrays["moving_variance"], float) + layer.epsilon)
+    gamma = np.asarray(arrays["gamma"], float) if arrays.get("gamma", inverse[:0]).size else 1.0
+    beta = np.asarray(arrays["beta"], float) if arrays.get("beta", inverse[:0]).size else 0.0
+    return gamma * inverse, beta - gamma * inverse * arrays["moving_mean"]
+
+
+def _text(array):
+    return base64.b64encode(np.ascontiguousarray(array, np.float32).tobytes()).decode()
