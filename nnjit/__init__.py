@@ -9,6 +9,8 @@ One direction forward, one backward: no layer knows its neighbours, no kernel kn
 """
 __version__ = "0.1.0"    # before the imports: parts of the package ask for it
 
+import importlib
+
 from . import callbacks, datasets, heads, losses, metrics, schedules
 from ._numba.threads import get_threads, set_threads
 from .experiments import book
@@ -64,5 +66,7 @@ from .training import History
 
 
 def __getattr__(name):
+    if name in ("estimators", "plots"):    # which need extras
+        return importlib.import_module(f".{name}", __name__)
     from .habits import NAMES, hint
     raise AttributeError(f"module 'nnjit' has no attribute {name!r}{hint(NAMES, name)}")

@@ -16,15 +16,14 @@ from .layers.checks import check_layers
 from .metrics import Metrics
 from .objects import Strict
 from .optimizers import Optimizer
-from .summary import summary
+from .summary import in_a_line, in_a_notebook, summary
 from .training.backup import give_back
 
 
 class Sequential(Strict):
     """A network: layers, each fed by the one before, and a head that gives the output its meaning.
 
-    It can be copied and pickled: a copy predicts the same, trains on as the original would, and shares
-    nothing with it.
+    It can be copied and pickled: a copy trains on as the original would, and shares nothing with it.
 
     Parameters
     ----------
@@ -52,6 +51,7 @@ class Sequential(Strict):
     """
 
     _habits = MODEL
+    __repr__, _repr_html_ = in_a_line, in_a_notebook
 
     def __init__(self, layers, head, dtype="float32"):
         (layers, shape), dtype = check_layers(layers), check_dtype(dtype)

@@ -3,6 +3,7 @@
 They can be compared, stored and shown. Any other function of the step that returns a number above 0 will do
 as well.
 """
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,17 @@ def _check(instance, /, **checked):
         object.__setattr__(instance, name, value)
 
 
-@dataclass(frozen=True)
-class Constant:
+class _Schedule:
+    """What schedules share: they are shown as they are written, ``cosine(rate=0.01, ...)``."""
+
+    def __repr__(self):
+        name = {"WarmUp": "warm_up"}.get(type(self).__name__, type(self).__name__.lower())
+        given = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
+        return f"{name}({given})"
+
+
+@dataclass(frozen=True, repr=False)
+class Constant(_Schedule):
     """``rate`` at every step."""
 
     rate: float
@@ -29,8 +39,8 @@ class Constant:
         return self.rate
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, repr=False)
+class Step(_Schedule):
     """``rate``, multiplied by ``factor`` after every ``every`` steps."""
 
     rate: float
@@ -45,8 +55,8 @@ class Step:
         return self.rate * self.factor ** (step // self.every)
 
 
-@dataclass(frozen=True)
-class Cosine:
+@dataclass(frozen=True, repr=False)
+class Cosine(_Schedule):
     """From ``rate`` down to ``last`` times it within ``steps`` steps along half a cosine; it stays there.
 
     (Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, without the
@@ -66,8 +76,8 @@ class Cosine:
         return self.rate * (self.last + (1 - self.last) * falling)
 
 
-@dataclass(frozen=True)
-class WarmUp:
+@dataclass(frozen=True, repr=False)
+class WarmUp(_Schedule):
     """A straight rise for ``steps`` steps, and then ``schedule``, a function of the step or a number, from
     its step 0.
 

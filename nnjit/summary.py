@@ -1,8 +1,39 @@
-"""The table of a network's layers."""
+"""What a network looks like: in a line, and the table of its layers; as text and in a notebook."""
+import html
+
 import numpy as np
 
 
-def summary(graph) -> str:
+class Summary(str):
+    """A table as text, which a prompt and a notebook show as one."""
+
+    rows = ()
+
+    def __repr__(self):
+        return str(self)
+
+    def _repr_html_(self):
+        (*heads, last), *rows = self.rows
+        cells = "".join(f"<th>{html.escape(text)}</th>" for text in (*heads, last))
+        lines = "".join("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>"
+                        for row in rows)
+        return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def in_a_line(model) -> str:
+    """Return how a model is written."""
+    layers = ", ".join(map(repr, model.layers))
+    return f"Sequential([{layers}], head={model.head!r}, dtype={str(model.dtype)!r})"
+
+
+def in_a_notebook(model) -> str:
+    """Return the table of a built model, or how one that is not built is written."""
+    if model.input_shape is None:
+        return f"<code>{html.escape(in_a_line(model))}</code>"
+    return summary(model.graph)._repr_html_()
+
+
+def summary(graph) -> Summary:
     """Return a table of the layers of a built `Graph`, see `Sequential.summary`."""
     sequences = len(graph.input_shape) == 2
     last, column = ("mask", _mask_uses) if sequences else ("sees", _receptive_fields)
@@ -15,9 +46,11 @@ def summary(graph) -> str:
                  f"{sum(layer.multiply_adds for layer in graph.layers):,}", ""))
     widths = [max(map(len, column)) for column in zip(*rows)]
     aligned = "<<<>><" if sequences else "<<<>>>"
-    return "\n".join("  ".join(f"{cell:{aligned[k]}{width}}" for k,
-                               (cell, width) in enumerate(zip(row, widths))).rstrip()
-                     for row in rows)
+    found = Summary("\n".join("  ".join(f"{cell:{aligned[k]}{width}}" for k,
+                                        (cell, width) in enumerate(zip(row, widths))).rstrip()
+                              for row in rows))
+    found.rows = rows
+    return found
 
 
 def _mask_uses(graph):

@@ -320,3 +320,27 @@ def test_columns_of_text_are_named():
         digits_model().fit(frame, [0, 1], nn.SGD(0.1), verbose=0)
     history = digits_model().fit(frame[["age", "member"]].astype(float), [0, 1], nn.SGD(0.1), verbose=0)
     assert len(history.epochs) == 1
+
+
+# ---- at a prompt and in a notebook -------------------------------------------------------------------------
+
+def test_what_a_prompt_shows():
+    model = nn.Sequential([nn.Dense(3, activation="tanh"), nn.Dense(2)], nn.Categorical(), "float64")
+    assert repr(model) == "Sequential([Dense(3), Tanh(), Dense(2)], head=Categorical(), dtype='float64')"
+    assert repr(nn.History()) == "History(no epochs)"
+    history = model.fit(np.eye(4), [0, 1, 0, 1], nn.SGD(0.1), 3, validation_split=0.25, verbose=0)
+    assert repr(history).startswith("History(3 epochs, at last loss 0.") and "val_accuracy" in repr(history)
+    assert repr(model.summary()) == str(model.summary()) and "\n" in repr(model.summary())
+    schedule = nn.schedules.warm_up(nn.schedules.cosine(0.01, 100), 5)
+    assert repr(schedule) == "warm_up(schedule=cosine(rate=0.01, steps=100, last=0.01), steps=5)"
+    assert f"learning_rate={schedule!r}" in repr(nn.Adam(schedule))
+    assert copy.deepcopy(schedule) == schedule
+
+
+def test_what_a_notebook_shows():
+    model = nn.Sequential([nn.Dense(2)], nn.Categorical(temperature=0.5))
+    assert model._repr_html_().startswith("<code>Sequential([Dense(2)]")
+    history = model.fit(np.eye(4), [0, 1, 0, 1], nn.SGD(0.1), 3, validation_split=0.25, validate_every=2,
+                        verbose=0)
+    assert model._repr_html_().count("<tr>") == 3 and "<td>Dense(2)</td>" in model._repr_html_()
+    assert history._repr_html_().count("<tr>") == 4 and "<td></td>" not in history._repr_html_().split("</tr>")[1]

@@ -56,6 +56,7 @@ def test_the_policy_allows_its_own_script_only(run):
         assert f"{name}-src 'sha256-{digest}'" in policy
 
 
+@pytest.mark.compiled
 def test_several_runs_and_parts(run, tmp_path, capsys):
     words = ["book", "--data", "digits", "--epochs", "2", "--quiet"]
     assert cli.main([*words, "--out-dir", str(tmp_path / "b")]) == 0
@@ -75,6 +76,7 @@ def test_numbers_have_their_line(tmp_path):
     assert len(one["numbers"]["line"][0]) == len(one["numbers"]["line"][1])
 
 
+@pytest.mark.compiled
 def test_no_report(tmp_path):
     words = ["train", "--data", "digits", "--epochs", "1", "--quiet", "--no-report"]
     assert cli.main([*words, "--out-dir", str(tmp_path)]) == 0

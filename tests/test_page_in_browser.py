@@ -88,7 +88,7 @@ def answers(browser):
 
 @pytest.mark.parametrize("name", ["dense", "convolutional"])
 def test_the_network_in_the_page_is_the_trained_one(request, browser, name):
-    folder, model, (x, y) = request.getfixturevalue(name)
+    folder, model, (x, _y) = request.getfixturevalue(name)
     opened(browser, folder)
     rows = (x[:20] / 255 if x.dtype == np.uint8 else x[:20]).reshape(20, 784).astype(float)
     expected, logits = model.predict_proba(x[:20]), model.logits(x[:20])
@@ -160,11 +160,11 @@ def test_keys(browser, dense):
 
 
 def test_test_images_temperature_and_sigmoids(browser, dense):
-    folder, model, (x, y) = dense
+    folder, model, (x, _y) = dense
     opened(browser, folder)
     browser.find_element("id", "random").click()
     pixels = np.array(browser.execute_script("return nnjit.pixels()"), np.float32)
-    k = np.flatnonzero((np.abs(x[:100] - pixels).max(axis=1) < 1e-6))[0]
+    k = np.flatnonzero(np.abs(x[:100] - pixels).max(axis=1) < 1e-6)[0]
     _, shown = answers(browser)
     np.testing.assert_allclose(shown, model.predict_proba(x[k:k + 1])[0], rtol=0, atol=1e-5)
     assert "it is" in browser.find_element("id", "truth").text
@@ -183,7 +183,7 @@ def test_test_images_temperature_and_sigmoids(browser, dense):
 
 def test_evidence_adds_up(browser, dense):
     """Pixel by pixel: the derivative of the answer's logit less the mean, by central differences."""
-    folder, model, (x, y) = dense
+    folder, model, (x, _y) = dense
     opened(browser, folder)
     found = np.array(browser.execute_script(
         "const run = JSON.parse(document.getElementById('data').textContent).runs[0];"

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import nnjit as nn
 from nnjit import book
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install nnjit[plots]")
 
-from nnjit.report import bench_plots, drawing, plots  # noqa: E402 (they need matplotlib)
+from nnjit.plots import axes, drawing  # noqa: E402 (they need matplotlib)
+from nnjit.report import bench_plots  # noqa: E402
+from nnjit.report import run_plots as plots  # noqa: E402
 
 ITERATION = list(range(30))
 TRAIN = [0.97 - 0.8 * 0.8 ** i for i in ITERATION]
@@ -56,7 +59,7 @@ def test_first_layer_is_written_as_png(tmp_path):
     path = tmp_path / "weights.PNG"
     assert plots.first_layer(path, np.tile(W, (1, 2)), "Weights", (2, 3)) is path
     width, height = size_of_png(path)
-    assert 10 * 120 < width < 10 * 120 * 1.5 and 3 * 80 < height < 800
+    assert 10 * 120 < width < 10 * 120 * 1.6 and 3 * 80 < height < 800
     assert path.stat().st_size > 5_000
 
 
@@ -71,7 +74,7 @@ def test_svg_by_suffix_and_str_path(tmp_path):
 
 
 def test_any_thread_draws_without_pyplot(tmp_path):
-    program = ("import sys, threading; from nnjit.report import plots\n"
+    program = ("import sys, threading; from nnjit.report import run_plots as plots\n"
                "arguments = sys.argv[1], [0, 1], [0.1, 0.9], [0.2, 0.8], 'A run'\n"
                "thread = threading.Thread(target=plots.learning_curves, args=arguments)\n"
                "thread.start(); thread.join(); assert 'matplotlib.pyplot' not in sys.modules")
@@ -116,7 +119,7 @@ def test_legend_says_what_is_drawn(drawn, options, texts):
 def test_curves_alone_need_no_legend(drawn):
     ax = curves()
     assert not ax.figure.legends and ax.get_legend() is None
-    assert ax.get_title("left") == "A run" and ax.get_xlabel() == "epoch"
+    assert ax.get_title("left") == "A run" and ax.get_xlabel() == "epoch (train: measured during it)"
     assert "accuracy" in ax.get_ylabel()
 
 
@@ -308,7 +311,8 @@ def test_scale_is_symmetric_and_explained_by_a_bar(drawn):
     low, high = ax.images[0].get_clim()
     assert low == -high and np.mean(np.abs(W + 1) > high) <= 0.01 and high <= np.abs(W + 1).max()
     bar = ax.images[0].colorbar
-    assert bar.mappable is ax.images[0] and bar.extend == "both" and bar.ax.get_ylabel() == "weight"
+    assert bar.mappable is ax.images[0] and bar.extend == "both"
+    assert bar.ax.get_ylabel().startswith("weight: ")
 
 
 def test_colours_are_dark_in_the_middle_and_even_to_both_sides():
@@ -362,8 +366,65 @@ def test_first_layer_errors(tmp_path, change, message):
 # ---- without matplotlib ------------------------------------------------------------------------------------
 
 def test_import_without_matplotlib_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "nnjit.report.drawing")
+    monkeypatch.delitem(sys.modules, "nnjit.plots.drawing")
     monkeypatch.setitem(sys.modules, "matplotlib.colors", None)
     with pytest.raises(ImportError, match=r"pip install nnjit\[plots\]") as caught:
-        importlib.import_module("nnjit.report.drawing")
+        importlib.import_module("nnjit.plots.drawing")
     assert "\n" not in str(caught.value) and caught.value.__suppress_context__
+
+
+# ---- into an axes that is given ----------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def trained():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+    model = nn.Sequential([nn.Dense(8), nn.Tanh(), nn.Dense(3)], nn.Categorical())
+    model.fit(X, y, nn.Adam(0.05), 5, validation_split=0.2, verbose=0)
+    return model, X, y
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    x = np.linspace(0, 1, 40, dtype=np.float32)[:, None]
+    model = nn.Sequential([nn.Dense(1)], nn.Gaussian())
+    model.fit(x, 2 * x[:, 0], nn.Adam(0.1), 50, verbose=0)
+    return model, x, 2 * x[:, 0]
+
+
+DRAW = {
+    "curves": lambda trained, fitted, ax: axes.curves(trained[0].history, "accuracy", ax),
+    "weights": lambda trained, fitted, ax: axes.weights(W, (2, 3), ax=ax),
+    "confusion": lambda trained, fitted, ax: axes.confusion(
+        trained[2], trained[0].predict(trained[1]), ax=ax),
+    "calibration": lambda trained, fitted, ax: axes.calibration(
+        trained[2], trained[0].predict_proba(trained[1]), ax=ax),
+    "decision_regions": lambda trained, fitted, ax: axes.decision_regions(*trained, list("abc"), ax=ax),
+    "predictions": lambda trained, fitted, ax: axes.predictions(fitted[2], fitted[0].predict(fitted[1]), ax),
+    "fitted_line": lambda trained, fitted, ax: axes.fitted_line(*fitted, ax),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_the_axes_that_is_given_is_drawn_into_and_returned(trained, fitted, name):
+    given = matplotlib.figure.Figure().add_subplot()
+    assert DRAW[name](trained, fitted, given) is given and given.has_data()
+    new = DRAW[name](trained, fitted, None)
+    assert new is not given and new.has_data()
+    assert given.get_xlabel() == new.get_xlabel() and (given.get_xlabel() or name == "weights")
+    assert set(nn.plots.__all__) == set(DRAW)
+
+
+def test_confusion_says_what_is_what():
+    ax = axes.confusion([0, 0, 1, 1], [0, 1, 1, 1], ["cat", "dog"])
+    texts = [text.get_text() for text in ax.texts]
+    assert ax.get_ylabel() == "true class" and "accuracy 75.0% of 4" in ax.get_xlabel()
+    assert {"50.0%", "100.0%", "recall"} <= set(texts)
+    with pytest.raises(ValueError, match=r"counts: got shape \(2, 3\)"):
+        axes.draw_confusion(np.ones((2, 3)), ["a", "b"])
+
+
+def test_curves_of_what_was_not_measured(trained):
+    with pytest.raises(ValueError, match="figure: got 'f1', expected one of loss, accuracy"):
+        axes.curves(trained[0].history, "f1")

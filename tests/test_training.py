@@ -111,7 +111,7 @@ def test_optimizers_with_schedules_are_pickled_and_compared():
         again = pickle.loads(pickle.dumps(nn.Adam(schedule)))
         assert again.learning_rate == schedule and again.rate() == schedule(0)
     assert nn.schedules.step(0.1, 5) != nn.schedules.step(0.1, 6)
-    text = "Adam(learning_rate=Cosine(rate=0.1, steps=50, last=0.01)"
+    text = "Adam(learning_rate=cosine(rate=0.1, steps=50, last=0.01)"
     assert repr(nn.Adam(nn.schedules.cosine(0.1, 50))).startswith(text)
 
 

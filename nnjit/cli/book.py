@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> None:
             options.print_saved(folder)
         raise
     if report.can_draw():
-        from ..report import plots
-        plots.comparison(folder / "comparison.png", compared,
+        from ..report import run_plots
+        run_plots.comparison(folder / "comparison.png", compared,
                          f"{dataset.name}: the book, and nnjit with seed {args.seed}")
     write_page(args, folder)
     print(book.DIFFERENCE)
@@ -97,7 +97,7 @@ def _save(args, name, gradient, dataset, table, folder, model, units):
     if table:
         over_seeds = table[GRADIENTS[gradient]]
         compared = {"printed": table["printed"], "spread": over_seeds["rows"], "seeds": over_seeds["seeds"]}
-    title = f"{dataset.name}: {name}, {gradient} gradient, seed {args.seed}"
+    title = f"{dataset.name}: {name}, {GRADIENTS[gradient]} gradient, seed {args.seed}"
     _, (images, _) = dataset.images(1)
     _, (x, y) = dataset.rows(args.dtype, 1)
     report.write(folder.part(f"{name}-{gradient}"), model, settings, dataset, title,

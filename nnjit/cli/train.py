@@ -186,7 +186,8 @@ def _run_question(args):
                       shuffle=args.shuffle, seed=args.seed, verbose=0 if args.quiet else "auto",
                       validate_every=args.eval_every, callbacks=callbacks)
     finally:
-        how = f"{args.gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
+        gradient = {"book": "literal"}.get(args.gradient, args.gradient)
+        how = f"{gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"
         tested = None if question.images is None else report.Tested(x_test, question.images, y_test,
                                                                     question.data.classes)
         status = save(args, folder, model, question.data, f"{args.act}, {how}",

@@ -52,7 +52,7 @@ const charts = (() => {
   const W = 480, H = 260, LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 36;
 
   // series: [{name, x: [], y: [], kind: "line" | "dashed" | "points", colour}]
-  function plot({title, series, xlabel, ylabel, format = number, low, high, diagonal, equal}) {
+  function plot({title, series, xlabel, ylabel, format = number, low, high, diagonal, equal, named}) {
     series = series.filter(s => s.y.some(v => v !== null));
     const all = name => series.flatMap(s => s[name]).filter(v => v !== null && Number.isFinite(v));
     let [x0, x1] = [Math.min(...all("x")), Math.max(...all("x"))];
@@ -83,7 +83,7 @@ const charts = (() => {
     const values = element("p", {class: "values", "aria-live": "polite"});
     hover(svg, values, series, X, xlabel, format);
     const legend = element("ul", {class: "legend"});
-    if (series.length > 1) for (const s of series) {
+    if (series.length > 1 || named) for (const s of series) {
       const key = shape("svg", {viewBox: "0 0 28 10", "aria-hidden": "true"});
       key.append(s.kind === "points" ? shape("circle", {cx: 14, cy: 5, r: 4, style: `fill: var(${s.colour})`})
         : shape("line", {x1: 0, x2: 28, y1: 5, y2: 5, style: `stroke: var(${s.colour}); stroke-width: 3` + (s.kind === "dashed" ? "; stroke-dasharray: 5 4" : "")}));

@@ -95,7 +95,12 @@ const pad = (() => {
     const values = empty ? new Float32Array(h * w * C) : network.evidence(pixels, k), summed = [];
     for (let i = 0; i < h * w; i++) { summed[i] = 0; for (let c = 0; c < C; c++) summed[i] += values[i * C + c]; }
     const most = Math.max(...summed.map(Math.abs)) || 1;
-    paint($("evidence"), h, w, i => glow(summed[i] / most));
+    // over the drawing, which shows through in grey where nothing is said
+    paint($("evidence"), h, w, i => {
+      let ink = 0;
+      for (let c = 0; c < C; c++) ink += 70 * pixels[i * C + c] / C;
+      return glow(summed[i] / most).map(value => Math.max(value, ink));
+    });
   }
 
   // the first hidden layer's outputs, a cell for a unit; of a convolution a cell for a pixel, map by map

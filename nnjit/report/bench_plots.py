@@ -1,7 +1,7 @@
 """Pictures of the benchmark, as of `plots`: seconds by a quantity, speeds beside NumPy's."""
 from pathlib import Path
 
-from .drawing import DPI, Figure, make_plain, save
+from ..plots.drawing import DPI, Figure, make_plain, save
 
 PEERS = {"nnjit": "#0072B2", "torch": "#D55E00", "torch, channels last": "#E69F00", "jax": "#009E73",
          "sklearn": "#CC79A7", "numpy": "#666666", "numpy, literal loop": "#999999"}

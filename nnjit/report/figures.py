@@ -17,11 +17,11 @@ from ..kernels import activations
 from ..layers import GRU, Dense, ReLU
 from ..model import Sequential
 from ..optimizers import SGD, Adam
-from .drawing import GLOW, Figure
+from ..plots.drawing import GLOW, Figure
 
 # Close to Okabe's and Ito's colours, which the colour-blind tell apart.
 BLUE, RED, GREEN, PURPLE, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#A64D79", "#C08A00", "#767676"
-DPI = 100
+DPI = 200    # twice what a page shows them at
 
 
 # ---- what a head computes ----------------------------------------------------------------------------------

@@ -67,8 +67,8 @@ class RunFolder:
 # What runs leave, by which one is known, and which is removed when another replaces it.
 _MARKS = ("run.json", "history.csv", "model.npz", "figures.json")
 _FILES = (*_MARKS, "details.json", "report.html", *(f"{name}.png" for name in (
-    "curves", "loss", "weights", "answers", "confusion", "mistakes", "filters", "features", "comparison",
-    "speed", "scaling")))
+    "curves", "loss", "weights", "answers", "confusion", "mistakes", "filters", "features", "fit", "regions",
+    "comparison", "speed", "scaling")))
 
 
 def new_folder(out_dir: str | Path | None, name: str, force: bool = False) -> RunFolder:
@@ -148,7 +148,7 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     image_shape : (rows, columns) of flat inputs that are images
     tested : for the pictures of a classifier of images
     shown : ``argv``, ``units``, ``x`` and ``y`` as of `details.details`, for the page
-    book : ``printed``, ``spread`` and ``seeds`` as of `plots.learning_curves`
+    book : ``printed``, ``spread`` and ``seeds`` as of `run_plots.learning_curves`
 
     Returns
     -------
@@ -163,8 +163,12 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     _write_json(folder / "details.json", {**for_page, **({"book": book} if book else {})})
     if can_draw():
         _draw_run(folder, model, title, image_shape, **book)
-        if tested is not None and np.isfinite(model.vector).all():
+        if not np.isfinite(model.vector).all():
+            return results
+        if tested is not None:
             draw_classifier(folder, model, tested, title)
+        elif shown is not None and shown.get("x") is not None:
+            _draw_examples(folder, model, shown["x"], shown["y"], image_shape, title)
     return results
 
 
@@ -232,10 +236,11 @@ def can_draw() -> bool:
 
 def _draw_run(folder, model, title, image_shape, **book):
     """Draw the metric and the loss by epoch, and the first layer's weights where its inputs are images."""
-    from . import plots
+    from . import run_plots as plots
     log, epochs, metric = model.history.history, model.history.validated, model.head.metric
     if not epochs:    # it was stopped before the first test
         return
+    drops = any(isinstance(layer, Dropout) for layer in model.layers)
     by_metric = partial(plots.learning_curves, **book) if metric == "accuracy" else plots.error_curves
     by_loss = partial(plots.error_curves, ylabel="loss")
     for draw, name, figure, heading in ((by_metric, "curves.png", metric, title),
@@ -244,7 +249,7 @@ def _draw_run(folder, model, title, image_shape, **book):
         train = [log[figure][model.history.epochs.index(epoch)] for epoch in epochs]
         # The loss of a count may be negative.
         if np.isfinite([test, train]).all() and np.min([test, train]) >= 0:
-            draw(folder / name, epochs, train, test, heading)
+            draw(folder / name, epochs, train, test, heading, drops=drops)
     W = model.parameters().get("0.W")
     if image_shape is not None and np.isfinite(W).all():
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)
@@ -275,10 +280,35 @@ def draw_classifier(folder: RunFolder | Path, model: Sequential, tested: Tested,
     if len(worst):
         ranked = [[(classes[k], p[i, k]) for k in np.argsort(-p[i], kind="stable")] for i in worst]
         plots.mistakes(folder / "mistakes.png", images[worst], [classes[k] for k in y[worst]], ranked,
-                       "Wrong, and most certain of it")
+                       f"Wrong, and most certain of it: {len(worst)} of {int((answers != y).sum())}")
     surest = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
     _draw_layers(folder, model, x[surest:surest + 1], images[surest],
                  f"{classes[y[surest]].capitalize()}, {p[surest].max():.1%}")
+
+
+def _draw_examples(folder, model, x, y, image_shape, title):
+    """Draw what a network answers that is no classifier of images: a line, regions, images with answers."""
+    from ..plots import axes, drawing
+    if image_shape is not None:
+        from . import image_plots
+        images = (x[:ANSWERS // 2].reshape(-1, *image_shape, 1) * 255).astype(np.uint8)
+        truths, given = ([_in_words(answer) for answer in some[:len(images)]]
+                         for some in (y, model.predict(x)))
+        image_plots.answers(folder / "answers.png", images, truths, given,
+                            f"{title}: test images and answers", columns=5, width=1.7)
+    elif x.shape[1] == 1 and y.dtype.kind == "f":
+        drawing.save_axes(folder / "fit.png", axes.fitted_line(model, x, y), f"{title}: predicted, and true")
+    elif x.shape[1] >= 2 and model.head.classifies and y.ndim == 1:
+        features = (x.shape[1] - 2, x.shape[1] - 1)
+        drawing.save_axes(folder / "regions.png", axes.decision_regions(model, x, y, features=features),
+                          f"{title}: answers by the last two features")
+
+
+def _in_words(answer):
+    """Return an answer as text; labels by the numbers of those that are present."""
+    if np.ndim(answer):
+        return ", ".join(map(str, np.flatnonzero(answer))) or "none"
+    return f"{answer:.3g}"
 
 
 def _draw_layers(folder, model, x, image, title):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .drawing import DPI, GLOW, STYLES, Figure, save, save_axes
+from ..plots.axes import draw_confusion
+from ..plots.drawing import DPI, GLOW, STYLES, Figure, save, save_axes
 
 # ---- layers ------------------------------------------------------------------------------------------------
 
@@ -108,20 +109,7 @@ def confusion(path: str | Path, counts: ArrayLike, classes: Sequence[str], title
     ValueError
         Counts of another shape.
     """
-    counts, K = np.asarray(counts), len(classes)
-    if counts.shape != (K, K):
-        raise ValueError(f"counts: got shape {counts.shape}, expected ({K}, {K}) for {K} classes")
-    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 2.2 + 0.55 * K
-    ax = Figure(figsize=(size, size), dpi=DPI, layout="constrained").add_subplot()
-    ax.imshow(np.sqrt(fractions), "Blues", vmin=0, vmax=1)    # the root, or a few percent would look white
-    for i, j in np.argwhere(counts):
-        ax.text(j, i, counts[i, j], ha="center", va="center", size=8, weight="bold" if i == j else "normal",
-                color="white" if fractions[i, j] > 0.4 else "#222222")
-    ax.set(xticks=range(K), yticks=range(K), yticklabels=classes, xlabel="taken for", ylabel="is")
-    ax.set_xticks(range(K), classes, rotation=45, ha="right", rotation_mode="anchor")
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
+    ax = draw_confusion(counts, classes)
     return save_axes(path, ax, title)
 
 
@@ -147,7 +135,7 @@ def mistakes(path: str | Path, images: Sequence[np.ndarray], truths: Sequence[st
         left, bottom = (k % columns + 0.08) / columns, 1 - (k // columns + 0.62) / rows
         ax = figure.add_axes((left, bottom, 0.84 / columns, 0.5 / rows))
         _show(ax, image)
-        ax.set_title(truth, size=9, pad=3, weight="bold")
+        ax.set_title(f"true: {truth}", size=9, pad=3, weight="bold")
         bars = figure.add_axes((left, bottom - 0.29 / rows, 0.84 / columns, 0.25 / rows))
         _draw_probabilities(bars, given[:3], truth)
     return save(path, figure, title)
@@ -164,14 +152,14 @@ def _draw_probabilities(ax, answers, truth):
 
 
 def answers(path: str | Path, images: Sequence[np.ndarray], truths: Sequence[str], given: Sequence[str],
-            title: str, columns: int = 10) -> str | Path:
+            title: str, columns: int = 10, width: float = 0.95) -> str | Path:
     """Draw images with what was answered; a wrong answer is orange, with the truth in brackets.
 
     Parameters
     ----------
     images : sequence of (H, W, C) arrays, at least one
     truths, given : the names of their classes, and those that were answered
-    columns : images in a row at most
+    columns, width : images in a row at most, and inches for each
 
     Raises
     ------
@@ -179,7 +167,7 @@ def answers(path: str | Path, images: Sequence[np.ndarray], truths: Sequence[str
         No images.
     """
     columns, rows = _grid(images, columns)
-    figure = Figure(figsize=(0.95 * columns, 1.2 * rows + 0.2), dpi=DPI)
+    figure = Figure(figsize=(width * columns, 1.2 * rows + 0.2), dpi=DPI)
     for k, (image, truth, answer) in enumerate(zip(images, truths, given, strict=True)):
         left, bottom = (k % columns + 0.06) / columns, 1 - (k // columns + 0.98) / rows
         ax = figure.add_axes((left, bottom, 0.88 / columns, 0.72 / rows))

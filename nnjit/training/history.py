@@ -1,4 +1,5 @@
 """The history of a training: what was measured, epoch by epoch."""
+import html
 from collections.abc import Iterator
 
 
@@ -21,6 +22,20 @@ class History:
 
     def __init__(self):
         self.history, self.epochs, self.validated, self.compile_seconds = {}, [], [], 0.0
+
+    def __repr__(self):
+        if not self.epochs:
+            return "History(no epochs)"
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values)
+        return f"History({len(self.epochs)} epochs, at last {last})"
+
+    def _repr_html_(self):
+        rows = list(self.rows())
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        heads = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        lines = "".join("<tr>" + "".join(f"<td>{row[name]:.4g}</td>" if name in row else "<td></td>"
+                                         for name in names) + "</tr>" for row in rows)
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>"
 
     def rows(self) -> Iterator[dict]:
         """Yield what was measured in every epoch, ``{"epoch": 0, "loss": ..., ...}``."""

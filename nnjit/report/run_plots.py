@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..inputs.checks import check_count
-from .drawing import DPI, GLOW, STYLES, Figure, HandlerTuple, make_plain, save, save_axes
+from ..plots.axes import check_weights, draw_weights, mosaic, scale_of
+from ..plots.drawing import DPI, STYLES, Figure, HandlerTuple, make_plain, save, save_axes
 
 RUN_STYLES = {"literal": ("#0072B2", "literal gradient"), "exact": ("#D55E00", "exact gradient")}
 TICKS = 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1    # of an accuracy
-COLUMNS, UNIT_PIXELS = 10, 120    # of `first_layer`: images in a row, and the size of one
-CLIPPED = 0.005    # of the weights lie beyond its colour scale; the few largest would darken all the others
+UNIT_PIXELS = 120    # of an image of `first_layer`
 
 
 # ---- learning curves ---------------------------------------------------------------------------------------
 
 def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: Sequence[float],
                     test_accuracy: Sequence[float], title: str, printed: list[dict] | None = None,
-                    spread: list[dict] | None = None, seeds: int | None = None) -> str | Path:
+                    spread: list[dict] | None = None, seeds: int | None = None,
+                    drops: bool = False) -> str | Path:
     """Draw a run's accuracy, the points that the book prints and the spread over seeds.
 
     Parameters
@@ -31,6 +32,7 @@ def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: 
     printed : rows with ``iteration``, ``train`` and ``test``, optional
     spread : rows with ``iteration``, ``train_min``, ``train_max``, ``test_min`` and ``test_max``, optional
     seeds : how many of them ``spread`` covers, for the legend, optional
+    drops : whether the network has dropout, with which the training accuracy is measured
 
     Raises
     ------
@@ -42,7 +44,7 @@ def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: 
     drawn = [_draw_accuracy(ax, name, iteration, y, printed, spread, seeds) for name, y in curves.items()]
     if printed or spread:
         _add_legend(ax.figure, drawn)
-    ax.set(xlabel="epoch", ylabel="accuracy, stretched towards 100%", xmargin=0.02)
+    ax.set(xlabel=_during(drops), ylabel="accuracy, stretched towards 100%", xmargin=0.02)
     _count_along_x(ax, iteration)
     _stretch(ax)
     _name_ends(ax, curves, "{:.1%}")
@@ -51,7 +53,8 @@ def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: 
 
 
 def error_curves(path: str | Path, iteration: Sequence[int], train_error: Sequence[float],
-                 test_error: Sequence[float], title: str, ylabel: str = "mean absolute error") -> str | Path:
+                 test_error: Sequence[float], title: str, ylabel: str = "mean absolute error",
+                 drops: bool = False) -> str | Path:
     """Draw a run's error, or another figure that is better the smaller it is, on an axis from 0 up.
 
     Parameters
@@ -71,7 +74,7 @@ def error_curves(path: str | Path, iteration: Sequence[int], train_error: Sequen
             raise ValueError(f"{name}_error: got {min(y):g} to {max(y):g}, expected finite, non-negative "
                              "numbers")
         ax.plot(iteration, y, color=STYLES[name][0], marker="." if len(y) == 1 else None)
-    ax.set(xlabel="epoch", ylabel=ylabel, xmargin=0.02)
+    ax.set(xlabel=_during(drops), ylabel=ylabel, xmargin=0.02)
     ax.set_ylim(bottom=0)
     _count_along_x(ax, iteration)
     _name_ends(ax, curves, "{:.3g}")
@@ -122,6 +125,11 @@ def _draw_experiment(ax, part, found):
     _count_along_x(ax, found["exact"].iteration)
     make_plain(ax)
     return drawn
+
+
+def _during(drops):
+    """Return the name of the epochs' axis, which says how the training curve is measured."""
+    return f"epoch (train: measured during it{', with dropout' * drops})"
 
 
 def _new_axes():
@@ -214,30 +222,15 @@ def first_layer(path: str | Path, W: ArrayLike, title: str, image_shape: tuple[i
     ValueError
         A W of another shape or with NaN or infinity, fewer than 1 unit.
     """
-    W, (h, w) = np.asarray(W, float), image_shape
-    if W.ndim != 2 or len(W) != h * w or not (W.size and np.isfinite(W).all()):
-        raise ValueError(f"W: got shape {W.shape}, expected ({h * w}, H) for images of {h} by {w}, all "
-                         "finite")
+    W, (h, w) = check_weights(W, image_shape), image_shape
     W, gap = W[:, :check_count("units", units)], max(1, w // 14)
-    mosaic = _mosaic(W.T.reshape(-1, h, w), gap)
+    picture = mosaic(W.T.reshape(-1, h, w), gap)
     # Whole pixels for a weight, or some would come out larger than others.
-    height, width = np.multiply(mosaic.shape, max(1, UNIT_PIXELS // max(h, w)))
+    height, width = np.multiply(picture.shape, max(1, UNIT_PIXELS // max(h, w)))
     ax = Figure(figsize=(width / DPI, height / DPI), dpi=DPI).add_axes((0, 0, 1, 1))
-    limit = np.quantile(np.abs(W), 1 - CLIPPED) or np.abs(W).max() or 1
-    image = ax.imshow(mosaic, GLOW, vmin=-limit, vmax=limit, interpolation="none")
-    ax.set(xticks=[], yticks=np.arange(h / 2 - 0.5, len(mosaic), h + gap),
-           yticklabels=range(0, W.shape[1], COLUMNS))
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    draw_weights(ax, picture, scale_of(W), h, gap, W.shape[1])
     beside = ax.inset_axes((1 + 25 / width, 0, 20 / width, 1))
-    bar = ax.figure.colorbar(image, beside, extend="both", extendfrac=0.02, label="weight")
+    bar = ax.figure.colorbar(ax.images[0], beside, extend="both", extendfrac=0.02,
+                             label="weight: orange for the unit, blue against it")
     bar.outline.set_visible(False)
     return save_axes(path, ax, title)
-
-
-def _mosaic(images, gap):
-    """Return (N, h, w) images as one, `COLUMNS` in a row, with NaN in the gaps and after the last."""
-    N, h, w = images.shape
-    tiles = np.pad(images, ((0, -N % COLUMNS), (0, gap), (0, gap)), constant_values=np.nan)
-    rows = tiles.reshape(-1, COLUMNS, h + gap, w + gap).swapaxes(1, 2)
-    return rows.reshape(-1, COLUMNS * (w + gap))[:-gap, :-gap]
