@@ -12,7 +12,7 @@ OLDEST_PYTHON = $(shell for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/
 	"$$python" -c "" 2> /dev/null && echo "$$python" && break; done)
 OLDEST_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest bench bench-peers figures lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest bench bench-peers figures docs lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -49,6 +49,10 @@ bench-peers: .venv/bench
 figures: .venv/plots
 	$(BIN)/nnjit figures --out-dir docs/figures $(ARGS)
 
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f docs/site/mkdocs.yml
+	@echo "saved    build/site/index.html"
+
 lint: .venv/lint
 	$(BIN)/ruff check $(LINT) nnjit scripts tests
 
@@ -61,7 +65,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 # one set of optional packages each; pip is quick where nothing is missing
-.venv/plots .venv/test .venv/browser .venv/bench .venv/lint: .venv/%: setup.cfg | .venv/bin/python
+.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/lint: .venv/%: setup.cfg | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 
