@@ -62,6 +62,7 @@ from .layers import (
 )
 from .model import Sequential, load
 from .optimizers import SGD, Adam, AdamW, RMSprop
+from .sweep import Sweep, sweep
 from .training import History
 
 

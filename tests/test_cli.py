@@ -206,7 +206,7 @@ def test_every_option_reaches_the_training(tmp_path):
 ])
 def test_defaults_depend_on_other_options(line, settings):
     args = sys.modules["nnjit.cli.main"]._parser().parse_args(["train", *line.split()])
-    cli_train._decide(args)
+    cli_train.decide(args)
     assert {name: getattr(args, name) for name in settings} == settings
 
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         if folder.written:
             options.print_saved(folder)
         raise
-    if report.can_draw():
+    if args.pictures and report.can_draw():
         from ..report import run_plots
         run_plots.comparison(folder / "comparison.png", compared,
                          f"{dataset.name}: the book, and nnjit with seed {args.seed}")
@@ -102,7 +102,7 @@ def _save(args, name, gradient, dataset, table, folder, model, units):
     _, (x, y) = dataset.rows(args.dtype, 1)
     report.write(folder.part(f"{name}-{gradient}"), model, settings, dataset, title,
                  dataset.x_train.shape[1:3], report.Tested(x, images, y, dataset.classes),
-                 {"argv": repeated("book", args.argv), "units": units}, **compared)
+                 {"argv": repeated("book", args.argv), "units": units}, args.pictures, **compared)
 
 
 def _print_table(name, runs, table):

@@ -1,4 +1,4 @@
-"""The command ``nnjit``: train, book, compile, bench, figures, report, doctor.
+"""The command ``nnjit``: train, book, sweep, compile, bench, figures, report, doctor.
 
 Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C, 143 where it was terminated, 129 where its
 terminal was closed.
@@ -11,10 +11,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from functools import partial
 
 from .. import __version__, bench
 from ..inputs.checks import DataError
-from . import book, compile, doctor, options, train
+from . import book, compile, doctor, options, sweep, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,8 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not argv:
             _parser().print_help()
             return 0
-        args = _parser().parse_args(argv)
+        args, rest = _parser().parse_known_args(argv)
         args.argv = argv[1:]
+        if args.run is sweep.run:    # the options of train, with several values each
+            args.run = partial(sweep.run, words=rest)
+        elif rest:
+            args.error(f"unrecognized arguments: {' '.join(rest)}")
         try:
             with _warnings_in_a_line(), _signals_as_interrupts():
                 return args.run(args) or 0
@@ -135,6 +140,8 @@ def _parser():
              "train a network on handwritten digits or iris; by default as the book does"),
             ("book", book.run, book.add_options,
              "run the two experiments of the book and compare with its tables"),
+            ("sweep", sweep.run, sweep.add_options,
+             "train many networks: options of train with several values, and several seeds"),
             ("compile", compile.run, compile.add_options,
              "compile kernels ahead, on all cores, for what will be run later"),
             ("bench", bench.run, bench.add_arguments, "measure nnjit against NumPy and the others"),
@@ -143,7 +150,9 @@ def _parser():
             ("report", write_report, _add_report_options,
              "make one page of a run, or of several side by side"),
             ("doctor", doctor.run, _add_no_options, "print versions, processor, threads and folders")):
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        # of a sweep, --seed would else stand for --seeds
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
+                                      allow_abbrev=name != "sweep")
         add_options(command)
         command.set_defaults(run=run, error=command.error)    # error() prints a line and exits 2
     return parser

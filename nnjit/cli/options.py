@@ -28,6 +28,7 @@ def add_run_options(command: argparse.ArgumentParser, data: Sequence[str], data_
     add("--threads", type=thread_number, default="auto", metavar="N",
         help="auto: at most one for each core, as many as turn out to be fastest (default: %(default)s)")
     add_folder_options(command)
+    add("--no-pictures", dest="pictures", action="store_false", help="leave out the pictures")
     add("--no-report", dest="report", action="store_false", help="leave out the page, report.html")
     add("--quiet", action="store_true", help="print only the results")
 
@@ -109,6 +110,8 @@ def load(args: argparse.Namespace, say: Callable, train_size: int | None = None)
 
     "auto" becomes the full MNIST where ``train_size`` images are more than are embedded.
     """
+    if getattr(args, "dataset", None) is not None:    # that a sweep shares among its trainings
+        return args.dataset
     check_data_dir(args)
     name = "auto" if args.data == "pairs" else args.data
     if name == "auto" and train_size is not None and train_size > datasets.BOOK_TRAIN_SIZE:

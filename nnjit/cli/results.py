@@ -15,8 +15,10 @@ from .options import print_saved
 
 BACKUP = "backup.npz"
 # of the options, in run.json
-NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command", "words", "report"
-_NOT_REPEATED = "--out-dir", "--force", "--quiet", "--no-report"    # of the words of the command, in the page
+NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command", "words", "report", "pictures"
+NOT_SAVED += "until", "dataset"    # of a sweep
+# of the words of the command, in the page
+_NOT_REPEATED = "--out-dir", "--force", "--quiet", "--no-report", "--no-pictures"
 
 
 def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: Dataset | Table, title: str,
@@ -33,7 +35,7 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
     settings = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
     title = f"{data.name}: {title}, seed {args.seed}"
     shown = {"argv": repeated("train", args.words), **(shown or {"units": None})}
-    results = report.write(folder, model, settings, data, title, shown=shown, **pictures)
+    results = report.write(folder, model, settings, data, title, shown=shown, draws=args.pictures, **pictures)
     metric = model.head.metric
     shown = {name.replace(f"_{metric}", ""): value for name, value in results.items()}
     best = "" if np.isnan(shown["best_test"]) else " (best {best_test:.4f} in epoch {best_epoch})"
@@ -72,6 +74,9 @@ def write_page(args: argparse.Namespace, folder: RunFolder) -> None:
 
 def backup_in(folder: RunFolder, args: argparse.Namespace) -> BackupAndRestore:
     """Return the callback that writes the backups of a run into its folder, with the command's options."""
+    if getattr(args, "until", None) is not None:
+        from .sweep import PausingBackup
+        return PausingBackup(folder.path / BACKUP, args.until, {"command": args.command})
     return BackupAndRestore(folder.path / BACKUP, "30s", {"command": args.command})
 
 

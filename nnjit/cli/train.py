@@ -82,7 +82,7 @@ def _class_numbers(args):
         args.error(f"argument --classes: {error}")
 
 
-def _decide(args):
+def decide(args: argparse.Namespace) -> tuple:
     """Fill in, in ``args``, the options that depend on others; return what makes the head, and why."""
     args.out, args.classes = args.out or questions.own_output(args.data), _class_numbers(args)
     try:
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         args.words = args.argv
     args.command = {name: value for name, value in vars(args).items()
-                    if name not in NOT_SAVED or name in ("words", "report")}
+                    if name not in NOT_SAVED or name in ("words", "report", "pictures")}
     if args.model == "cnn" and args.data in ("pairs", "iris"):
         args.error(f"argument --model: got cnn with --data {args.data}, expected mlp; convolutions are for "
                    "--data auto, mnist, digits, cifar10 or fashion")
@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
 def _run_question(args):
     say = say_to(args)
     use_threads(args)
-    make_head, why = _decide(args)
+    make_head, why = decide(args)
     question = _ask(args, say)
     args.train_size = len(question.train[0])
     folder = options.new_folder(args, f"{args.act}-{args.out}")

@@ -47,7 +47,7 @@ def write(path: str | Path, runs: Sequence[str | Path]) -> Path:
         run["name"] = name
     shared = _share(found)
     title = found[0]["title"] if len(found) == 1 else f"{found[0]['data']['name']}: {len(found)} runs"
-    steps, lead = _explained()
+    steps, lead = _explained(found[0]["configuration"].get("dtype", "float64"))
     data = {"runs": found, "shared": shared, "lead": _lead(found), "explained": steps, "explained_lead": lead,
             "difference": book.DIFFERENCE if any("book" in run for run in found) else ""}
     path = Path(path)
@@ -155,10 +155,13 @@ def _lead(runs):
 
 # ---- the step that is explained ----------------------------------------------------------------------------
 
-def _explained():
-    """Return the steps of a small network, and a sentence about it."""
+def _explained(dtype):
+    """Return the steps of a small network, and a sentence about it.
+
+    In the dtype of a run, whose kernels have been compiled for it.
+    """
     layers = [Dense(3), Tanh(), Dense(2)]
-    model = Sequential(layers, Categorical(), "float64").build(2, seed=1)
+    model = Sequential(layers, Categorical(), dtype).build(2, seed=1)
     found = explain(model, [[1.0, 0.5]], [1], SGD(0.1))
     steps = [{"part": step.part, "title": step.title, "formula": step.formula,
               "arrays": [[name, _rows(array)] for name, array in step.arrays.items()]}

@@ -137,7 +137,7 @@ class Tested(NamedTuple):
 
 def write(folder: RunFolder | Path, model: Sequential, configuration: dict, dataset: Dataset | Table,
           title: str, image_shape: tuple[int, int] | None = None, tested: Tested | None = None,
-          shown: dict | None = None, **book) -> dict:
+          shown: dict | None = None, draws: bool = True, **book) -> dict:
     """Write all files of a trained model into a folder.
 
     Parameters
@@ -148,6 +148,7 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     image_shape : (rows, columns) of flat inputs that are images
     tested : for the pictures of a classifier of images
     shown : ``argv``, ``units``, ``x`` and ``y`` as of `details.details`, for the page
+    draws : whether pictures are drawn, where matplotlib is there
     book : ``printed``, ``spread`` and ``seeds`` as of `run_plots.learning_curves`
 
     Returns
@@ -161,7 +162,7 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     _write_model(folder / "model.npz", model)
     for_page = details(model, tested=tested, **(shown or {"argv": [], "units": None}))
     _write_json(folder / "details.json", {**for_page, **({"book": book} if book else {})})
-    if can_draw():
+    if draws and can_draw():
         _draw_run(folder, model, title, image_shape, **book)
         if not np.isfinite(model.vector).all():
             return results

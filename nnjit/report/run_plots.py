@@ -82,6 +82,30 @@ def error_curves(path: str | Path, iteration: Sequence[int], train_error: Sequen
     return save_axes(path, ax, title)
 
 
+def small_multiples(path: str | Path, panels: dict, title: str) -> str | Path:
+    """Draw many small axes with the same scales: ``panels`` are {name: [(x, y), ...]}, curves of each.
+
+    ValueError without any.
+    """
+    if not panels:
+        raise ValueError("panels: got none, expected at least one")
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.7 * columns, 2.0 * rows + 0.4), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, (name, curves) in zip(axes, panels.items()):
+        for x, y in curves:
+            ax.plot(x, y, color=STYLES["test"][0], alpha=0.6, linewidth=1,
+                    marker="." if len(y) == 1 else None)
+        ax.set_title(name, size=8, loc="left")
+        ax.tick_params(labelsize=7)
+        make_plain(ax)
+    for ax in axes[len(panels):]:
+        ax.set_visible(False)
+    figure.supxlabel("epoch", size=9)
+    return save(path, figure, title)
+
+
 def comparison(path: str | Path, experiments: dict, title: str) -> str | Path:
     """Draw the book's experiments: the points that it prints, and our runs with either gradient.
 
