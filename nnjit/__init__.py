@@ -60,7 +60,8 @@ from .layers import (
     Softplus,
     Tanh,
 )
-from .model import Sequential, load
+from .loading import load
+from .model import Sequential
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .sweep import Sweep, sweep
 from .training import History

@@ -52,7 +52,7 @@ def describe_model(model) -> dict:
 def load(path, make, custom=None):
     """Return the model that `save` wrote: ``make(layers, head, dtype)``, built, with its parameters.
 
-    ``custom`` has the user's own classes by name. Errors as of `model.load`.
+    ``custom`` has the user's own classes by name. Errors as of `loading.load`.
     """
     custom = _check_custom({} if custom is None else custom)
     with _opened(path) as (archive, members, description):

@@ -267,10 +267,11 @@ class Graph:
             if layer.mask_use == "consumes":
                 return
 
-    def loss_and_gradient(self, batch: Batch, total, workspace, step: int | None = None):
+    def loss_and_gradient(self, batch: Batch, total, workspace, step: int | None = None,
+                          penalised: bool = True):
         """Leave the gradient of L = sum w l / ``total`` + penalty in ``gradient_vector``.
 
-        Return the sums (w l, w metric, w) of the head, and the penalty.
+        Return the sums (w l, w metric, w) of the head, and the penalty, 0 unless it is ``penalised``.
         """
         z, delta = self.forward(batch.x, workspace, step, batch), workspace.delta
         if self.per_step:
@@ -279,7 +280,8 @@ class Graph:
             delta_rows = delta
         loss, metric, weight = self.head.loss_and_delta(z, batch.y, batch.w, total, delta_rows)
         self.backward(delta, workspace)
-        return loss, metric, weight, self.penalise(with_gradient=True) if self.penalised else 0.0
+        penalised = penalised and self.penalised
+        return loss, metric, weight, self.penalise(with_gradient=True) if penalised else 0.0
 
     def penalise(self, with_gradient: bool = False) -> float:
         """Return the sum of the layers' penalties, and add its derivative to the gradient if told to."""

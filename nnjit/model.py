@@ -17,7 +17,8 @@ from .metrics import Metrics
 from .objects import Strict
 from .optimizers import Optimizer
 from .summary import in_a_line, in_a_notebook, summary
-from .training.backup import give_back
+from .training.ranks import Ranks, sample_of
+from .training.shards import check_shards
 
 
 class Sequential(Strict):
@@ -185,7 +186,8 @@ class Sequential(Strict):
     def fit(self, X, y=None, optimizer: Optimizer = None, epochs: int = 1, batch_size: int | None = None,
             validation_data=None, validation_split: float = 0.0, sample_weight=None, shuffle: bool = True,
             seed: int = 0, callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto",
-            initial_epoch: int = 0, class_weight=None, metrics=(), mask=None) -> training.History:
+            initial_epoch: int = 0, class_weight=None, metrics=(), mask=None, shards: int | None = None,
+            comm=None) -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
@@ -235,6 +237,12 @@ class Sequential(Strict):
         metrics : list of str
             What is measured beside the loss and the head's own metric, in training and in validation, by
             scikit-learn's names, see `metrics`: ``["f1_macro", "roc_auc"]``. For `Heads` a dict of lists.
+        shards : int, optional
+            A power of two: a batch is cut into so many parts, whose gradients are added in a fixed tree.
+            Normalisation takes the statistics of each part. With a ``comm`` 8 by default.
+        comm : communicator of mpi4py, optional
+            Such as ``MPI.COMM_WORLD``: its ranks, a power of two, share the shards and the evaluation out,
+            and come to the bits of a single process with as many shards. See docs/scale.md.
 
         Warns
         -----
@@ -251,24 +259,28 @@ class Sequential(Strict):
         TypeError, ValueError
             Anything above is not as described; the message says what was got and what is expected.
         """
-        watch = Stopwatch()
-        plan = training.make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose,
-                                  initial_epoch)
-        seed = check_count("seed", seed, least=0)
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
-        self.graph.check_free()
-        optimizer.check_free(self.graph)
-        data, validation, metrics = preparation.training_examples(
-            self, X, y, sample_weight, class_weight, mask, (validation_data, validation_split), metrics,
-            sparse, seed, plan.epochs - plan.began)
-        optimizer.claim(self.graph)
-        self.graph.seed = seed
-        measured = self.head.measured() + metrics.names
-        measured += tuple(f"val_{name}" for name in measured) if validation else ()
-        state = training.TrainingState(optimizer, seed, self, metrics, measured, plan.began, plan.began)
-        self.history, self.optimizer = state.history, optimizer
-        return training.fit(self, data, validation, state, plan, watch)
+        watch, ranks = Stopwatch(), None if comm is None else Ranks(comm)
+        with contextlib.nullcontext() if ranks is None else ranks.together():
+            plan = training.make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose,
+                                      initial_epoch, check_shards(shards, ranks))
+            seed = check_count("seed", seed, least=0)
+            if not isinstance(optimizer, Optimizer):
+                raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
+            self.graph.check_free()
+            optimizer.check_free(self.graph)
+            data, validation, metrics = preparation.training_examples(
+                self, X, y, sample_weight, class_weight, mask, (validation_data, validation_split), metrics,
+                sparse, seed, plan.epochs - plan.began, (ranks.rank, ranks.size) if ranks else (0, 1))
+            if ranks:
+                ranks.check_same({"model": repr(self), "optimizer": repr(optimizer), "training data":
+                                  sample_of(X, y), "settings": repr((plan.settings(), seed, len(data)))})
+            optimizer.claim(self.graph)
+            self.graph.seed = seed
+            measured = self.head.measured() + metrics.names
+            measured += tuple(f"val_{name}" for name in measured) if validation else ()
+            state = training.TrainingState(optimizer, seed, self, metrics, measured, plan.began, plan.began)
+            self.history, self.optimizer = state.history, optimizer
+            return training.fit(self, data, validation, state, plan, watch)
 
     def train_on_batch(self, X, y, optimizer: Optimizer, sample_weight=None, seed: int = 0) -> dict:
         """Take one step on all rows of ``X``, and return the logs, ``{"loss": ..., "accuracy": ...}``.
@@ -370,31 +382,3 @@ class Sequential(Strict):
     def _check_built(self):
         if self.input_shape is None:
             raise ValueError("model: not built yet; call fit(X, y, ...) or build(input_shape) first")
-
-
-# ---- files -------------------------------------------------------------------------------------------------
-
-def load(path, custom: dict | None = None) -> Sequential:
-    """Return the `Sequential` that `Sequential.save`, or a backup, wrote to ``path``.
-
-    From a backup it has its ``optimizer`` and its ``history``: with them and the same ``seed``, `fit` goes
-    on from ``initial_epoch=len(model.history.epochs)`` as if it had never stopped.
-
-    Parameters
-    ----------
-    path : str or path
-        A file of this version or an older one. No code in it is run.
-    custom : dict of {name: class}, optional
-        The classes of layers and heads of your own that the model has. Theirs is the only code that may run.
-
-    Raises
-    ------
-    DataError
-        There is no such file, or it is damaged, or not a saved model. Nothing is allocated for what a file
-        merely says.
-    ValueError
-        The file has a layer or a head that is neither the package's nor in ``custom``; the message names it.
-    """
-    model = checkpoint.load(path, Sequential, custom)
-    give_back(path, model)
-    return model

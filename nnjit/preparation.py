@@ -29,7 +29,7 @@ def checksum(graph) -> int:
     return zlib.crc32(graph.vector)
 
 
-def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: bool = False):
+def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: bool = False, share=(0, 1)):
     """Return validated rows as the model's first layer takes them; arguments as of `inputs.rows.store`."""
     first, divisor = model.layers[0], _divisor(model, rows)
     sparse = check_sparse(sparse, first.takes_sparse and len(rows.shape) == 2)
@@ -37,7 +37,7 @@ def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: 
         warn_of_another(rows, model.input_scale, divisor)
     if divisor > 1:
         return intensities(rows, model.dtype, first.takes_bytes)
-    return store(rows, model.dtype, sparse, training, single_pass)
+    return store(rows, model.dtype, sparse, training, single_pass, share)
 
 
 def rows_to_use(model, X, mask, sparse) -> tuple:
@@ -66,13 +66,13 @@ def _divisor(model, rows):
 
 
 def examples(model, rows, y, sample_weight=None, sparse="auto", training: bool = True,
-             single_pass: bool = False, class_weight=None, mask=None) -> Examples:
+             single_pass: bool = False, class_weight=None, mask=None, share=(0, 1)) -> Examples:
     """Return validated rows with their targets and weights, for a model that is built.
 
     ``rows`` and ``mask`` are what `sequences_of` returned.
     """
     graph = _graph_for(model, rows, mask)
-    x = stored_rows(model, rows, sparse, training, single_pass)
+    x = stored_rows(model, rows, sparse, training, single_pass, share)
     y, w, counts = _targets(graph, len(x), y, sample_weight, class_weight, mask)
     return _examples(graph, x, y, w, mask, counts, graph.head.total_weight(y, w))
 
@@ -140,11 +140,12 @@ def evaluated_examples(model, X, y, sample_weight, sparse, mask):
 
 
 def training_examples(model, X, y, sample_weight, class_weight, mask, validation, metrics, sparse, seed: int,
-                      epochs: int) -> tuple:
+                      epochs: int, share: tuple[int, int] = (0, 1)) -> tuple:
     """Return the training `Examples`, or a `Stream`, those of the validation, or None, and the `Metrics`; the
     model is built for them.
 
-    On an error the model is as it was. ``validation`` is (validation_data, validation_split).
+    On an error the model is as it was. ``validation`` is (validation_data, validation_split), ``share`` as of
+    `inputs.rows.store`.
     """
     single_pass, validation = epochs == 1, _check_validation(*validation, epochs)
     X = _as_source(X, y, sample_weight, mask, epochs) or X
@@ -170,7 +171,8 @@ def training_examples(model, X, y, sample_weight, class_weight, mask, validation
         if streams:
             data = _stream(model, X, sparse, class_weight=class_weight)
         else:
-            data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight, mask)
+            data = examples(model, rows, y, sample_weight, sparse, True, single_pass, class_weight, mask,
+                            share)
         model.input_scale = measure(rows, _divisor(model, rows)).merged(scale)
         if validation is None:
             return data, None, metrics

@@ -48,6 +48,11 @@ class Workspace:
             for i, layer in enumerate(graph.layers)]
         self.way = list(zip(graph.layers, outputs, self.contexts))
 
+    def begin_at(self, row: int):
+        """Let the rows that come be those from this one on of a batch, for what is random."""
+        for context in self.contexts:
+            context.first_row = row
+
     def first_nonfinite(self) -> int | None:
         """Return the number of the first layer whose output is not finite, or None."""
         return next((i for i, a in enumerate(self.arrays[1:]) if not np.isfinite(a).all()), None)

@@ -208,6 +208,19 @@ def test_dask(tmp_path):
     assert len(list((tmp_path / "sweep" / "runs").glob("*.json"))) == 4
 
 
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore")
+def test_ray(tmp_path):
+    ray = pytest.importorskip("ray", reason="needs ray: pip install nnjit[ray]")
+    words = ["sweep", "--data", "digits", "--lr", "0.05,0.1", "--epochs", "2", "--ray", "auto", "--jobs", "2",
+             "--out-dir", str(tmp_path / "sweep"), "--quiet", "--no-report"]
+    try:
+        assert cli.main(words) == 0
+    finally:
+        ray.shutdown()
+    assert len(list((tmp_path / "sweep" / "runs").glob("*.json"))) == 2
+
+
 def test_a_missing_package_is_one_line(monkeypatch, capsys, tmp_path):
     for name, package in (("dask", "dask.distributed"), ("ray", "ray")):
         monkeypatch.setitem(sys.modules, package, None)

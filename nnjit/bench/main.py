@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out-dir", metavar="DIR", help="where figures.json and the picture go (default: a new folder in "
                                          "runs/)")
     add("--force", action="store_true", help="replace the figures that --out-dir holds")
+    add("--ranks", type=_counts, metavar="1,2,4",
+        help="in place of the workloads: the time of a training step by the number of ranks of an MPI job, "
+             "and that of the exchange of gradients")
     add("--scaling", action="store_true",
         help="in place of the workloads: draw the times of an epoch and of a convolution by "
              + ", ".join(SCALES))
@@ -56,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
         for name, workload in WORKLOADS.items():
             peers = "; ".join(workload.contenders)
             print(f"{name:<20}{workload.title} ({', '.join(workload.dtypes)}; {peers})")
+        return 0
+    if args.ranks:
+        from . import ranks
+        print(ranks.table(ranks.measure(args.ranks, args.repeat)))
         return 0
     try:
         folder = report.new_folder(args.out_dir, "bench", args.force)
@@ -170,6 +177,10 @@ def _peers(text):
         raise argparse.ArgumentTypeError(f"got {unknown[0]!r}, expected some of {','.join(PEERS)}, all or "
                                          "none")
     return names
+
+
+def _counts(text):
+    return [_positive(count) for count in text.split(",")]
 
 
 def _positive(text):

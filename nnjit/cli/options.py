@@ -1,7 +1,10 @@
 """What the commands share: options and their types, the data that they name, what is printed."""
 import argparse
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -11,6 +14,7 @@ from .._numba import threads
 from ..bench.measure import cores
 from ..datasets import Dataset
 from ..report import RunFolder
+from ..training.ranks import Ranks
 
 AUTO = ("auto: MNIST where its files lie in a folder, else the book's 11,000 images of it, embedded; mnist: "
         "downloaded where it has to be (default: auto)")
@@ -105,6 +109,25 @@ def check_data_dir(args: argparse.Namespace) -> None:
                    "embedded in the package")
 
 
+def communicator(args: argparse.Namespace):
+    """Return the communicator of --distributed, or None; ranks but the first print and write nothing."""
+    if not args.distributed:
+        return None
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ImportError(f"--distributed: got {error}, expected mpi4py and an MPI; pip install nnjit[mpi]"
+                          ) from None
+    if MPI.COMM_WORLD.Get_rank():
+        args.quiet, args.report, args.pictures, args.writes = True, False, False, False
+    return MPI.COMM_WORLD
+
+
+def together(comm):
+    """Return the context in which an error on one rank ends the job."""
+    return contextlib.nullcontext() if comm is None else Ranks(comm).together()
+
+
 def load(args: argparse.Namespace, say: Callable, train_size: int | None = None) -> Dataset:
     """Return the data set that --data names, and say which it is.
 
@@ -135,7 +158,12 @@ def say_data(dataset: Dataset, say: Callable) -> None:
 
 
 def new_folder(args: argparse.Namespace, name: str) -> RunFolder:
-    """Return the folder of the results, which --out-dir names, or ``name`` in part; it is made."""
+    """Return the folder of the results, which --out-dir names, or ``name`` in part; it is made.
+
+    On a rank that writes nothing it is one that is not there.
+    """
+    if not getattr(args, "writes", True):
+        return RunFolder(Path(os.devnull))
     try:
         return report.new_folder(args.out_dir, name, args.force)
     except ValueError as error:

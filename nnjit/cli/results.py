@@ -16,7 +16,7 @@ from .options import print_saved
 BACKUP = "backup.npz"
 # of the options, in run.json
 NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command", "words", "report", "pictures"
-NOT_SAVED += "until", "dataset"    # of a sweep
+NOT_SAVED += "until", "dataset", "writes"    # of a sweep
 # of the words of the command, in the page
 _NOT_REPEATED = "--out-dir", "--force", "--quiet", "--no-report", "--no-pictures"
 
@@ -27,6 +27,8 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
 
     It is 1 where the training diverged.
     """
+    if not getattr(args, "writes", True):    # a rank that is not the first
+        return 0
     if model.history is None or not model.history.epochs:
         folder.discard()
         print("result   none: stopped before the first epoch was over")

@@ -20,7 +20,8 @@ from .results import BACKUP
 
 _RANGE = re.compile(r"([-+.\deE]+):([-+.\deE]+):(log|lin)(\d*)")
 _LISTS = "--hidden", "--classes"    # whose values have commas: several of them are set apart by a slash
-_OWN = "--seed", "--out-dir", "--force", "--quiet", "--resume", "--threads"    # which the sweep gives
+# which the sweep gives
+_OWN = "--distributed", "--seed", "--out-dir", "--force", "--quiet", "--resume", "--threads"
 _KEPT = 3          # of which successive halving keeps one
 _PANELS = 24       # of the picture
 _ON_PAGE = 6       # runs, of the best settings

@@ -61,6 +61,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--resume", metavar="RUN",
         help="go on with the run in this folder, from its backup, which is written every 30 seconds and at "
              "Ctrl-C; only --threads and --quiet go with it")
+    add("--distributed", action="store_true",
+        help="share every batch out among the ranks of mpiexec -n N nnjit train ... --distributed, N a power "
+             "of two")
     options.add_run_options(command, (*questions.DATA, "rows", "cifar10", "fashion"),
                             f"{AUTO}; rows: the same, a sequence of 28 rows each, for --model gru; pairs: of "
                             "those digits, pasted side by side; iris: Fisher's flowers; cifar10, fashion: "
@@ -149,6 +152,9 @@ def run(args: argparse.Namespace) -> int:
     if args.model == "cnn" and args.data in ("pairs", "iris"):
         args.error(f"argument --model: got cnn with --data {args.data}, expected mlp; convolutions are for "
                    "--data auto, mnist, digits, cifar10 or fashion")
+    if args.distributed and args.gradient == "book":
+        args.error("argument --distributed: got it with --gradient book, expected exact, whose dropout "
+                   "follows from the row")
     if args.data == "rows" and args.model != "gru":
         args.error(f"argument --model: got {args.model} with --data rows, expected gru, which reads an image "
                    "row by row")
@@ -161,6 +167,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_question(args):
+    comm = options.communicator(args)
+    with options.together(comm):
+        return _train(args, comm)
+
+
+def _train(args, comm):
     say = say_to(args)
     use_threads(args)
     make_head, why = decide(args)
@@ -184,7 +196,7 @@ def _run_question(args):
         with announced(args, job):
             model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=question.test,
                       shuffle=args.shuffle, seed=args.seed, verbose=0 if args.quiet else "auto",
-                      validate_every=args.eval_every, callbacks=callbacks)
+                      validate_every=args.eval_every, callbacks=callbacks, comm=comm)
     finally:
         gradient = {"book": "literal"}.get(args.gradient, args.gradient)
         how = f"{gradient} gradient" if _is_books_network(args) else f"{args.out} with {args.loss}"

@@ -15,6 +15,12 @@ FULL = 60000    # images to train: MNIST is wanted, and not the part of it that 
 
 def run(args: argparse.Namespace) -> int:
     """Train a preset's network; --epochs, --batch-size, --lr and --train-size replace its settings."""
+    comm = options.communicator(args)
+    with options.together(comm):
+        return _train(args, comm)
+
+
+def _train(args, comm):
     say = options.say_to(args)
     options.use_threads(args)
     _check_preset(args)
@@ -41,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         with announced(args, job):
             model.fit(x, y, optimizer, args.epochs, args.batch_size, validation_data=(x_test, y_test),
                       seed=args.seed, verbose=0 if args.quiet else "auto", validate_every=args.eval_every,
-                      callbacks=[ends_divergence, units, backup_in(folder, args)])
+                      callbacks=[ends_divergence, units, backup_in(folder, args)], comm=comm)
     finally:
         tested = report.Tested(x_test, test[0], y_test, dataset.classes)
         status = save(args, folder, model, dataset, args.model, {"units": units}, tested=tested)

@@ -58,7 +58,8 @@ def intensities(rows, dtype: np.dtype, takes_bytes: bool) -> np.ndarray:
     return rows if takes_bytes else cast(rows, dtype) / dtype.type(255)
 
 
-def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pass: bool = False):
+def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pass: bool = False,
+          share: tuple[int, int] = (0, 1)):
     """Return validated rows as a container of which batches are taken.
 
     Parameters
@@ -74,6 +75,9 @@ def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pa
     single_pass : bool
         Whether each row is used once. The zeros of an array are then left out batch by batch. In forward
         passes, numbers that are not finite are found there, too (`DenseStream.product`).
+    share : (int, int)
+        (k, n): of a large mapped file only the k-th of n parts is looked through for numbers that are not
+        finite; other processes do the rest.
 
     Returns
     -------
@@ -90,13 +94,15 @@ def store(rows, dtype: np.dtype, sparse="auto", training: bool = True, single_pa
     if sparse is False and scipy.sparse.issparse(rows):
         rows = rows.toarray()
     large = is_map(rows) and rows.nbytes > LARGE_MAP_BYTES
+    k, n = share if large else (0, 1)
+    looked_through = rows[k * len(rows) // n:(k + 1) * len(rows) // n] if n > 1 else rows
     if not leave_out_zeros(rows, sparse):
-        check_finite(rows, dtype)
+        check_finite(looked_through, dtype)
         return CastRows(rows, dtype) if large and rows.dtype != dtype else cast(rows, dtype)
     if (stream or large) and not training:
         return DenseStream(rows)
     if stream or large:
-        check_finite(rows, dtype)
+        check_finite(looked_through, dtype)
         return LazySparseRows(rows, dtype)
     return _finite(SparseRows(rows, dtype, training, single_pass), rows, dtype)
 

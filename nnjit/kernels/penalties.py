@@ -11,7 +11,7 @@ _CHUNK = 2**14    # numbers of one task, about
 @kernel
 def penalty(W, l1, l2):
     """Return l1 sum |W| + l2 sum W² in float64. W: (D, H)."""
-    absolute, squares = 0.0, 0.0
+    absolute, squares = np.float64(0), np.float64(0)
     for i in range(W.shape[0]):
         for k in range(W.shape[1]):
             absolute += abs(W[i, k])
@@ -23,7 +23,7 @@ def penalty(W, l1, l2):
 def _add_slope(W, l1, l2, dW):
     """dW += l1 sign(W) + 2 l2 W; return the penalty."""
     T = W.dtype.type
-    first, twice, absolute, squares = T(l1), T(2 * l2), 0.0, 0.0
+    first, twice, absolute, squares = T(l1), T(2 * l2), np.float64(0), np.float64(0)
     for i in range(W.shape[0]):
         for k in range(W.shape[1]):
             sign = T(W[i, k] > T(0)) - T(W[i, k] < T(0))

@@ -18,7 +18,8 @@ from ..explain import explain
 from ..heads import Categorical
 from ..inputs.checks import DataError
 from ..layers import Dense, Tanh
-from ..model import Sequential, load
+from ..loading import load
+from ..model import Sequential
 from ..optimizers import SGD
 from . import network
 

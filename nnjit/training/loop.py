@@ -14,9 +14,11 @@ from ..inputs.checks import check_count, warn
 from ..kernels import random
 from ..metrics import Metrics
 from .backup import BackupAndRestore
-from .callbacks import as_callbacks, call_all, of_batches
+from .callbacks import CSVLogger, ModelCheckpoint, as_callbacks, call_all, of_batches
 from .history import History
 from .progress import Progress
+from .ranks import Ranks
+from .shards import Gradients, Shards
 from .state import TrainingState
 
 BATCH_ROWS = 32    # of arrays, by default
@@ -32,17 +34,27 @@ class Plan(NamedTuple):
     callbacks: tuple
     verbose: object
     began: int = 0    # the first epoch
+    shards: Shards | None = None
+
+    def settings(self) -> tuple:
+        """Return what has to be the same on all ranks."""
+        return (self.epochs, self.batch_size, self.validate_every, self.shuffle, self.began,
+                self.shards and self.shards.count)
 
 
-def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose, initial_epoch=0) -> Plan:
+def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose, initial_epoch=0,
+              shards: Shards | None = None) -> Plan:
     """Return the arguments of `Sequential.fit` as a `Plan`; TypeError or ValueError where one is wrong."""
     began = check_count("initial_epoch", initial_epoch, least=0)
     if began >= check_count("epochs", epochs):
         raise ValueError(f"initial_epoch: got {began}, expected less than the {epochs} epochs")
+    callbacks, verbose = as_callbacks(callbacks), _checked_verbose(verbose)
+    if shards and shards.ranks and not shards.ranks.leads:    # rank 0 prints and writes
+        callbacks, verbose = tuple(one for one in callbacks if not isinstance(one, WRITERS)), 0
     return Plan(check_count("epochs", epochs),
                 None if batch_size is None else check_count("batch_size", batch_size),
-                check_count("validate_every", validate_every), bool(shuffle), as_callbacks(callbacks),
-                _checked_verbose(verbose), began)
+                check_count("validate_every", validate_every), bool(shuffle), callbacks, verbose, began,
+                shards)
 
 
 def _checked_verbose(verbose):
@@ -63,34 +75,52 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
         plan = plan._replace(shuffle=False)    # the order of a stream is its own
     elif plan.batch_size is None:
         plan = plan._replace(batch_size=BATCH_ROWS)
+    sharded, ranks = plan.shards, plan.shards and plan.shards.ranks
     backups = [callback for callback in plan.callbacks if isinstance(callback, BackupAndRestore)]
     settings = {"seed": state.seed, "batch_size": plan.batch_size, "shuffle": plan.shuffle,
-                "validate_every": plan.validate_every, "began": plan.began}
+                "validate_every": plan.validate_every, "began": plan.began,
+                **({"shards": sharded.count} if sharded else {})}
     for backup in backups:
         backup.begin(state, plan.callbacks, settings, {"data": data, "validation": validation})
+    if sharded and data.waits:
+        raise ValueError("shards: got a stream of blocks with them, expected arrays")
+    if ranks:
+        _share(state, ranks, [one for one in plan.callbacks if not isinstance(one, WRITERS)])
     shown = Progress(plan.epochs, plan.verbose, plan.began)
     with contextlib.ExitStack() as stack, parallel_region(), shown as progress:
         for backup in backups:
             stack.enter_context(backup.interrupts_deferred())
         for examples in filter(None, (data, validation)):
             stack.callback(examples.close)
-        fixed = None if plan.shuffle else data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
-        validation = validation and Evaluation(validation, state.metrics, repeated=True)
+        fixed = None
+        if not (plan.shuffle or sharded):
+            fixed = data.fixed_batches(plan.batch_size, single_pass=plan.epochs == 1)
+        validation = validation and Evaluation(validation, state.metrics, repeated=True, ranks=ranks)
         race = graph.race("training", plan.batch_size or len(data))
         divisor, after_batch = functools.cache(data.divisor), of_batches(plan.callbacks)
+        if sharded:    # what has come of a part of an epoch lies on all ranks: backups wait for its end
+            after_batch = [callback for callback in after_batch if callback not in backups]
         call_all(plan.callbacks, "on_train_begin", state, {})
         logs = {}
         while state.epoch < plan.epochs and not state.stop:
             call_all(plan.callbacks, "on_epoch_begin", state, {})
             done = state.batch    # in an epoch that goes on from a backup
-            order = None if fixed else _order(len(data), state)[done * plan.batch_size:]
-            batches = itertools.islice(fixed(), done, None) if fixed else data.batches(plan.batch_size, order)
+            order = None if fixed else _order(len(data), state, plan.shuffle)[done * (plan.batch_size or 0):]
+            train = _train_sharded_epoch if sharded else _train_epoch
+            if sharded:
+                batches = sharded.batches(data, plan.batch_size, order)
+            elif fixed:
+                batches = itertools.islice(fixed(), done, None)
+            else:
+                batches = data.batches(plan.batch_size, order)
             with race.timed(batches, data.waits) as batches:
-                logs = _train_epoch(graph, batches, divisor, state, workspaces, after_batch)
+                logs = train(graph, batches, divisor, state, workspaces, after_batch, sharded)
             if validation and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
                 logs.update(_validate(validation, state))
             logs["seconds"], state.history.compile_seconds = state.seconds(), watch.compile_seconds
             _end_epoch(state, logs, plan, progress, len(data))
+            if ranks:
+                state.stop = any(ranks.gathered(state.stop))
             for backup in backups:
                 backup.between_epochs(state)
         call_all(plan.callbacks, "on_train_end", state, logs)
@@ -99,12 +129,37 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
     return state.history
 
 
-def _order(N, state):
+WRITERS = BackupAndRestore, CSVLogger, ModelCheckpoint    # callbacks of rank 0 alone
+
+
+def _share(state, ranks, callbacks):
+    """Let all ranks go on from where rank 0 stands, which may have read a backup."""
+    graph, optimizer, history = state.model.graph, state.optimizer, state.history
+    if ranks.leads:
+        names = "iterations", "slots", "learning_rate"
+        told = {"arrays": (graph.vector, graph.state_vector), "epoch": state.epoch, "resumed": state.resumed,
+                "optimizer": {name: optimizer.__dict__[name] for name in names}, "history": vars(history),
+                "callbacks": [callback.state() for callback in callbacks]}
+        ranks.of_leader(told)
+        return
+    told = ranks.of_leader(None)
+    for own, given in zip((graph.vector, graph.state_vector), told["arrays"]):
+        own[:] = given
+    optimizer.__dict__.update(told["optimizer"])
+    history.__dict__.update(told["history"])
+    state.epoch, state.resumed = told["epoch"], told["resumed"]
+    for callback, remembered in zip(callbacks, told["callbacks"] if state.resumed else ()):
+        callback.load_state(remembered)
+
+
+def _order(N, state, shuffled=True):
     """Return the order of the rows in the epoch that begins at this step."""
+    if not shuffled:
+        return np.arange(N)
     return random.generator(random.ROW_ORDER, state.seed, state.steps - state.batch).permutation(N)
 
 
-def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
+def _train_epoch(graph, batches, divisor, state, workspaces, after_batch, _):
     """Take a step for every batch; return the means over the epoch, as far as it was trained."""
     sums, optimizer, frozen = _Sums(graph.head, state.metrics), state.optimizer, graph.frozen()
     metrics = state.metrics if state.metrics.names else None
@@ -131,6 +186,64 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
                 break
     state.batch, state.sums = 0, None
     return sums.means()
+
+
+def _train_sharded_epoch(graph, batches, divisor, state, workspaces, after_batch, shards):
+    """As `_train_epoch`, of batches in shards; what they came to is summed up shard by shard, and over ranks
+    at the end.
+    """
+    optimizer, frozen = state.optimizer, graph.frozen()
+    metrics = state.metrics if state.metrics.names else None
+    sums = {s: _Sums(graph.head, state.metrics) for s in shards.own}
+    gradients, penalty, rows = Gradients(graph, shards), 0.0, 0
+    for number, batch in enumerate(batches):
+        N, total, of_batch = batch.rows, divisor(batch.rows), []
+        for part in batch.parts:
+            workspace = workspaces[len(part.batch.x)]
+            workspace.begin_at(part.first_row)
+            found = graph.loss_and_gradient(part.batch, total, workspace, optimizer.iterations, False)
+            if not (sums[part.number].add(part.batch.rows, *found) or state.diverged):
+                _warn_diverged(graph, workspace, state, number)
+            if metrics:
+                z = graph.as_head_rows(workspace.arrays[-1])
+                sums[part.number].tally.add(metrics.of(z, part.batch.y, part.batch.w))
+            of_batch.append((part.batch.rows, *found))
+            gradients.add(part, workspace)
+        gradients.put(batch.filled)
+        own_penalty = graph.penalise(with_gradient=True) if graph.penalised else 0.0
+        penalty, rows = penalty + N * own_penalty, rows + N
+        if frozen:
+            _step_around(frozen, graph, optimizer)
+        else:
+            optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
+        if after_batch:
+            logs = _joined_logs(graph.head, shards, of_batch, own_penalty)
+            call_all(after_batch, "on_batch_end", state, logs)
+            if shards.ranks:
+                state.stop = any(shards.ranks.gathered(state.stop))
+            if state.stop:
+                break
+    return _joined(graph.head, state.metrics, shards, [sums[s] for s in shards.own], penalty, rows).means()
+
+
+def _joined_logs(head, shards, found, penalty):
+    """Return the logs of a batch, from (rows, sums ...) of this rank's shards."""
+    sums = _Sums(head, Metrics(head, 0))
+    for part in itertools.chain(*(shards.ranks.gathered(found) if shards.ranks else [found])):
+        sums.add(*part)
+    sums.penalty = penalty * sums.rows
+    return sums.means()
+
+
+def _joined(head, metrics, shards, own, penalty, rows):
+    """Return the `_Sums` over all shards, in their order."""
+    total, parts = _Sums(head, metrics), [sums.state() for sums in own]
+    for plain, tally in itertools.chain(*(shards.ranks.gathered(parts) if shards.ranks else [parts])):
+        one = _Sums(head, metrics).load(plain, tally)
+        total.add(one.rows, one.loss, one.metric, one.weight, 0.0)
+        total.tally.add(tally)
+    total.penalty, total.rows = penalty, rows
+    return total
 
 
 def _step_around(frozen, graph, optimizer):
@@ -182,8 +295,9 @@ def _end_epoch(state, logs, plan, progress, rows):
 class Evaluation:
     """The evaluation of `Examples`, without dropout: once, or ``repeated`` after every epoch."""
 
-    def __init__(self, data, metrics: Metrics, repeated: bool = False):
+    def __init__(self, data, metrics: Metrics, repeated: bool = False, ranks: Ranks | None = None):
         self.graph, self.metrics, self.repeated, self.spare = data.graph, metrics, repeated, []
+        self.ranks = ranks    # which share the blocks out
         self.passes = data.blocks(functools.partial(block_rows, data.graph), kept=repeated)
 
     def run(self) -> dict:
@@ -192,11 +306,20 @@ class Evaluation:
         with parallel_region():
             for N, blocks in self.passes():
                 race = self.graph.race("validation", N, {1, get_threads()}, max) if self.repeated else None
-                for rows, found, measured in for_each_block(self.graph, blocks, self._measure, N, self.spare,
-                                                            race):
+                for rows, found, measured in self._of_blocks(blocks, N, race):
                     sums.add(rows, *found, penalty)
                     sums.tally.add(measured)
         return sums.means()
+
+    def _of_blocks(self, blocks, N, race):
+        """Return what `_measure` returns for each of the blocks, in order."""
+        if self.ranks is None:
+            return for_each_block(self.graph, blocks, self._measure, N, self.spare, race)
+        ranks, size = self.ranks, self.ranks.size
+        own = [blocks[k] for k in range(ranks.rank, len(blocks), size)]
+        found = for_each_block(self.graph, own, self._measure, N, self.spare, race) if own else []
+        given = ranks.gathered(list(found))
+        return [given[k % size][k // size] for k in range(len(blocks))]
 
     def _measure(self, block, workspace):
         found = self.graph.loss(block, workspace)
