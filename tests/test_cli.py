@@ -104,7 +104,8 @@ def test_run_json_tells_how_a_result_came_about(first_run):
     content, history = read_run(folder), read_history(folder)
     assert content["configuration"] == {
         "act": "tanh", "out": "softmax", "loss": "crossentropy", "model": "mlp", "classes": None,
-        "outliers": 0.0, "distributed": False, "hidden": [100], "dropout": 0.5, "optimizer": "sgd", "lr": 0.02, "epochs": 300,
+        "outliers": 0.0, "distributed": False, "hidden": [100], "dropout": 0.5, "optimizer": "sgd",
+        "lr": 0.02, "epochs": 300,
         "batch_size": 100, "train_size": 1000, "gradient": "book", "eval_every": 1, "shuffle": False,
         "data": "digits", "data_dir": None, "dtype": "float64", "seed": 0, "threads": 1, "out_dir": None}
     assert content["versions"]["nnjit"] == nn.__version__
