@@ -61,7 +61,7 @@ def test_several_runs_and_parts(run, tmp_path, capsys):
     words = ["book", "--data", "digits", "--epochs", "2", "--quiet"]
     assert cli.main([*words, "--out-dir", str(tmp_path / "b")]) == 0
     names = [one["name"] for one in data_of(tmp_path / "b" / "report.html")["runs"]]
-    assert names == ["relu-book", "relu-exact", "tanh-book", "tanh-exact"]
+    assert names == [f"{act}, {kind} gradient" for act in ("relu", "tanh") for kind in ("literal", "exact")]
     assert len(data_of(tmp_path / "b" / "report.html")["shared"]) == 1    # all have the same test images
     assert cli.main(["report", str(run), str(tmp_path / "b"), "--out", str(tmp_path / "all.html")]) == 0
     assert len(data_of(tmp_path / "all.html")["runs"]) == 5

@@ -102,7 +102,8 @@ def _save(args, name, gradient, dataset, table, folder, model, units):
     _, (x, y) = dataset.rows(args.dtype, 1)
     report.write(folder.part(f"{name}-{gradient}"), model, settings, dataset, title,
                  dataset.x_train.shape[1:3], report.Tested(x, images, y, dataset.classes),
-                 {"argv": repeated("book", args.argv), "units": units}, args.pictures, **compared)
+                 {"argv": repeated("book", args.argv), "units": units,
+                  "label": f"{name}, {GRADIENTS[gradient]} gradient"}, args.pictures, **compared)
 
 
 def _print_table(name, runs, table):

@@ -78,7 +78,7 @@ def _folders(run):
 
 
 def _names(runs, folders):
-    names = [folder.name for folder in folders]
+    names = [run.get("label") or folder.name for run, folder in zip(runs, folders)]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 

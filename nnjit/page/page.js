@@ -31,8 +31,9 @@
         return [row.iteration, percent(row.test), percent(r.history.test[i]), s ? `${percent(s.test_min)} – ${percent(s.test_max)}` : "",
           percent(row.train), percent(r.history.train[i]), s ? `${percent(s.train_min)} – ${percent(s.train_max)}` : ""];
       });
-      parts.push(table(`${r.name}: beside the book's table, and the spread over ${r.book.seeds} seeds`,
-        ["iteration", "book, test", "this run", "seeds", "book, train", "this run", "seeds"], rows));
+      const caption = `${r.name}: beside the book's table, and the spread over ${r.book.seeds} seeds`;
+      const beside = table(caption, ["iteration", "book, test", "this run", "seeds", "book, train", "this run", "seeds"], rows);
+      parts.push(runs.length > 1 ? element("details", {}, element("summary", {}, caption), beside) : beside);
     }
     if (page.difference) parts.push(paragraph(page.difference, "note"));
     fill("result", ...parts);

@@ -15,7 +15,8 @@ _LINE = 101                  # of a fitted line
 _WORDS = {"Tanh": "saturated", "Sigmoid": "saturated", "ReLU": "dead"}
 
 
-def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested, x=None, y=None) -> dict:
+def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested, x=None, y=None,
+            label: str = "") -> dict:
     """Return what there is to show of a trained model.
 
     Parameters
@@ -24,8 +25,9 @@ def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested
     units : who has watched the hidden units
     tested : `report.Tested`, of a classifier of images, or None
     x, y : test rows and targets, where they are no images
+    label : what the run is called beside others, in place of its folder's name
     """
-    found = {"command": shlex.join(argv), "head": type(model.head).__name__,
+    found = {"label": label, "command": shlex.join(argv), "head": type(model.head).__name__,
              "summary": str(model.summary()), "metric": model.head.metric,
              "drops": any(isinstance(layer, Dropout) for layer in model.layers)}
     if units is not None and units.epochs:

@@ -147,7 +147,7 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     title : of the pictures
     image_shape : (rows, columns) of flat inputs that are images
     tested : for the pictures of a classifier of images
-    shown : ``argv``, ``units``, ``x`` and ``y`` as of `details.details`, for the page
+    shown : ``argv``, ``units``, ``x``, ``y`` and ``label`` as of `details.details`, for the page
     draws : whether pictures are drawn, where matplotlib is there
     book : ``printed``, ``spread`` and ``seeds`` as of `run_plots.learning_curves`
 
