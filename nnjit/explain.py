@@ -117,12 +117,10 @@ def _forward(graph, batch, workspace, step):
     workspace.arrays[0] = a
     for i, (layer, out, context) in enumerate(workspace.way, 1):
         context.step, context.w, context.mask = step, batch.w, batch.mask
-        before = np.array(a)
         workspace.arrays[i] = a = layer.forward(a, a if out is None else out, context)
         arrays = {name: array.copy() for name, array in layer.parameters.items() if array.size}
-        if isinstance(layer, Dropout) and step is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                arrays["mask"] = np.where(before != 0, a / before, 0)
+        if isinstance(layer, Dropout) and step is not None:    # what it does with ones
+            arrays["mask"] = layer.backward(a, a, np.ones_like(a), np.empty_like(a), context)
         name = "z" if isinstance(layer, Dense) else "a"
         found.append(Step("forward", f"layer {i - 1}, {layer!r}", _formula(layer, 0),
                           {**arrays, name: a.copy()}))

@@ -9,11 +9,10 @@ import pytest
 from head_cases import check_refused
 
 import nnjit as nn
-from nnjit import cli, page, report
+from nnjit import analysis, cli, page, report
 from nnjit.inputs.checks import DataError
 from nnjit.layers import ReLU, Sigmoid, Tanh
 from nnjit.page import network
-from nnjit.report import analysis
 from nnjit.report.units import share
 
 
@@ -184,6 +183,18 @@ def test_the_numbers_are_those_of_a_training_step(step):
     else:
         mask = next(one.arrays["mask"] for one in found.steps if "mask" in one.arrays)
         assert set(mask.ravel()) <= {0.0, 2.0}
+
+
+def test_a_unit_that_is_0_is_not_dropped_for_that():
+    """Its mask is the layer's, and does not follow from what went in and came out."""
+    model = nn.Sequential([nn.Dense(64), nn.ReLU(), nn.Dropout(0.5), nn.Dense(2)], nn.Categorical(),
+                          "float64").build(2, seed=1)
+    found = nn.explain(model, np.ones((8, 2)), [0] * 8, step=3)
+    before, after = (one.arrays for one in found.steps if one.title.endswith(("ReLU()", "Dropout(0.5)"))
+                     and one.part == "forward")
+    zeros = before["a"] == 0
+    assert zeros.any() and set(after["mask"][zeros]) == {0.0, 2.0}
+    np.testing.assert_array_equal(after["a"], before["a"] * after["mask"])
 
 
 @pytest.mark.parametrize("head, units, y", [

@@ -14,6 +14,7 @@ from head_cases import check_refused
 
 import nnjit as nn
 from nnjit import cli
+from nnjit.cli.results import without
 from nnjit.inputs.checks import DataError
 from nnjit.sweep import settings_of
 
@@ -307,6 +308,11 @@ def test_bad_options_exit_2(tmp_path, capsys, words, message):
         cli.main(["sweep", "--out-dir", str(tmp_path / "s"), *words])
     assert ended.value.code == 2 and message in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+def test_the_command_that_goes_on_keeps_what_is_finished():
+    words = ["--lr", "0.1,0.2", "--force", "--out-dir", "a", "--quiet", "--out-dir=b", "--seeds", "2"]
+    assert without(words, ("--out-dir", "--force")) == ["--lr", "0.1,0.2", "--quiet", "--seeds", "2"]
 
 
 @pytest.mark.compiled

@@ -15,6 +15,7 @@ import numpy as np
 
 import nnjit as nn
 
+from ..experiments import presets
 from ..training.ranks import Ranks
 from .measure import cores
 
@@ -23,16 +24,14 @@ _ROWS = 4000
 
 
 def network(name: str) -> tuple:
-    """Return a model, rows and targets: 784-1024-1024-10, or the network of images with two convolutions."""
+    """Return a model, rows and targets: 784-1024-1024-10, or the preset for images of digits."""
     rng = np.random.default_rng(0)
     y = rng.integers(10, size=_ROWS)
-    if name == "wide":
-        layers = [nn.Dense(1024), nn.ReLU(), nn.Dense(1024), nn.ReLU(), nn.Dense(10)]
-        x = (rng.random((_ROWS, 784)) * (rng.random((_ROWS, 784)) < 0.2)).astype(np.float32)
-    else:
-        layers = [nn.Conv2D(8, 3), nn.ReLU(), nn.MaxPool2D(2), nn.Conv2D(16, 3), nn.ReLU(), nn.MaxPool2D(2),
-                  nn.Flatten(), nn.Dense(64), nn.ReLU(), nn.Dense(10)]
+    if name == "image":
         x = rng.integers(256, size=(_ROWS, 28, 28, 1), dtype=np.uint8)
+        return presets.PRESETS["mnist", "cnn"].network(10, "float32"), x, y
+    x = (rng.random((_ROWS, 784)) * (rng.random((_ROWS, 784)) < 0.2)).astype(np.float32)
+    layers = [nn.Dense(1024), nn.ReLU(), nn.Dense(1024), nn.ReLU(), nn.Dense(10)]
     return nn.Sequential(layers, nn.Categorical()), x, y
 
 

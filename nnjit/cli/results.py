@@ -56,12 +56,17 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
 
 def repeated(command: str, words: list[str]) -> list[str]:
     """Return the words of the command that repeats a run, without where its results went."""
-    found, skipped = ["nnjit", command], False
+    return ["nnjit", command, *without(words, _NOT_REPEATED)]
+
+
+def without(words: list[str], options: tuple[str, ...]) -> list[str]:
+    """Return the words of a command without some options, and without the value of --out-dir."""
+    found, skipped = [], False
     for word in words:
         name = word.partition("=")[0]
-        if not skipped and name not in _NOT_REPEATED:
+        if not skipped and name not in options:
             found.append(word)
-        skipped = name == "--out-dir" and "=" not in word
+        skipped = name in options and word == "--out-dir"
     return found
 
 

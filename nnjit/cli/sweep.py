@@ -16,7 +16,7 @@ from ..callbacks import BackupAndRestore
 from ..inputs.checks import DataError
 from ..sweep import Sweep, sweep
 from . import options, train
-from .results import BACKUP
+from .results import BACKUP, without
 
 _RANGE = re.compile(r"([-+.\deE]+):([-+.\deE]+):(log|lin)(\d*)")
 _LISTS = "--hidden", "--classes"    # whose values have commas: several of them are set apart by a slash
@@ -153,7 +153,7 @@ def train_once(seed: int, fixed: list, folder: str, dataset, until: int | None =
     words = [*_words(fixed, setting), "--seed", str(seed), "--out-dir", str(place), "--force", "--quiet",
              "--no-report", "--no-pictures"]
     args = _parsed(["--resume", str(place), "--quiet"] if (place / BACKUP).exists() else words)
-    args.report, args.pictures, args.dataset, args.until = False, False, dataset, until
+    args.dataset, args.until = dataset, until
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(Paused):
         if train.run(args):
@@ -165,8 +165,12 @@ def train_once(seed: int, fixed: list, folder: str, dataset, until: int | None =
 
 def _name(setting, seed):
     """Return the name of a run's folder."""
+    return f"{_setting_name(setting)}-seed-{seed}"
+
+
+def _setting_name(setting):
     text = "-".join(f"{name}-{value}" for name, value in setting.items()) or "run"
-    return f"{re.sub(r'[^A-Za-z0-9.+,-]', '_', text)}-seed-{seed}"
+    return re.sub(r"[^A-Za-z0-9.+,-]", "_", text)
 
 
 class Paused(KeyboardInterrupt):
@@ -188,39 +192,39 @@ class PausingBackup(BackupAndRestore):
 def run(args: argparse.Namespace, words: list[str]) -> int:
     """Train every setting with every seed, and print a table of them; return the exit status."""
     fixed, varied = _read(args, words)
-    if isinstance(args.seeds, int) and args.halving and args.samples is None and not varied:
+    if args.halving and args.samples is None and not varied:
         args.error("argument --halving: got a single setting, expected several to choose from")
     settings = _settings(args, varied)
-    epochs = _checked(args, fixed, settings)
+    parsed = _checked(args, fixed, settings)
     folder = _folder(args)
     backend = _connected(args)
     data = {"fixed": fixed, "folder": str(folder.path / "trainings"),
-            "dataset": _shared(args, fixed, settings)}
+            "dataset": _shared(parsed)}
     print(f"sweep    {len(settings)} settings, {args.seeds} seeds, in {folder}", flush=True)
     try:
         if args.halving:
+            epochs = max(one.epochs or 1 for one in parsed)
             found = _halved(args, settings, epochs, data, folder, backend)
         else:
             found = sweep(train_once, settings, args.seeds, args.jobs, data=data, metric=args.metric,
                           out_dir=folder.path / "runs", backend=backend, verbose=0 if args.quiet else "auto")
     except KeyboardInterrupt:
-        print(f"go on    nnjit sweep {shlex.join(_without_folder(args.argv))} --out-dir {folder}", flush=True)
+        words = without(args.argv, ("--out-dir", "--force"))    # which would remove what is finished
+        print(f"go on    nnjit sweep {shlex.join(words)} --out-dir {folder}", flush=True)
         raise
     return _leave(args, found, folder)
 
 
 def _checked(args, fixed, settings):
-    """Parse all settings, and return the most epochs of one; a mistake ends the command."""
-    most = 1
-    for setting in settings:
-        try:
-            parsed = _parsed(_words(fixed, setting))
+    """Return the options of every setting, with their defaults; a mistake ends the command."""
+    try:
+        found = [_parsed(_words(fixed, setting)) for setting in settings]
+        for parsed in found:
             if parsed.model == "mlp" and parsed.data not in ("cifar10", "fashion"):
                 train.decide(parsed)
-            most = max(most, parsed.epochs or 1)
-        except _Refusal as refusal:
-            args.error(str(refusal))
-    return most
+    except _Refusal as refusal:
+        args.error(str(refusal))
+    return found
 
 
 def _folder(args):
@@ -230,19 +234,8 @@ def _folder(args):
     return options.new_folder(args, "sweep")
 
 
-def _without_folder(words):
-    """Return the words of the command without --out-dir and its value."""
-    found, skipped = [], False
-    for word in words:
-        if not skipped and word.partition("=")[0] != "--out-dir":
-            found.append(word)
-        skipped = word == "--out-dir"
-    return found
-
-
-def _shared(args, fixed, settings):
+def _shared(parsed):
     """Return the data set of all trainings, which processes share; None where they differ."""
-    parsed = [_parsed(_words(fixed, setting)) for setting in settings]
     kinds = {(one.data, one.train_size, one.model, one.data_dir) for one in parsed}
     (data, size, model, _), *others = kinds
     if others or data == "iris" or data in ("cifar10", "fashion") or model != "mlp":
@@ -257,7 +250,7 @@ def _connected(args):
     try:
         if args.dask:
             from dask.distributed import Client
-            args.client = Client(args.dask, timeout="20s")
+            args.client = Client(args.dask, timeout="20s")    # it is connected as long as it is there
             return "dask"
         if args.ray:
             import ray
@@ -300,7 +293,7 @@ def _leave(args, found, folder):
     rows = found.rows()
     if report.can_draw() and rows:
         from ..report import run_plots
-        panels = {_name(row["setting"], 0).removesuffix("-seed-0"): curves for row in rows[:_PANELS]
+        panels = {_setting_name(row["setting"]): curves for row in rows[:_PANELS]
                   if (curves := _curves(trainings, row["setting"], args.seeds))}
         run_plots.small_multiples(folder / "sweep.png", panels,
                                   f"{len(rows)} settings, best first: the test by epoch, a line a seed")

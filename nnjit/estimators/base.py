@@ -21,13 +21,14 @@ from ..optimizers import Optimizer
 from . import solvers
 from .watch import Watch
 
-MORE = {"dropout": [Interval(Real, 0, 1, closed="left")],
-         "activation": [StrOptions(set(solvers.ACTIVATIONS)), list, tuple],
-         "optimizer": [Optimizer, callable, None], "callbacks": [list, tuple],
-         "dtype": [StrOptions({"float32", "float64"}), None]}    # beside scikit-learn's parameters
+MORE = {"dropout": [Interval(Real, 0, 1, closed="left")],    # beside scikit-learn's parameters
+        "activation": [StrOptions(set(solvers.ACTIVATIONS)), list, tuple],
+        "optimizer": [Optimizer, callable, None], "callbacks": [list, tuple],
+        "dtype": [StrOptions({"float32", "float64"}), None]}
 
 
 def is_stochastic(estimator):
+    """Return whether an estimator takes step after step, as `partial_fit` does; AttributeError otherwise."""
     if estimator.solver not in ("sgd", "adam"):
         raise AttributeError(f"partial_fit: got solver {estimator.solver!r}, expected 'sgd' or 'adam', which "
                              "take step after step")

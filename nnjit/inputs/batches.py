@@ -95,6 +95,19 @@ class Examples:
             yield self.take(rows)
 
 
+class Every(Sequence):
+    """Every n-th of a sequence, from the k-th on, each taken when it is asked for."""
+
+    def __init__(self, given: Sequence, k: int, n: int):
+        self.given, self.numbers = given, range(k, len(given), n)
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, i):
+        return self.given[self.numbers[i]]
+
+
 class Blocks(Sequence):
     """N rows in order, in blocks of so many: a sequence of `Batch`, each made when it is asked for, by
     ``take`` from a slice.

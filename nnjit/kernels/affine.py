@@ -1,6 +1,7 @@
 """The affine map z = x W + b and its gradients, for dense rows.
 
-The products go to BLAS in fixed blocks, each of which is computed by one thread.
+The products are computed in tiles where the processor has whole registers (`_tiles`), the others by BLAS in
+fixed blocks, each by one thread.
 
 Shapes: x (N, D), W and dW (D, H), b (H,), z and delta (N, H). Without biases, ``b`` has the size 0. The rows
 of W and dW may be padded; the padding is left as it is.
@@ -43,7 +44,8 @@ def _fill(C, b):
 def product(A, transpose_A, B, transpose_B, b, C):
     """C = op(A) op(B) + b, where op transposes if told to: z = x W + b, dW = xᵀ delta, dx = delta Wᵀ.
 
-    The blocks of C, which may be computed at the same time, follow from the shapes alone, and so do the bits.
+    Which tiles or blocks of C a thread computes does not change the bits: those of a tile follow from the
+    order of the depth, and the blocks for BLAS from the shapes alone.
     """
     N, depth = C.shape[0], A.shape[0] if transpose_A else A.shape[1]
     H = min(C.shape[1], B.shape[0] if transpose_B else B.shape[1])

@@ -96,8 +96,6 @@ def _of_run(folder):
                  "title": told.get("title", told["data"]["name"]), "history": _history(folder, metric)}
     except (KeyError, StopIteration, TypeError, AttributeError) as error:
         raise DataError(f"{folder / 'run.json'}: damaged ({type(error).__name__}: {error})") from None
-    if "book" in details:
-        found["book"] = details["book"]
     if "classes" in details and (folder / "model.npz").exists():
         with warnings.catch_warnings():    # of what the training has warned of
             warnings.simplefilter("ignore")

@@ -1,6 +1,4 @@
 """A trained network as plain values, which network.js runs in the page."""
-import base64
-
 import numpy as np
 
 from ..heads import Bernoulli, Categorical
@@ -22,6 +20,7 @@ from ..layers import (
     Tanh,
 )
 from ..model import Sequential
+from ..report.details import encoded
 
 _ELEMENTWISE = (ReLU, Tanh, Sigmoid, SiLU, Softplus, GELU, LeakyReLU, ELU)
 
@@ -90,4 +89,4 @@ def _affine(layer):
 
 
 def _text(array):
-    return base64.b64encode(np.ascontiguousarray(array, np.float32).tobytes()).decode()
+    return encoded(np.asarray(array, np.float32))

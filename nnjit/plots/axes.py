@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import analysis
 from ..inputs.checks import check_count
 from .drawing import DPI, GLOW, STYLES, Axes, Figure, make_plain
 
@@ -58,43 +59,43 @@ def weights(W: ArrayLike, image_shape: tuple[int, int] = (28, 28), units: int = 
     ValueError
         A W of another shape or with NaN or infinity, fewer than 1 unit.
     """
-    W, (h, w) = check_weights(W, image_shape), image_shape
-    W, gap = W[:, :check_count("units", units)], max(1, w // 14)
+    picture, limit = mosaic_of_weights(W, image_shape, units)
     ax = ax or new_axes()
-    draw_weights(ax, mosaic(W.T.reshape(-1, h, w), gap), scale_of(W), h, gap, W.shape[1])
+    draw_mosaic(ax, picture, limit, image_shape)
     ax.figure.colorbar(ax.images[0], ax=ax, extend="both", label="weight: orange for, blue against the unit")
     return ax
 
 
-def check_weights(W, image_shape):
-    """Return W (D, H) as float64; ValueError unless it is finite and of images of this shape."""
+def mosaic_of_weights(W: ArrayLike, image_shape: tuple[int, int], units: int) -> tuple[np.ndarray, float]:
+    """Return the weights to the first so many units as one image, `COLUMNS` in a row, with NaN in the gaps
+    and after the last; and where their colours end. Errors as of `weights`.
+    """
     W, (h, w) = np.asarray(W, float), image_shape
     if W.ndim != 2 or len(W) != h * w or not (W.size and np.isfinite(W).all()):
         raise ValueError(f"W: got shape {W.shape}, expected ({h * w}, H) for images of {h} by {w}, all "
                          "finite")
-    return W
+    W, gap = W[:, :check_count("units", units)], _gap(w)
+    tiles = np.pad(W.T.reshape(-1, h, w), ((0, -W.shape[1] % COLUMNS), (0, gap), (0, gap)),
+                   constant_values=np.nan)
+    rows = tiles.reshape(-1, COLUMNS, h + gap, w + gap).swapaxes(1, 2)
+    limit = np.quantile(np.abs(W), 1 - CLIPPED) or np.abs(W).max() or 1
+    return rows.reshape(-1, COLUMNS * (w + gap))[:-gap, :-gap], limit
 
 
-def scale_of(W):
-    """Return where the colours of weights end."""
-    return np.quantile(np.abs(W), 1 - CLIPPED) or np.abs(W).max() or 1
+def _gap(width):
+    """Return how many pixels lie between two images of a mosaic."""
+    return max(1, width // 14)
 
 
-def draw_weights(ax, picture, limit, height, gap, units):
-    """Draw a `mosaic` of weights; every tenth unit has its number on the left."""
+def draw_mosaic(ax: Axes, picture: np.ndarray, limit: float, image_shape: tuple[int, int]) -> None:
+    """Draw what `mosaic_of_weights` returned; the first unit of every row has its number on the left."""
+    h, w = image_shape
     ax.imshow(picture, GLOW, vmin=-limit, vmax=limit, interpolation="none")
-    ax.set(xticks=[], yticks=np.arange(height / 2 - 0.5, len(picture), height + gap),
-           yticklabels=range(0, units, COLUMNS), ylabel="hidden unit")
+    places = np.arange(h / 2 - 0.5, len(picture), h + _gap(w))
+    ax.set(xticks=[], yticks=places, yticklabels=range(0, COLUMNS * len(places), COLUMNS),
+           ylabel="hidden unit")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-
-
-def mosaic(images: np.ndarray, gap: int) -> np.ndarray:
-    """Return (N, h, w) images as one, `COLUMNS` in a row, with NaN in the gaps and after the last."""
-    N, h, w = images.shape
-    tiles = np.pad(images, ((0, -N % COLUMNS), (0, gap), (0, gap)), constant_values=np.nan)
-    rows = tiles.reshape(-1, COLUMNS, h + gap, w + gap).swapaxes(1, 2)
-    return rows.reshape(-1, COLUMNS * (w + gap))[:-gap, :-gap]
 
 
 # ---- classes -----------------------------------------------------------------------------------------------
@@ -107,8 +108,7 @@ def confusion(y: ArrayLike, answers: ArrayLike, classes: Sequence[str] | None = 
     """
     y, answers = np.asarray(y), np.asarray(answers)
     K = len(classes) if classes is not None else int(max(y.max(), answers.max())) + 1
-    counts = np.zeros((K, K), np.int64)
-    np.add.at(counts, (y, answers), 1)
+    counts = analysis.confusion_matrix(y, answers, K)
     return draw_confusion(counts, list(map(str, classes if classes is not None else range(K))), ax)
 
 
@@ -146,16 +146,13 @@ def calibration(y: ArrayLike, p: ArrayLike, bins: int = 10, ax: Axes | None = No
     On the diagonal a network is as sure as it should be; below it, too sure.
     """
     p, y = np.asarray(p, float), np.asarray(y)
-    sure, right = p.max(axis=1), p.argmax(axis=1) == y
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    here = [place == k for k in np.unique(place)]
+    found = analysis.calibration(p.max(axis=1), p.argmax(axis=1) == y, bins)
     ax = ax or new_axes(4.4, 4.2)
     ax.plot((0, 1), (0, 1), ":", color="#767676", label="as sure as it should be")
-    ax.plot([sure[each].mean() for each in here], [right[each].mean() for each in here], "o-",
-            color=STYLES["test"][0], label="how often it is right")
-    error = sum(each.sum() * abs(sure[each].mean() - right[each].mean()) for each in here) / len(y)
+    x, height = ([each[name] for each in found["bins"]] for name in ("confidence", "accuracy"))
+    ax.plot(x, height, "o-", color=STYLES["test"][0], label="how often it is right")
     ax.set(xlabel="its probability of the answer", ylabel="fraction that is right", xlim=(0, 1), ylim=(0, 1),
-           title=f"expected calibration error {error:.1%}")
+           title=f"expected calibration error {found['error']:.1%}")
     ax.legend(frameon=False)
     make_plain(ax)
     return ax

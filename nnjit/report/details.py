@@ -4,9 +4,9 @@ import shlex
 
 import numpy as np
 
+from .. import analysis
 from ..layers import Dropout
 from ..model import Sequential
-from . import analysis
 from .units import UnitsWatch
 
 MISTAKES, SHOWN = 12, 100    # images of mistakes, and test images that the page can show
@@ -15,15 +15,15 @@ _LINE = 101                  # of a fitted line
 _WORDS = {"Tanh": "saturated", "Sigmoid": "saturated", "ReLU": "dead"}
 
 
-def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested, x=None, y=None,
-            label: str = "") -> dict:
+def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested, p: np.ndarray | None,
+            x=None, y=None, label: str = "") -> dict:
     """Return what there is to show of a trained model.
 
     Parameters
     ----------
     argv : the words of the command that repeats the training
     units : who has watched the hidden units
-    tested : `report.Tested`, of a classifier of images, or None
+    tested, p : `report.Tested`, of a classifier of images, and its probabilities (N, K), or None
     x, y : test rows and targets, where they are no images
     label : what the run is called beside others, in place of its folder's name
     """
@@ -37,15 +37,13 @@ def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested
     if not np.isfinite(model.vector).all():
         return found
     if tested is not None:
-        found.update(_of_classes(model, tested))
+        found.update(_of_classes(tested, p))
     elif x is not None and model.head.answers == "numbers" and model.graph.shapes[-1] == (1,):
         found.update(_of_numbers(model, x, y))
     return found
 
 
-def _of_classes(model, tested):
-    p = model.predict_proba(tested.x, sparse=False)
-    p = np.stack([1 - p, p], axis=1) if p.ndim == 1 else p
+def _of_classes(tested, p):
     answers, y, images = p.argmax(axis=1), tested.y, tested.images
     worst = analysis.surest_mistakes(p, y, MISTAKES)
     return {"classes": list(map(str, tested.classes)), "image_shape": list(images.shape[1:]),

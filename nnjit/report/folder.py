@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, analysis
 from .._numba.threads import fixed_threads, get_threads, threading_layer
 from ..datasets import Dataset, Table
 from ..layers import Dropout
 from ..model import Sequential
-from . import analysis
 from .details import details
 
 METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}    # as the heads call them, and in words
@@ -160,14 +159,17 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     _write_history(folder / "history.csv", model.history, model.head.metric)
     _write_run(folder / "run.json", title, configuration, dataset, results, model.graph.raced())
     _write_model(folder / "model.npz", model)
-    for_page = details(model, tested=tested, **(shown or {"argv": [], "units": None}))
+    finite = np.isfinite(model.vector).all()
+    # by kernels that the training has compiled
+    p = None if tested is None or not finite else model.predict_proba(tested.x, sparse=False)
+    for_page = details(model, tested=tested, p=p, **(shown or {"argv": [], "units": None}))
     _write_json(folder / "details.json", {**for_page, **({"book": book} if book else {})})
     if draws and can_draw():
         _draw_run(folder, model, title, image_shape, **book)
-        if not np.isfinite(model.vector).all():
+        if not finite:
             return results
         if tested is not None:
-            draw_classifier(folder, model, tested, title)
+            draw_classifier(folder, model, tested, title, p)
         elif shown is not None and shown.get("x") is not None:
             _draw_examples(folder, model, shown["x"], shown["y"], image_shape, title)
     return results
@@ -261,16 +263,17 @@ def _draw_run(folder, model, title, image_shape, **book):
 MISTAKES, ANSWERS = 12, 40    # numbers of images that are drawn
 
 
-def draw_classifier(folder: RunFolder | Path, model: Sequential, tested: Tested, title: str) -> None:
+def draw_classifier(folder: RunFolder | Path, model: Sequential, tested: Tested, title: str,
+                    p: np.ndarray | None = None) -> None:
     """Draw what a classifier does with the images of `Tested`.
 
     That is, the first images with its answers, how often each class is taken for each other, and
     the mistakes of which it is most certain; of a convolutional network also the first filters,
-    and one image after each layer.
+    and one image after each layer. ``p`` (N, K) are its probabilities, if they are known.
     """
     from . import image_plots as plots
     x, images, y, classes = tested
-    p = model.predict_proba(x, sparse=False)    # by kernels that the training has compiled
+    p = model.predict_proba(x, sparse=False) if p is None else p
     answers = p.argmax(axis=1)
     named = [classes[k] for k in y[:ANSWERS]], [classes[k] for k in answers[:ANSWERS]]
     plots.answers(folder / "answers.png", images[:ANSWERS], *named,

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..inputs.checks import check_count
-from ..plots.axes import check_weights, draw_weights, mosaic, scale_of
+from ..plots.axes import draw_mosaic, mosaic_of_weights
 from ..plots.drawing import DPI, STYLES, Figure, HandlerTuple, make_plain, save, save_axes
 
 RUN_STYLES = {"literal": ("#0072B2", "literal gradient"), "exact": ("#D55E00", "exact gradient")}
@@ -246,13 +245,11 @@ def first_layer(path: str | Path, W: ArrayLike, title: str, image_shape: tuple[i
     ValueError
         A W of another shape or with NaN or infinity, fewer than 1 unit.
     """
-    W, (h, w) = check_weights(W, image_shape), image_shape
-    W, gap = W[:, :check_count("units", units)], max(1, w // 14)
-    picture = mosaic(W.T.reshape(-1, h, w), gap)
+    picture, limit = mosaic_of_weights(W, image_shape, units)
     # Whole pixels for a weight, or some would come out larger than others.
-    height, width = np.multiply(picture.shape, max(1, UNIT_PIXELS // max(h, w)))
+    height, width = np.multiply(picture.shape, max(1, UNIT_PIXELS // max(image_shape)))
     ax = Figure(figsize=(width / DPI, height / DPI), dpi=DPI).add_axes((0, 0, 1, 1))
-    draw_weights(ax, picture, scale_of(W), h, gap, W.shape[1])
+    draw_mosaic(ax, picture, limit, image_shape)
     beside = ax.inset_axes((1 + 25 / width, 0, 20 / width, 1))
     bar = ax.figure.colorbar(ax.images[0], beside, extend="both", extendfrac=0.02,
                              label="weight: orange for the unit, blue against it")

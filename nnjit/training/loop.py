@@ -10,6 +10,7 @@ import numpy as np
 from .._numba.jit import Stopwatch
 from .._numba.threads import get_threads, parallel_region
 from ..inference import block_rows, for_each_block
+from ..inputs.batches import Every
 from ..inputs.checks import check_count, warn
 from ..kernels import random
 from ..metrics import Metrics
@@ -71,6 +72,8 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
     at the beginning.
     """
     graph, workspaces, state.watch = data.graph, data.graph.workspaces(), watch
+    if plan.shards and data.waits:
+        raise ValueError("shards: got a stream of blocks with them, expected arrays")
     if data.waits:
         plan = plan._replace(shuffle=False)    # the order of a stream is its own
     elif plan.batch_size is None:
@@ -82,8 +85,6 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
                 **({"shards": sharded.count} if sharded else {})}
     for backup in backups:
         backup.begin(state, plan.callbacks, settings, {"data": data, "validation": validation})
-    if sharded and data.waits:
-        raise ValueError("shards: got a stream of blocks with them, expected arrays")
     if ranks:
         _share(state, ranks, [one for one in plan.callbacks if not isinstance(one, WRITERS)])
     shown = Progress(plan.epochs, plan.verbose, plan.began)
@@ -100,13 +101,13 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
         divisor, after_batch = functools.cache(data.divisor), of_batches(plan.callbacks)
         if sharded:    # what has come of a part of an epoch lies on all ranks: backups wait for its end
             after_batch = [callback for callback in after_batch if callback not in backups]
+        train = functools.partial(_train_sharded_epoch, shards=sharded) if sharded else _train_epoch
         call_all(plan.callbacks, "on_train_begin", state, {})
         logs = {}
         while state.epoch < plan.epochs and not state.stop:
             call_all(plan.callbacks, "on_epoch_begin", state, {})
             done = state.batch    # in an epoch that goes on from a backup
             order = None if fixed else _order(len(data), state, plan.shuffle)[done * (plan.batch_size or 0):]
-            train = _train_sharded_epoch if sharded else _train_epoch
             if sharded:
                 batches = sharded.batches(data, plan.batch_size, order)
             elif fixed:
@@ -114,7 +115,7 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
             else:
                 batches = data.batches(plan.batch_size, order)
             with race.timed(batches, data.waits) as batches:
-                logs = train(graph, batches, divisor, state, workspaces, after_batch, sharded)
+                logs = train(graph, batches, divisor, state, workspaces, after_batch)
             if validation and (state.epoch % plan.validate_every == 0 or state.epoch == plan.epochs - 1):
                 logs.update(_validate(validation, state))
             logs["seconds"], state.history.compile_seconds = state.seconds(), watch.compile_seconds
@@ -159,7 +160,7 @@ def _order(N, state, shuffled=True):
     return random.generator(random.ROW_ORDER, state.seed, state.steps - state.batch).permutation(N)
 
 
-def _train_epoch(graph, batches, divisor, state, workspaces, after_batch, _):
+def _train_epoch(graph, batches, divisor, state, workspaces, after_batch):
     """Take a step for every batch; return the means over the epoch, as far as it was trained."""
     sums, optimizer, frozen = _Sums(graph.head, state.metrics), state.optimizer, graph.frozen()
     metrics = state.metrics if state.metrics.names else None
@@ -173,15 +174,12 @@ def _train_epoch(graph, batches, divisor, state, workspaces, after_batch, _):
             sums.tally.add(metrics.of(graph.as_head_rows(workspace.arrays[-1]), batch.y, batch.w))
         if not (finite or state.diverged):
             _warn_diverged(graph, workspace, state, number)
-        if frozen:
-            _step_around(frozen, graph, optimizer)
-        else:
-            optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
+        _take_step(graph, optimizer, frozen)
         if graph.committing:
             graph.commit(workspace)
         if after_batch:
             state.batch = number + 1
-            call_all(after_batch, "on_batch_end", state, _batch_logs(graph.head, N, found))
+            call_all(after_batch, "on_batch_end", state, _batch_logs(graph.head, [(N, *found)]))
             if state.stop:
                 break
     state.batch, state.sums = 0, None
@@ -207,18 +205,15 @@ def _train_sharded_epoch(graph, batches, divisor, state, workspaces, after_batch
             if metrics:
                 z = graph.as_head_rows(workspace.arrays[-1])
                 sums[part.number].tally.add(metrics.of(z, part.batch.y, part.batch.w))
-            of_batch.append((part.batch.rows, *found))
+            of_batch.append((part.batch.rows, *found[:3]))
             gradients.add(part, workspace)
         gradients.put(batch.filled)
         own_penalty = graph.penalise(with_gradient=True) if graph.penalised else 0.0
         penalty, rows = penalty + N * own_penalty, rows + N
-        if frozen:
-            _step_around(frozen, graph, optimizer)
-        else:
-            optimizer.step(graph.vector, graph.gradient_vector, graph.decayed)
+        _take_step(graph, optimizer, frozen)
         if after_batch:
-            logs = _joined_logs(graph.head, shards, of_batch, own_penalty)
-            call_all(after_batch, "on_batch_end", state, logs)
+            found = [(*sums_of_part, own_penalty) for sums_of_part in shards.of_all(of_batch)]
+            call_all(after_batch, "on_batch_end", state, _batch_logs(graph.head, found))
             if shards.ranks:
                 state.stop = any(shards.ranks.gathered(state.stop))
             if state.stop:
@@ -226,19 +221,10 @@ def _train_sharded_epoch(graph, batches, divisor, state, workspaces, after_batch
     return _joined(graph.head, state.metrics, shards, [sums[s] for s in shards.own], penalty, rows).means()
 
 
-def _joined_logs(head, shards, found, penalty):
-    """Return the logs of a batch, from (rows, sums ...) of this rank's shards."""
-    sums = _Sums(head, Metrics(head, 0))
-    for part in itertools.chain(*(shards.ranks.gathered(found) if shards.ranks else [found])):
-        sums.add(*part)
-    sums.penalty = penalty * sums.rows
-    return sums.means()
-
-
 def _joined(head, metrics, shards, own, penalty, rows):
     """Return the `_Sums` over all shards, in their order."""
-    total, parts = _Sums(head, metrics), [sums.state() for sums in own]
-    for plain, tally in itertools.chain(*(shards.ranks.gathered(parts) if shards.ranks else [parts])):
+    total = _Sums(head, metrics)
+    for plain, tally in shards.of_all([sums.state() for sums in own]):
         one = _Sums(head, metrics).load(plain, tally)
         total.add(one.rows, one.loss, one.metric, one.weight, 0.0)
         total.tally.add(tally)
@@ -246,8 +232,8 @@ def _joined(head, metrics, shards, own, penalty, rows):
     return total
 
 
-def _step_around(frozen, graph, optimizer):
-    """Take a step that leaves the parameters of frozen layers, and their part of the gradient's length."""
+def _take_step(graph, optimizer, frozen):
+    """Take a step; it leaves the parameters of frozen layers, and their part of the gradient's length."""
     before = [parameter.copy() for parameter, _ in frozen]
     for _, gradient in frozen:
         gradient[...] = 0
@@ -256,9 +242,11 @@ def _step_around(frozen, graph, optimizer):
         parameter[...] = values
 
 
-def _batch_logs(head, N, found):
+def _batch_logs(head, found):
+    """Return the logs of a batch, from (rows, loss, metric, weight, penalty) of its parts."""
     sums = _Sums(head, Metrics(head, 0))
-    sums.add(N, *found)
+    for part in found:
+        sums.add(*part)
     return sums.means()
 
 
@@ -316,8 +304,8 @@ class Evaluation:
         if self.ranks is None:
             return for_each_block(self.graph, blocks, self._measure, N, self.spare, race)
         ranks, size = self.ranks, self.ranks.size
-        own = [blocks[k] for k in range(ranks.rank, len(blocks), size)]
-        found = for_each_block(self.graph, own, self._measure, N, self.spare, race) if own else []
+        own = Every(blocks, ranks.rank, size)
+        found = for_each_block(self.graph, own, self._measure, N, self.spare, race) if len(own) else []
         given = ranks.gathered(list(found))
         return [given[k % size][k // size] for k in range(len(blocks))]
 

@@ -86,8 +86,8 @@ class Ranks:
                                      "same on all ranks")
 
     def _wait(self, requests):
-        begin, open_ = time.perf_counter(), requests
-        while open_ := [request for request in open_ if not request.Test()]:
+        begin = time.perf_counter()
+        while requests := [request for request in requests if not request.Test()]:
             waited = time.perf_counter() - begin
             if waited > STALL_SECONDS:
                 raise Stalled(f"waited {waited:.0f} s for another rank, which has not answered; "

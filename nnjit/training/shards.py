@@ -11,6 +11,7 @@ out, come to the same bits::
                        \\           /
                              +
 """
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -72,6 +73,10 @@ class Shards:
         while len(level) > 1:
             level = [one + other for one, other in zip(level[::2], level[1::2])]
         return level[0] if self.ranks is None else self.ranks.sum(level[0])
+
+    def of_all(self, own: list) -> list:
+        """Return what all shards came to, in their order, from what those of this rank did."""
+        return own if self.ranks is None else list(itertools.chain(*self.ranks.gathered(own)))
 
 
 def check_shards(shards: int | None, ranks: Ranks | None) -> Shards | None:
