@@ -341,12 +341,12 @@ class Sequential(Strict):
             return graph.activations(x, mask)
 
     def predict(self, X, sparse="auto", mask=None):
-        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64; or for
-        every step, (N, T).
+        """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64, or their
+        names, where the targets had some; or for every step, (N, T).
 
         It follows from the `logits`, whose notes and warnings apply.
         """
-        return inference.by_step(self.head.decide, self.logits(X, sparse, mask))
+        return self.head.named(inference.by_step(self.head.decide, self.logits(X, sparse, mask)))
 
     def predict_proba(self, X, sparse="auto", mask=None):
         """Return the head's probabilities, (N, K) or (N, T, K), with the notes and warnings of `logits`."""

@@ -163,7 +163,7 @@ def training_examples(model, X, y, sample_weight, class_weight, mask, validation
             rows, mask = sequences_of(model, X, mask)
         if isinstance(validation, float):
             (rows, y, sample_weight, mask), validation = _split(rows, y, sample_weight, mask, validation)
-        if fresh:
+        if fresh or untouched:
             _infer_from_targets(model, rows, y, mask)
         if fresh or untouched:
             model.build(rows.shape[1:], seed)

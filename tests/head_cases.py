@@ -56,6 +56,9 @@ def many_heads():
 # name: a head, units, targets
 CASES = {
     "Gaussian": (nn.Gaussian, 1, numbers), "Gaussian, 3 units": (nn.Gaussian, 3, numbers),
+    "Gaussian, in its unit": (lambda: nn.Gaussian(loc=[2, 0, -1], scale=[0.5, 2, 1]), 3, numbers),
+    "Laplace, in its unit": (lambda: nn.Laplace(loc=2, scale=0.5), 1, numbers),
+    "Huber, in its unit": (lambda: nn.Huber(0.3, loc=2, scale=0.5), 3, numbers),
     "Laplace": (nn.Laplace, 1, numbers), "Laplace, 3 units": (nn.Laplace, 3, numbers),
     "Huber": (nn.Huber, 1, numbers), "Huber, 3 units": (lambda: nn.Huber(0.3), 3, numbers),
     "Poisson": (nn.Poisson, 1, counts), "Poisson, 3 units": (nn.Poisson, 3, counts),

@@ -299,18 +299,27 @@ def test_every_hint_is_for_a_name_that_is_missing():
 
 @pytest.mark.parametrize("kind", [np.array, lambda words: np.array(words, object), list, pandas.Series])
 @pytest.mark.parametrize("head, words, remedy", [
-    (nn.Categorical(), ["0", "1", "2"], "give np.asarray(y).astype(int)"),
-    (nn.Categorical(), ["a", "b", "c"], "number the classes with np.unique(y, return_inverse=True)[1]"),
-    (nn.Bernoulli(), ["no", "yes"], "give y == 'yes'"),
-    (nn.Bernoulli(), ["0", "1"], "give np.asarray(y).astype(int)"),
     (nn.Gaussian(), ["1.5", "2"], "give np.asarray(y, float)"),
-    (nn.Laplace(), ["low", "high"], "for classes use Categorical()"),
-    (nn.Ordinal(3), ["low", "middle"], "number them in their order, such as [['middle', 'low'].index(word)"),
+    (nn.Laplace(), ["low", "high"], "for classes use Categorical(), with a unit for each, which takes text"),
+    (nn.Ordinal(3), ["low", "mid"], "give them in their order, such as Ordinal(classes=['mid', 'low'])"),
+    (nn.Ordinal(), ["low", "mid"], "give them in their order, such as Ordinal(classes=['mid', 'low'])"),
 ])
 def test_the_remedy_for_text_fits_the_head(kind, head, words, remedy):
-    model = nn.Sequential([nn.Dense(3 if isinstance(head, nn.Categorical) else 1)], copy.copy(head))
+    model = nn.Sequential([nn.Dense(1)], copy.copy(head))
     with pytest.raises(TypeError) as caught:
         model.fit(np.ones((6, 2)), kind((words * 6)[:6]), nn.SGD(0.1), verbose=0)
+    assert str(caught.value).startswith(f"y: got text, such as {min(words)!r}, expected numbers; {remedy}")
+
+
+@pytest.mark.parametrize("head, units, words, remedy", [
+    (nn.Categorical, 3, ["0", "1", "2"], "give np.asarray(y).astype(int)"),
+    (nn.Categorical, 3, ["a", "b", "c"], "number the classes with np.unique(y, return_inverse=True)[1]"),
+    (nn.Bernoulli, 1, ["no", "yes"], "give y == 'yes'")])
+def test_text_for_a_network_that_has_learned_numbers(head, units, words, remedy):
+    model = nn.Sequential([nn.Dense(units)], head())
+    model.fit(np.ones((6, 2)), [0, 1] * 3, nn.SGD(0.1), verbose=0)
+    with pytest.raises(TypeError) as caught:
+        model.evaluate(np.ones((6, 2)), (words * 6)[:6])
     assert str(caught.value).startswith(f"y: got text, such as {min(words)!r}, expected numbers; {remedy}")
 
 

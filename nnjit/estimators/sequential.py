@@ -112,7 +112,7 @@ class SequentialClassifier(ClassifierMixin, _SequentialEstimator):
     def predict(self, X):
         """Return the class of each row, (N,), or the labels, (N, K)."""
         rows = self._checked_rows(X)
-        found = self.model_.predict(rows)
+        found = self.model_.head.decide(self.model_.logits(rows))    # numbers, whatever names its head has
         return found if found.ndim == 2 else self.classes_[found]
 
     def predict_proba(self, X):

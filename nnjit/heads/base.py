@@ -44,6 +44,8 @@ class Head(Part):
         The name of the activation that it applies to z, None where it applies none.
     ``classifies``
         Whether it predicts classes, and so has `probabilities`.
+    ``names``
+        Those of the classes in the order of their numbers, where targets are text, see `NamedClasses`.
     ``answers``
         What a prediction is, which says what `metrics` there are: "classes", "ranks" (ordered classes),
         "labels" (any number of them a row), "numbers", or None where there are no metrics but its own.
@@ -67,7 +69,7 @@ class Head(Part):
     array([[0.72]], dtype=float32)
     """
 
-    output_activation, classifies, answers = None, False, None
+    output_activation, classifies, answers, names = None, False, None, None
     asks_for = "numbers"    # what text as targets is taken for, in a message, see `targets.as_numeric`
 
     def infer_from_targets(self, y: ArrayLike) -> None:
@@ -152,6 +154,14 @@ class Head(Part):
         """Yield what each of `members` has of a batch: its prefix, head, logits, targets, `row_weights`."""
         yield "", self, z, y, self.row_weights(y, w)
 
+    def in_units(self, t):
+        """Return targets that are numbers, as `targets` gives them, in the user's unit: here as they are."""
+        return t
+
+    def named(self, decision):
+        """Return what `decide` returned as users get it: with names of classes, where they have some."""
+        return decision if self.names is None else np.array(self.names)[decision]
+
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return the probabilities of the classes, (N, K); TypeError where there are none."""
         raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "
@@ -163,6 +173,43 @@ class Head(Part):
         changed = [f"{name}={value}" for name, value in given
                    if name not in signature or value != repr(signature[name].default)]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+
+class NamedClasses(Head):
+    """A head of classes that may have names: given as its ``classes``, or taken, sorted, from the first
+    targets that are text.
+    """
+
+    def _take_names(self, classes):
+        self.names = targets.check_names(f"{type(self).__name__} classes", classes)
+        self.named_by_targets = classes is None
+
+    @property
+    def classes(self):
+        """The names of the classes, or None."""
+        return self.names
+
+    def infer_from_targets(self, y):
+        if not self.named_by_targets:
+            return
+        words = targets.words_of("y", y)
+        if len(words) == 1:
+            raise ValueError(f"y: got one class, {words[0]!r}, expected at least two; those that are absent "
+                             f"here can be named, {type(self).__name__}(classes=[...])")
+        self.names = words or None
+
+    def units_for(self, y):
+        return super().units_for(targets.numbered("y", y, self.names))
+
+    def weigh_classes(self, y, w, class_weight):
+        """As of `Head`, where the classes have names with these."""
+        if isinstance(class_weight, dict) and self.names is not None:
+            unknown = [key for key in class_weight if key not in self.names]
+            if unknown:
+                raise ValueError(f"class_weight: got the class {unknown[0]!r}, expected "
+                                 f"{targets.in_short(self.names)}")
+            class_weight = {self.names.index(key): weight for key, weight in class_weight.items()}
+        return self._weigh_numbers(y, w, class_weight)
 
 
 class IndependentUnits(Head):
@@ -181,7 +228,11 @@ class IndependentUnits(Head):
         """Return ``y`` checked and cast, (N, units) of ``dtype``; TypeError or ValueError otherwise."""
         y = targets.as_columns("y", targets.as_numeric("y", y, N, self.asks_for), units)
         self.check_values(y)
-        return targets.as_finite("y", y, dtype)
+        return targets.as_finite("y", self.standardised(y), dtype)
+
+    def standardised(self, y):
+        """Return the numbers (N, K) in the unit of z: here as they are."""
+        return y
 
     def check_values(self, y):
         """Object to targets that the distribution can't have drawn."""

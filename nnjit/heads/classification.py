@@ -8,10 +8,10 @@ from ..inputs import targets
 from ..inputs.checks import check_count, check_real
 from ..kernels import activations, softmax
 from ..kernels import losses as loss_kernels
-from .base import Head, IndependentUnits, check_logits, flat, refuse_nan
+from .base import IndependentUnits, NamedClasses, check_logits, flat, refuse_nan
 
 
-class Bernoulli(IndependentUnits):
+class Bernoulli(NamedClasses, IndependentUnits):
     """Yes or no: sigmoid, binary cross-entropy and a threshold. K units answer K questions.
 
     ============  ==============================================================================
@@ -22,9 +22,10 @@ class Bernoulli(IndependentUnits):
     decision      1 where p > threshold
     ============  ==============================================================================
 
-    Targets are 0 and 1, or probabilities between them, (N,) for one unit and (N, K) for K. Predictions are 0
-    and 1 of the same shape. Probabilities are those of both classes, (N, 2), for one unit, and that of each
-    label, (N, K), for K. The metric is the fraction of right answers.
+    Targets are 0 and 1, or probabilities between them, (N,) for one unit and (N, K) for K. For one unit they
+    may be text, two words, of which the later in the alphabet is 1 unless ``classes`` say otherwise.
+    Predictions are 0 and 1 of the same shape, or text again. Probabilities are those of both classes, (N, 2),
+    for one unit, and that of each label, (N, K), for K. The metric is the fraction of right answers.
 
     Source: Goodfellow et al. 2016, section 6.2.2.2.
 
@@ -35,6 +36,8 @@ class Bernoulli(IndependentUnits):
     pos_weight : float or sequence of K floats, optional
         Above 0: the weight of a target of 1 in the loss; that of a target of 0 is 1. For labels that are
         rare.
+    classes : sequence of 2 str, optional
+        The names of 0 and 1. By default the first ``fit`` takes them from its targets, where these are text.
 
     Raises
     ------
@@ -43,9 +46,10 @@ class Bernoulli(IndependentUnits):
     """
 
     output_activation, classifies, metric, asks_for = "sigmoid", True, "accuracy", "yes or no"
-    config = ("threshold", "pos_weight")
+    config = ("threshold", "pos_weight", "classes")
 
-    def __init__(self, threshold: float = 0.5, pos_weight: float | Sequence[float] | None = None):
+    def __init__(self, threshold: float = 0.5, pos_weight: float | Sequence[float] | None = None,
+                 classes: Sequence[str] | None = None):
         self.threshold = check_real("Bernoulli threshold", threshold, 0.0, 1.0, "()")
         # where sigmoid(z) is the threshold
         self.logit_threshold = math.log(self.threshold / (1 - self.threshold))
@@ -54,6 +58,18 @@ class Bernoulli(IndependentUnits):
         elif pos_weight is not None:
             pos_weight = check_real("Bernoulli pos_weight", pos_weight, closed="()")
         self.pos_weight = pos_weight
+        self._take_names(classes)
+        self._check_two()
+
+    def _check_two(self):
+        if self.names is not None and len(self.names) != 2:
+            raise ValueError(f"Bernoulli: got the {len(self.names)} classes "
+                             f"{targets.in_short(self.names)}, expected two; for one of several classes use "
+                             "Categorical() (softmax) and a unit for each")
+
+    def infer_from_targets(self, y):
+        super().infer_from_targets(y)
+        self._check_two()
 
     @property
     def answers(self):
@@ -65,18 +81,22 @@ class Bernoulli(IndependentUnits):
         if isinstance(self.pos_weight, list) and len(self.pos_weight) != output_shape[0]:
             raise ValueError(f"Bernoulli pos_weight: got {len(self.pos_weight)} weights, expected "
                              f"{output_shape[0]}, one for each unit of the last layer")
+        if self.names is not None and output_shape[0] > 1:
+            raise ValueError(f"Bernoulli: got {output_shape[0]} units in the last layer, expected 1 for the "
+                             f"classes {targets.in_short(self.names)}")
 
     def check_values(self, y):
         targets.check_binary("y", y)
 
     def targets(self, y, N, units, dtype):
+        y = targets.numbered("y", y, self.names)
         if units > 1 and targets.as_numeric("y", y, N, self.asks_for).ndim == 1:
             raise ValueError(f"y: got shape ({N},), expected ({N}, {units}), an answer for each of {units} "
                              f"units; for one of {units} classes use Categorical(), for a single question 1 "
                              "unit")
         return super().targets(y, N, units, dtype)
 
-    def weigh_classes(self, y, w, class_weight):
+    def _weigh_numbers(self, y, w, class_weight):
         if y.shape[1] > 1:
             raise ValueError(f"class_weight: got {class_weight!r} for {y.shape[1]} labels, expected one "
                              "question; give pos_weight of Bernoulli a number for each label")
@@ -106,7 +126,7 @@ class Bernoulli(IndependentUnits):
         return np.hstack([self.activate(-z), self.activate(z)])
 
 
-class Categorical(Head):
+class Categorical(NamedClasses):
     """One of K classes: softmax, cross-entropy, and the most probable class as the decision.
 
     ============  ==============================================================================
@@ -121,7 +141,7 @@ class Categorical(Head):
     the probabilities more alike, below 1 less.
 
     Targets are class numbers (N,), 0 .. K - 1, or rows of probabilities (N, K) that sum to 1, one-hot or
-    soft.
+    soft; or the names of the classes, text (N,), and so are predictions then.
 
     Sources: Goodfellow et al. 2016, section 6.2.2.3; G. Hinton, O. Vinyals, J. Dean, "Distilling the
     knowledge in a neural network", 2015 (temperature); C. Szegedy et al., "Rethinking the Inception
@@ -139,6 +159,8 @@ class Categorical(Head):
         as if they were given twice, in the loss and in the accuracy.
     base : float, optional
         Above 1: the softmax's base, in place of a temperature.
+    classes : sequence of K str, optional
+        Their names. By default the first ``fit`` takes them from its targets, where these are text, sorted.
 
     Raises
     ------
@@ -147,10 +169,11 @@ class Categorical(Head):
     """
 
     output_activation, classifies, metric, answers = "softmax", True, "accuracy", "classes"
-    config = ("temperature", "label_smoothing", "class_weight")
+    config = ("temperature", "label_smoothing", "class_weight", "classes")
 
     def __init__(self, temperature: float = 1.0, label_smoothing: float = 0.0,
-                 class_weight: dict[int, float] | Sequence[float] | None = None, base: float | None = None):
+                 class_weight: dict[int, float] | Sequence[float] | None = None, base: float | None = None,
+                 classes: Sequence[str] | None = None):
         self.temperature = check_real("Categorical temperature", temperature, closed="()")
         if base is not None:
             if temperature != 1:
@@ -159,8 +182,11 @@ class Categorical(Head):
             self.temperature = 1 / math.log(check_real("Categorical base", base, 1.0, closed="()"))
         self.label_smoothing = check_real("Categorical label_smoothing", label_smoothing, 0.0, 1.0)
         self.class_weight = _checked_class_weight(class_weight)
+        self._take_names(classes)
 
     def units_for(self, y):
+        if self.names is not None:
+            return len(self.names)
         y = targets.as_numeric("y", y)
         return y.shape[1] if y.ndim == 2 else targets.count_classes("y", y)
 
@@ -171,6 +197,9 @@ class Categorical(Head):
             raise ValueError("Categorical: got 1 unit in the last layer, expected one for each class, at "
                              "least 2; the softmax of 1 unit is always 1, it always answers class 0: use "
                              "Bernoulli(), or 2 units")
+        if self.names is not None and len(self.names) != K:
+            raise ValueError(f"Categorical: got {K} units in the last layer, expected {len(self.names)}, "
+                             f"one for each of the classes {targets.in_short(self.names)}")
         if self.class_weight is not None:
             _check_classes(self.class_weight, K)
         self.K = K
@@ -188,7 +217,7 @@ class Categorical(Head):
         TypeError, ValueError
             Another length or width, labels out of range or not whole, rows that are no probabilities.
         """
-        y = targets.as_numeric("y", y, N)
+        y = targets.as_numeric("y", targets.numbered("y", y, self.names), N)
         if y.ndim == 1:
             return targets.as_labels("y", y, units, "the last layer takes {} units")
         if y.shape != (N, units):
@@ -200,7 +229,7 @@ class Categorical(Head):
             return np.argmax(y, axis=1)
         return np.ascontiguousarray(y, dtype)
 
-    def weigh_classes(self, y, w, class_weight):
+    def _weigh_numbers(self, y, w, class_weight):
         classes = y if y.ndim == 1 else y.argmax(axis=1)
         return y, w * class_factors(classes, self.K, class_weight).astype(w.dtype)
 
@@ -267,7 +296,7 @@ def _checked_class_weight(given):
     if given is None:
         return None
     if isinstance(given, dict):    # in the text of a saved model, keys are strings
-        checked = {check_count("class_weight class", int(k) if isinstance(k, str) else k, least=0):
+        checked = {check_count("class_weight class", _as_number(k), least=0):
                    check_real("class_weight", weight) for k, weight in given.items()}
     elif isinstance(given, (list, tuple, np.ndarray)):
         checked = [check_real("class_weight", weight) for weight in given]
@@ -275,6 +304,10 @@ def _checked_class_weight(given):
         raise TypeError(f"class_weight: got {given!r}, expected a dict of {{class: weight}} or a weight for "
                         "each class")
     return checked
+
+
+def _as_number(key):
+    return int(key) if isinstance(key, str) and key.isdecimal() else key
 
 
 def _check_classes(class_weight, K):

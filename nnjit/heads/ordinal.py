@@ -1,14 +1,17 @@
 """The head of classes with an order: `Ordinal`."""
+from collections.abc import Sequence
+from numbers import Real
+
 import numpy as np
 
 from ..inputs import targets
 from ..inputs.checks import check_count
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
-from .base import Head, check_logits
+from .base import NamedClasses, check_logits
 
 
-class Ordinal(Head):
+class Ordinal(NamedClasses):
     """One of K ordered classes, such as 1 to 5 stars: a score, K - 1 cut points, cumulative sigmoids (CORAL).
 
     ============  ==============================================================================
@@ -31,8 +34,10 @@ class Ordinal(Head):
 
     Parameters
     ----------
-    classes : int, optional
-        K, at least 2. By default the first ``fit`` takes it from the largest of its targets.
+    classes : int or sequence of str, optional
+        K, at least 2, or the names of the classes in their order, ``["bad", "fair", "good"]``: targets are
+        text then, and so are predictions. By default the first ``fit`` takes K from the largest of its
+        targets.
 
     Raises
     ------
@@ -43,35 +48,44 @@ class Ordinal(Head):
     output_activation, classifies, metric, answers = "sigmoid", True, "mae", "ranks"
     config = ("classes",)
 
-    def __init__(self, classes: int | None = None):
-        self.classes = None if classes is None else check_count("Ordinal classes", classes, least=2)
+    def __init__(self, classes: int | Sequence[str] | None = None):
+        counted = isinstance(classes, Real)    # also what is no number of classes, for the error
+        self._take_names(None if counted else classes)
+        self.K = self.names and len(self.names)
+        if counted:
+            self.K = check_count("Ordinal classes", classes, least=2)
         self.from_targets = classes is None
+
+    @property
+    def classes(self):
+        """The names of the classes, or their number, or None before it is known."""
+        return self.names or self.K
 
     def infer_from_targets(self, y):
         if self.from_targets:
-            self.classes = targets.count_classes("y", y)
+            self.K = targets.count_classes("y", y, answers="ranks")
 
     def build(self, output_shape):
         super().build(output_shape)
         if output_shape[0] != 1:
             raise ValueError(f"Ordinal: got {output_shape[0]} units in the last layer, expected 1, the score "
                              "that all classes share")
-        if self.classes is None:
+        if self.K is None:
             raise ValueError("Ordinal: got no number of classes, expected Ordinal(classes=K), or a first fit "
                              "that takes it from the targets")
-        self.shapes = {"b": (self.classes - 1,)}
+        self.shapes = {"b": (self.K - 1,)}
 
     def initialise(self, rng):
-        above = np.arange(self.classes - 1, 0, -1)    # how many classes lie above each cut point
+        above = np.arange(self.K - 1, 0, -1)    # how many classes lie above each cut point
         self.parameters["b"][:] = np.log(above / above[::-1])
 
     def targets(self, y, N, units, dtype):
         """Return the class numbers ``y`` checked, (N,) int64; TypeError or ValueError where they are none."""
-        y = targets.as_numeric("y", y, N, "ranks")
+        y = targets.as_numeric("y", targets.numbered("y", y, self.names), N, "ranks")
         if y.ndim != 1:
             hint = "y[:, 0]" if y.shape == (N, 1) else "np.argmax(y, axis=1) for one-hot rows"
             raise ValueError(f"y: got shape {y.shape}, expected class numbers ({N},); give {hint}")
-        return targets.as_labels("y", y, self.classes, "give Ordinal(classes={})")
+        return targets.as_labels("y", y, self.K, "give Ordinal(classes={})")
 
     def _cut_points(self):
         """Return the cut points in descending order, and where they stand in the parameter."""

@@ -1,13 +1,58 @@
 """Heads of numbers: `Gaussian`, `Laplace`, `Huber`, `Poisson`."""
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..inputs import targets
 from ..inputs.checks import check_real
 from ..kernels import losses as loss_kernels
-from .base import IndependentUnits
+from .base import IndependentUnits, check_logits, flat
 
 
-class Gaussian(IndependentUnits):
+class _LocationScale(IndependentUnits):
+    """Numbers in a unit of their own: y = loc + scale t, with the distribution of t about z."""
+
+    config = ("loc", "scale")
+
+    def __init__(self, loc: float | Sequence[float] = 0.0, scale: float | Sequence[float] = 1.0):
+        self.loc = self._numbers("loc", loc, low=-np.inf)
+        self.scale = self._numbers("scale", scale, low=0.0)
+
+    def _numbers(self, name, given, low):
+        name = f"{type(self).__name__} {name}"
+        if isinstance(given, (list, tuple, np.ndarray)):
+            return [check_real(name, number, low, closed="()") for number in given]
+        return check_real(name, given, low, closed="()")
+
+    def build(self, output_shape):
+        super().build(output_shape)
+        for name in "loc", "scale":
+            given = getattr(self, name)
+            if isinstance(given, list) and len(given) != self.units:
+                raise ValueError(f"{type(self).__name__} {name}: got {len(given)} numbers, expected "
+                                 f"{self.units}, one for each unit of the last layer")
+
+    @property
+    def _is_plain(self):
+        return (self.loc, self.scale) == (0, 1)
+
+    def standardised(self, y):
+        return y if self._is_plain else (y - np.array(self.loc)) / self.scale
+
+    def in_units(self, t):
+        # in float64: a float32 may not hold numbers far from 0
+        return t if self._is_plain else self.loc + np.asarray(t, float) * self.scale
+
+    def errors(self, z, y):
+        errors = super().errors(z, y)
+        return errors if self._is_plain else errors * np.asarray(self.scale, z.dtype)
+
+    def decide(self, z):
+        check_logits(z)
+        return flat(self.in_units(self.activate(z)))
+
+
+class Gaussian(_LocationScale):
     """Numbers that scatter evenly about a mean: linear output, squared error; the network predicts the mean.
 
     ============  ==============================================================================
@@ -21,13 +66,25 @@ class Gaussian(IndependentUnits):
     An outlier pulls with all its distance: see `Laplace` and `Huber`. Targets are finite numbers.
 
     Source: Bishop 2006, section 5.2, equations 5.12 to 5.14.
+
+    Parameters
+    ----------
+    loc, scale : float or sequence of K floats
+        The network learns t = (y - loc) / scale, of which the loss is; predictions and the metric are in the
+        unit of y. With the mean and the standard deviation of the targets it can begin near them, however
+        large they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something is no finite number, or ``scale`` not above 0.
     """
 
     def likelihood(self, z, y, losses, delta):
         loss_kernels.squared_error(z, y, losses, delta)
 
 
-class Laplace(IndependentUnits):
+class Laplace(_LocationScale):
     """Numbers with outliers: linear output, absolute error; the network predicts the median.
 
     ============  ==============================================================================
@@ -41,13 +98,23 @@ class Laplace(IndependentUnits):
     An outlier pulls no harder than any other target. Targets are finite numbers.
 
     Source: Goodfellow et al. 2016, section 6.2.1.2, equation 6.16.
+
+    Parameters
+    ----------
+    loc, scale : float or sequence of K floats
+        As of `Gaussian`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something is no finite number, or ``scale`` not above 0.
     """
 
     def likelihood(self, z, y, losses, delta):
         loss_kernels.absolute_error(z, y, losses, delta)
 
 
-class Huber(IndependentUnits):
+class Huber(_LocationScale):
     """Numbers with some outliers: linear output, and squared error that goes over into absolute error.
 
     ============  ==============================================================================
@@ -64,17 +131,22 @@ class Huber(IndependentUnits):
     Parameters
     ----------
     delta : float
-        Above 0: the error from which on a target counts as an outlier, in the unit of the targets.
+        Above 0: the error from which on a target counts as an outlier, in the unit of the targets, divided by
+        ``scale``.
+    loc, scale : float or sequence of K floats
+        As of `Gaussian`.
 
     Raises
     ------
     TypeError, ValueError
-        ``delta`` is no such number.
+        Something is no finite number, or ``delta`` or ``scale`` not above 0.
     """
 
-    config = ("delta",)
+    config = ("delta", "loc", "scale")
 
-    def __init__(self, delta: float = 1.0):
+    def __init__(self, delta: float = 1.0, loc: float | Sequence[float] = 0.0,
+                 scale: float | Sequence[float] = 1.0):
+        super().__init__(loc, scale)
         self.delta = check_real("Huber delta", delta, closed="()")
 
     def likelihood(self, z, y, losses, delta):

@@ -206,6 +206,10 @@ class Heads(Head):
         check_logits(z)
         return {name: head.decide(part) for name, head, part in self._parts(z)}
 
+    def named(self, decision):
+        """As of `Head`, a dict."""
+        return {name: head.named(decision[name]) for name, head in self.heads.items()}
+
     def probabilities(self, z):
         """Return the probabilities of each head that predicts classes, a dict."""
         if not self.classifies:

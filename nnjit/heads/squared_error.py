@@ -1,5 +1,6 @@
 """`SquaredError`: pairs of activation and loss that belong to no distribution."""
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,6 +33,8 @@ class SquaredError(Head):
     Parameters
     ----------
     activation : "sigmoid", "softmax" or "linear"
+    classes : sequence of str, optional
+        Names, as of `Bernoulli` and `Categorical`.
 
     Warns
     -----
@@ -44,14 +47,17 @@ class SquaredError(Head):
         The activation is none of these.
     """
 
-    config = ("activation",)
+    config = ("activation", "classes")
 
-    def __init__(self, activation: str):
+    def __init__(self, activation: str, classes: Sequence[str] | None = None):
         base_heads = {"linear": Gaussian, "sigmoid": Bernoulli, "softmax": Categorical}
         if activation not in base_heads:
             expected = ", ".join(map(repr, base_heads))
             raise ValueError(f"SquaredError activation: got {activation!r}, expected {expected}")
-        self.base_head = base_heads[activation]()    # the head to which the activation belongs
+        if activation == "linear" and classes is not None:
+            raise ValueError(f"SquaredError classes: got {classes!r} with linear, expected none")
+        # the head to which the activation belongs
+        self.base_head = base_heads[activation](**({} if classes is None else {"classes": classes}))
         self.activation, self.output_activation = activation, self.base_head.output_activation
         self.metric, self.classifies = self.base_head.metric, self.base_head.classifies
         if activation != "linear":
@@ -63,9 +69,19 @@ class SquaredError(Head):
         return {**super().__getstate__(), "base_head": copy.copy(self.base_head)}
 
     @property
+    def names(self):
+        """Those of the head to which the activation belongs."""
+        return self.base_head.names
+
+    classes = names
+
+    @property
     def answers(self):
         """Those of the head to which the activation belongs."""
         return self.base_head.answers
+
+    def infer_from_targets(self, y):
+        self.base_head.infer_from_targets(y)
 
     def units_for(self, y):
         return self.base_head.units_for(y)

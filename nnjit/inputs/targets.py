@@ -17,7 +17,7 @@ def as_numeric(name, y, N=None, answers="classes"):
     try:
         y = as_numbers(name, y)
     except TypeError:
-        words = _words(y)
+        words = words_of(name, y)
         if not words:
             raise
         raise TypeError(f"{name}: got text, such as {words[0]!r}, expected numbers; "
@@ -27,12 +27,71 @@ def as_numeric(name, y, N=None, answers="classes"):
     return y.astype(np.uint8) if y.dtype.kind == "b" else y
 
 
-def _words(y):
-    """Return the different words of an array of text, sorted; of anything else an empty list."""
-    y = np.asarray(y)
-    if y.dtype.kind not in "USO" or not all(isinstance(word, (str, bytes)) for word in y.flat):
-        return []
-    return sorted(set(map(str, y.flat)))
+# ---- text --------------------------------------------------------------------------------------------------
+
+def words_of(name, y) -> list[str]:
+    """Return the different words of an array of text, sorted; of anything else an empty list.
+
+    ValueError where some of the text is missing.
+    """
+    y = _as_text(name, y)
+    return [] if y is None else sorted(set(y.ravel().tolist()))
+
+
+def numbered(name, y, classes) -> np.ndarray:
+    """Return text as the numbers that ``classes`` (a list of names, or None) give it; other targets as they
+    are.
+
+    ValueError for a word that is none of the names.
+    """
+    text = None if classes is None else _as_text(name, y)
+    if text is None:
+        return y
+    number = {word: k for k, word in enumerate(classes)}
+    words, places = np.unique(text, return_inverse=True)
+    unknown = [word for word in words.tolist() if word not in number]
+    if unknown:
+        raise ValueError(f"{name}: got the class {unknown[0]!r}, expected one of {in_short(classes)}")
+    return np.array([number[word] for word in words.tolist()])[places.reshape(text.shape)]
+
+
+def in_short(names, most: int = 8) -> str:
+    """Return names, quoted, with commas; of many the first."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def check_names(name, classes) -> list[str] | None:
+    """Return the names of classes as a list, None for None; TypeError or ValueError where they are none."""
+    if classes is None:
+        return None
+    some = isinstance(classes, (list, tuple, np.ndarray))
+    if not some or not all(isinstance(word, str) for word in classes):
+        raise TypeError(f"{name}: got {classes!r}, expected the classes' names, such as ['no', 'yes']")
+    names = list(map(str, classes))
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"{name}: got {names!r}, expected at least 2 different names")
+    return names
+
+
+def _as_text(name, y):
+    """Return an array of text as such, and None for anything else."""
+    given, y = y, np.asarray(y)
+    if y.dtype.kind == "U" and isinstance(given, (list, tuple)):
+        y = np.array(given, object)    # in which None and NaN are not yet text
+    elif y.dtype.kind == "U":
+        return y
+    if y.dtype.kind not in "SO" or y.size == 0:
+        return None
+    flat = [word.decode(errors="replace") if isinstance(word, bytes) else word for word in y.ravel().tolist()]
+    text = [isinstance(word, str) for word in flat]
+    if not any(text):
+        return None
+    if not all(text):
+        row = text.index(False)
+        raise ValueError(f"{name}: got text and {flat[row]!r} (number {row}), expected text for every row; "
+                         "fill in or drop what is missing")
+    return np.array(flat).reshape(y.shape)
 
 
 def _as_number(name, words, answers):
@@ -43,13 +102,13 @@ def _as_number(name, words, answers):
         values = None
     if answers == "numbers":
         return (f"give np.asarray({name}, float)" if values is not None else
-                f"for classes use Categorical(), with a unit for each, and {_number_them(name)}")
+                "for classes use Categorical(), with a unit for each, which takes text")
     if values is not None and sorted(values) == list(range(len(values))):
         return f"give np.asarray({name}).astype(int)"
     if answers == "yes or no" and len(words) == 2:
         return f"give {name} == {words[1]!r}"
     if answers == "ranks" and values is None:
-        return f"number them in their order, such as [{words[::-1]}.index(word) for word in {name}]"
+        return f"give them in their order, such as Ordinal(classes={words[::-1]})"
     return _number_them(name)
 
 
@@ -136,9 +195,9 @@ def as_labels(name, y, classes, more):
     return y.astype(np.int64)
 
 
-def count_classes(name, y):
+def count_classes(name, y, answers="classes"):
     """Return how many classes the class numbers ``y`` have; they begin at 0."""
-    y = as_numeric(name, y)
+    y = as_numeric(name, y, answers=answers)
     if y.ndim != 1 or y.size == 0:
         raise ValueError(f"{name}: got shape {y.shape}, expected class numbers (N,)")
     classes = max(2, int(np.nanmax(np.where(np.isfinite(y), y, 0))) + 1)

@@ -119,7 +119,7 @@ def _answers(head, z, y, w):
         z = np.nan_to_num(z)
     given, p = head.decide(z), head.probabilities(z) if head.classifies else None
     if head.answers == "numbers":
-        truth, given = y.astype(float), given.reshape(y.shape).astype(float)
+        truth, given = head.in_units(y.astype(float)), given.reshape(y.shape).astype(float)
     elif head.answers == "labels":
         truth, given = y > 0.5, given > 0
     else:

@@ -12,7 +12,7 @@ def possible(head: Head, units: int) -> dict:
     """Return the metrics of a head that is built, ``{name: (statistic, function of its sums)}``."""
     kind = head.answers
     if kind in ("classes", "ranks"):
-        return _of_classes(head.classes if kind == "ranks" else max(2, units))
+        return _of_classes(head.K if kind == "ranks" else max(2, units))
     if kind == "labels":
         return _of_labels(units)
     if kind == "numbers":
