@@ -24,6 +24,7 @@ import zipfile
 import numpy as np
 
 from . import heads, layers
+from .inputs import preprocessing
 from .inputs.checks import DataError, check_count, check_real
 from .inputs.scale import Scale
 from .objects import Part
@@ -31,7 +32,7 @@ from .replacing import replacing
 
 FORMAT = 2
 _TEXT = "description"       # the member that holds the JSON text
-_MOST_TEXT = 2**20          # bytes of it
+_MOST_TEXT = 2**24          # bytes of it
 _MOST_HEADER = 2**12        # bytes before the numbers of a member
 
 
@@ -44,9 +45,10 @@ def save(path, model):
 
 def describe_model(model) -> dict:
     """Return the description of a built model."""
+    before = model.preprocessing
     return {"format": FORMAT, "dtype": model.dtype.name, "input_shape": model.input_shape,
             "input_scale": model.input_scale, "layers": [describe(layer) for layer in model.layers],
-            "head": describe(model.head)}
+            "head": describe(model.head), **({} if before is None else {"preprocessing": before.plain()})}
 
 
 def load(path, make, custom=None):
@@ -62,6 +64,7 @@ def load(path, make, custom=None):
             model = make(parts, remake(description["head"], custom), description["dtype"])
             input_shape = tuple(check_count("input_shape", size) for size in description["input_shape"])
             scale = description.get("input_scale")
+            before = preprocessing.remade(description.get("preprocessing"))
             scale = None if scale is None else Scale(*(check_real("input_scale", number) for number in scale))
             shapes = model.graph.infer_shapes(input_shape)
             expected = {name: (shape, model.dtype) for name, shape in shapes.items()}
@@ -72,7 +75,7 @@ def load(path, make, custom=None):
         raise ValueError(f"custom: got no class for {missing[0]!r}, expected the one saved in {path}; "
                          f"give custom={{{missing[0]!r}: {missing[0]}}}")
     model.build(input_shape)
-    model.input_scale = scale
+    model.input_scale, model.preprocessing = scale, before
     for name, array in model.graph.arrays().items():
         array[...] = arrays[name]
     return model

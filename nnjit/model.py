@@ -60,6 +60,7 @@ class Sequential(Strict):
             raise TypeError(f"head: got {head!r}, expected a head such as Categorical()")
         self.graph = Graph(layers, head, dtype)
         self.input_scale = None    # of what was trained on, an `inputs.scale.Scale`
+        self.preprocessing = None    # of the file that it was, `inputs.columns.Columns` or `Pictures`
         self.history, self.optimizer, self.untouched = None, None, None
         if shape is not None:
             self.build(shape)

@@ -26,7 +26,8 @@ from .training.callbacks import MAXIMISED
 from .training.history import History
 
 _ROUNDS = 3    # that end with a dead worker and without a result, until jobs run one at a time
-_RANKED_BY = ("val_accuracy", "test_accuracy", "accuracy", "val_loss", "test_loss", "loss")
+_RANKED_BY = ("val_accuracy", "validation_accuracy", "test_accuracy", "accuracy", "val_loss",
+              "validation_loss", "test_loss", "loss")
 
 
 # ---- what was found ----------------------------------------------------------------------------------------

@@ -20,7 +20,18 @@ JOBS = {"book": "book --epochs 2", "train": "train --epochs 2",
         "cifar10": "train --data cifar10 --model cnn --dtype float32 --epochs 1 --train-size 1000",
         "cifar-birds": "train --data cifar10 --classes airplane,bird --model cnn --dtype float32 --epochs 1 "
                        "--train-size 1000",
-        "iris": "train --data iris --epochs 2"}
+        "iris": "train --data iris --epochs 2",
+        "table-softmax": "train flowers.csv --target species --epochs 2",
+        "table-sigmoid": "train flowers.csv --target large --epochs 2",
+        "table-linear": "train flowers.csv --target width --epochs 2"}
+
+
+def write_flowers(folder):
+    """Write iris as a table with three kinds of targets."""
+    iris = nn.datasets.load_iris()
+    rows = [f"{x[0]},{x[1]},{x[2]},{iris.classes[k]},{'yes' if x[3] > 1.3 else 'no'}" for x, k in
+            zip(iris.x, iris.y)]
+    (folder / "flowers.csv").write_text("\n".join(["length,width,petal,species,large", *rows]) + "\n")
 
 
 # ---- as text -----------------------------------------------------------------------------------------------
@@ -57,6 +68,7 @@ def test_the_list_of_a_job_is_what_it_needs(name, tmp_path):
     """In a process whose kernels are all on disk, which loads those only that Python calls."""
     if "cifar" in name and "NNJIT_DATA" not in os.environ:
         pytest.skip("needs CIFAR-10")
+    write_flowers(tmp_path)
     line = [*JOBS[name].split(), "--quiet", "--out-dir", str(tmp_path / "out"), "--force"]
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", ONE_JOB, *line], cwd=tmp_path, text=True,

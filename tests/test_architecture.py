@@ -17,8 +17,8 @@ PACKAGE = Path(nn.__file__).parent
 ORDER = ["_numba", "kernels", "memory", "habits", "objects", "replacing", "inputs", "layers",
          "heads", "metrics", "losses", "schedules", "optimizers", "workspaces", "graph", "inference",
          "checkpoint", "training", "callbacks", "sweep", "summary", "preparation", "model", "loading",
-         "explain", "estimators", "datasets", "experiments", "analysis", "plots", "report", "page",
-         "bench", "cli", "__main__"]
+         "explain", "estimators", "datasets", "experiments", "own_data", "analysis", "plots", "report",
+         "page", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
 KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and not path.endswith("__init__.py")]

@@ -1,4 +1,4 @@
-"""The command ``nnjit``: train, book, sweep, compile, bench, figures, report, doctor.
+"""The command ``nnjit``: train, predict, evaluate, book, sweep, compile, bench, figures, report, doctor.
 
 Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C, 143 where it was terminated, 129 where its
 terminal was closed.
@@ -15,7 +15,7 @@ from functools import partial
 
 from .. import __version__, bench
 from ..inputs.checks import DataError
-from . import book, compile, doctor, options, sweep, train
+from . import book, compile, doctor, options, predict, sweep, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,7 +137,11 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     for name, run, add_options, text in (
             ("train", train.run, train.add_options,
-             "train a network on handwritten digits or iris; by default as the book does"),
+             "train a network on a file of yours, or on digits or iris; by default as the book does"),
+            ("predict", predict.run, predict.add_options,
+             "print what a network that was trained on a file answers to the rows of another, as CSV"),
+            ("evaluate", predict.evaluate, predict.add_options,
+             "measure a network that was trained on a file on the rows of another"),
             ("book", book.run, book.add_options,
              "run the two experiments of the book and compare with its tables"),
             ("sweep", sweep.run, sweep.add_options,

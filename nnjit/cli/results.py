@@ -9,6 +9,7 @@ from ..callbacks import BackupAndRestore
 from ..datasets import Dataset, Table
 from ..inputs.checks import DataError
 from ..model import Sequential
+from ..own_data.training import OwnData
 from ..report import RunFolder
 from ..training.backup import read_notes
 from .options import print_saved
@@ -17,11 +18,13 @@ BACKUP = "backup.npz"
 # of the options, in run.json
 NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command", "words", "report", "pictures"
 NOT_SAVED += "until", "dataset", "writes"    # of a sweep
+OF_FILES = "file", "target", "test", "image", "patience"       # options for one's own data
+OF_PACKAGE = "data", "data_dir", "outliers", "gradient"        # and for those of the package
 # of the words of the command, in the page
 _NOT_REPEATED = "--out-dir", "--force", "--quiet", "--no-report", "--no-pictures"
 
 
-def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: Dataset | Table, title: str,
+def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: Dataset | Table | OwnData, title: str,
          shown: dict | None = None, **pictures) -> int:
     """Write the files of a training as `report.write` does, print its result, and return the exit status.
 
@@ -34,17 +37,14 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
         print("result   none: stopped before the first epoch was over")
         _print_how_to_go_on(folder)
         return 0
-    settings = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
+    unused = OF_FILES if args.file is None else OF_PACKAGE
+    settings = {name: value for name, value in vars(args).items() if name not in (*NOT_SAVED, *unused)}
     title = f"{data.name}: {title}, seed {args.seed}"
     shown = {"argv": repeated("train", args.words), **(shown or {"units": None})}
     results = report.write(folder, model, settings, data, title, shown=shown, draws=args.pictures, **pictures)
-    metric = model.head.metric
-    shown = {name.replace(f"_{metric}", ""): value for name, value in results.items()}
-    best = "" if np.isnan(shown["best_test"]) else " (best {best_test:.4f} in epoch {best_epoch})"
-    print(("result   epoch {epoch}: test {metric} {test:.4f}" + best
-           + ", train {metric} {train:.4f}; "
-           "{seconds:.1f} s, and {compile_seconds:.1f} s to compile").format(
-               metric=report.METRICS[metric], **shown))
+    _print_result(results, model.head.metric, pictures.get("part", "test"))
+    if pictures.get("compared") is not None:
+        print(pictures["compared"])
     diverged = ends_divergence(model, None, {"loss": results["train_loss"]})
     if diverged:
         print("diverged: the loss is no longer a finite number; try a smaller --lr")
@@ -52,6 +52,16 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
     write_page(args, folder)
     print_saved(folder)
     return int(diverged)
+
+
+def _print_result(results, metric, part):
+    """Print the line that sums a training up."""
+    name = report.METRICS[metric]
+    found, best = (results[f"{which}_{metric}"] for which in (part, f"best_{part}"))
+    among = "" if np.isnan(best) else f" (best {best:.4f} in epoch {results['best_epoch']})"
+    print(f"result   epoch {results['epoch']}: {part} {name} {found:.4f}{among}, train {name} "
+          f"{results[f'train_{metric}']:.4f}; {results['seconds']:.1f} s, and "
+          f"{results['compile_seconds']:.1f} s to compile")
 
 
 def repeated(command: str, words: list[str]) -> list[str]:

@@ -19,7 +19,7 @@ from . import options, train
 from .results import BACKUP, without
 
 _RANGE = re.compile(r"([-+.\deE]+):([-+.\deE]+):(log|lin)(\d*)")
-_LISTS = "--hidden", "--classes"    # whose values have commas: several of them are set apart by a slash
+_LISTS = "--hidden", "--classes", "--target"    # whose values have commas: several of them are set apart by a slash
 # which the sweep gives
 _OWN = "--distributed", "--seed", "--out-dir", "--force", "--quiet", "--resume", "--threads"
 _KEPT = 3          # of which successive halving keeps one
@@ -60,6 +60,9 @@ def _read(args, words):
     kinds = {option: action for action in parser._actions for option in action.option_strings}
     while words:
         name, equals, value = words.pop(0).partition("=")
+        if not name.startswith("-") and not fixed:    # the file
+            fixed.append(name + equals + value)
+            continue
         if name not in kinds:
             args.error(f"unrecognized arguments: {name}")
         if name in _OWN:
@@ -192,6 +195,8 @@ class PausingBackup(BackupAndRestore):
 def run(args: argparse.Namespace, words: list[str]) -> int:
     """Train every setting with every seed, and print a table of them; return the exit status."""
     fixed, varied = _read(args, words)
+    if args.halving and fixed and not fixed[0].startswith("-") and "--epochs" not in [*fixed, *varied]:
+        args.error("argument --halving: got a file without --epochs, expected it, the epochs at the end")
     if args.halving and args.samples is None and not varied:
         args.error("argument --halving: got a single setting, expected several to choose from")
     settings = _settings(args, varied)
@@ -220,7 +225,8 @@ def _checked(args, fixed, settings):
     try:
         found = [_parsed(_words(fixed, setting)) for setting in settings]
         for parsed in found:
-            if parsed.model == "mlp" and parsed.data not in ("cifar10", "fashion"):
+            fixed_set = parsed.file is None and parsed.data not in ("cifar10", "fashion")
+            if fixed_set and parsed.model in (None, "mlp"):
                 train.decide(parsed)
     except _Refusal as refusal:
         args.error(str(refusal))
@@ -238,7 +244,8 @@ def _shared(parsed):
     """Return the data set of all trainings, which processes share; None where they differ."""
     kinds = {(one.data, one.train_size, one.model, one.data_dir) for one in parsed}
     (data, size, model, _), *others = kinds
-    if others or data == "iris" or data in ("cifar10", "fashion") or model != "mlp":
+    own = parsed[0].file is not None
+    if own or others or data in ("iris", "cifar10", "fashion") or model not in (None, "mlp"):
         return None
     return options.load(parsed[0], lambda *text: None, None if data == "pairs" else size)
 
@@ -316,7 +323,8 @@ def _curves(trainings, setting, seeds):
         if path.exists():
             with open(path, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            name = next(name for name in rows[0] if name.startswith("test_") and name != "test_loss")
+            name = next(name for name in rows[0] if name.startswith(("test_", "validation_"))
+                        and not name.endswith("_loss"))
             tested = [(int(row["epoch"]), float(row[name])) for row in rows if row[name]]
             curves.append(tuple(zip(*tested)))
     return [curve for curve in curves if curve]

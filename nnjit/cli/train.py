@@ -9,16 +9,29 @@ from ..experiments import book, questions
 from ..inputs.checks import DataError
 from ..layers import Dropout
 from ..optimizers import SGD, Adam
-from . import options, train_images
+from . import options, own_data, train_images
 from .compile import announced
 from .options import AUTO, check_data_dir, fraction, load, rate, say_to, threads_in_words, use_threads, whole
-from .results import NOT_SAVED, backup_in, ends_divergence, resumed, save
+from .results import NOT_SAVED, OF_FILES, backup_in, ends_divergence, resumed, save
 
 # ---- options -----------------------------------------------------------------------------------------------
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Give the command its options."""
     add = command.add_argument
+    add("file", nargs="?", metavar="FILE",
+        help="your own data: a table (CSV, TSV, parquet) with --target, a folder of images with a sub-folder "
+             "for each class, a folder of IDX files, or arrays (.npz); without it, --data is trained on")
+    add("--target", action="append", metavar="COLUMN",
+        help="of FILE: what to predict; the question follows from it. Several, given with commas or one by "
+             "one, are labels or numbers")
+    add("--test", metavar="FILE", help="rows to test with (default: a part of FILE, a fifth or a tenth)")
+    add("--image", type=own_data.image_size, metavar="HxW",
+        help="the size of the images that the rows of FILE are, 28x28 or 32x32x3, or to which the images of "
+             "a folder are stretched")
+    add("--patience", type=whole(1), metavar="N",
+        help="of FILE: end the training when N epochs in a row were no better on the validation part, and "
+             "keep the best (default: by the number of rows)")
     add("--out", choices=questions.OUTPUTS,
         help="what to predict. softmax: one class of several; sigmoid: yes or no, once or for each label; "
              "linear: a number; ordinal: a rank; poisson: a count (default: softmax; pairs sigmoid; iris "
@@ -26,19 +39,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--loss", choices=questions.LOSSES, default="auto",
         help="auto: the loss of the distribution that the output assumes; mse, mae and huber: squared, "
              "absolute and Huber's error (default: %(default)s)")
-    add("--model", choices=("mlp", "cnn", "gru"), default="mlp",
+    add("--model", choices=("mlp", "cnn", "gru"),
         help="cnn: a small convolutional network; gru: a recurrent one, which reads digits by rows (--data "
              "rows, mnist or digits); they, cifar10 and fashion have presets, to which --epochs, "
-             "--batch-size, --lr and --train-size can be given (default: %(default)s)")
+             "--batch-size, --lr and --train-size can be given (default: mlp, for images of FILE cnn)")
     add("--classes", type=lambda text: tuple(text.split(",")), metavar="A,B[,C...]",
-        help="only images of these classes, digits or names (bird,airplane); with two, --out sigmoid asks: "
-             "is it B? (default: all)")
+        help="only these classes, digits or names (bird,airplane); with two, --out sigmoid asks: is it B? Of "
+             "FILE, in this order for --out ordinal (default: all)")
     add("--outliers", type=fraction, default=0.0, metavar="RATE",
         help="fraction of iris's training targets that go wrong by 5 cm, to compare --loss mse and mae "
              "(default: %(default)g)")
     add("--act", choices=tuple(questions.ACTIVATIONS), help="hidden activation (default: tanh; iris linear)")
     add("--hidden", type=_widths, metavar="100[,100...]",
-        help="widths of the hidden layers (default: 100; iris 32)")
+        help="widths of the hidden layers, or none (default: 100; iris 32)")
     add("--dropout", type=fraction, metavar="RATE",
         help="fraction of hidden units dropped, 0 <= RATE < 1 (default: 0.5; iris 0)")
     add("--optimizer", choices=("sgd", "adam"), help="(default: sgd for the book's network, else adam)")
@@ -67,13 +80,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add_run_options(command, (*questions.DATA, "rows", "cifar10", "fashion"),
                             f"{AUTO}; rows: the same, a sequence of 28 rows each, for --model gru; pairs: of "
                             "those digits, pasted side by side; iris: Fisher's flowers; cifar10, fashion: "
-                            "images")
+                            "images", dtype=None)
 
 
 # ---- what follows from them --------------------------------------------------------------------------------
 
 
 def _widths(text):
+    if text == "none":
+        return ()
     return tuple(whole(1)(width) for width in text.split(","))
 
 
@@ -147,8 +162,15 @@ def run(args: argparse.Namespace) -> int:
         args = resumed(args)
     else:
         args.words = args.argv
-    args.command = {name: value for name, value in vars(args).items()
-                    if name not in NOT_SAVED or name in ("words", "report", "pictures")}
+    if args.file is not None:
+        args.command = _as_saved(args)
+        return own_data.run(args)
+    for name in OF_FILES[1:]:
+        if getattr(args, name) is not None:
+            args.error(f"argument --{name}: got it without a FILE, expected one, such as nnjit train "
+                       "titanic.csv --target survived")
+    args.model, args.dtype = args.model or "mlp", args.dtype or "float64"
+    args.command = _as_saved(args)
     if args.model == "cnn" and args.data in ("pairs", "iris"):
         args.error(f"argument --model: got cnn with --data {args.data}, expected mlp; convolutions are for "
                    "--data auto, mnist, digits, cifar10 or fashion")
@@ -164,6 +186,12 @@ def run(args: argparse.Namespace) -> int:
     if args.model != "mlp" or args.data in ("cifar10", "fashion"):
         return train_images.run(args)
     return _run_question(args)
+
+
+def _as_saved(args):
+    """Return the options as a backup keeps them."""
+    return {name: value for name, value in vars(args).items()
+            if name not in NOT_SAVED or name in ("words", "report", "pictures")}
 
 
 def _run_question(args):

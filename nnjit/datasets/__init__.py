@@ -2,7 +2,8 @@
 
 In reading order: `dataset`, what a data set is in memory; `embedded`, those that come with the package;
 `files`, how the files of the others are found, downloaded and verified; `mnist` and `cifar10`, which read
-them; `made`, data made of other data. `load` chooses by a name.
+them, and `idx`, their format; `tables` and `image_files`, files of one's own; `made`, data made of other
+data. `load` chooses by a name.
 """
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from .embedded import (
     load_vowels,
 )
 from .files import NotFoundError, default_folder
+from .idx import read_idx
+from .image_files import Images, read_images
 from .made import paste_pairs, with_outliers
-from .mnist import load_fashion_mnist, load_mnist, read_idx
+from .mnist import load_fashion_mnist, load_mnist
+from .tables import read_table
 
 
 def load(name: str = "auto", data_dir: str | Path | None = None) -> Dataset:

@@ -5,6 +5,7 @@ A file is trusted for its content: its sha256 decides whether it is the publishe
 import gzip
 import hashlib
 import os
+import re
 import tempfile
 import threading
 import zlib
@@ -67,10 +68,16 @@ def look(published: Published, folder: Path) -> tuple[dict[str, Path], str]:
         present = set(os.listdir(folder))
     except OSError as error:
         return {}, error.strerror
-    paths = {name: folder / entry
-             for name in published.files for entry in (name + ".gz", name) if entry in present}
+    written = {standard_name(entry): entry for entry in sorted(present, key=lambda name: name.endswith(".gz"),
+                                                               reverse=True)}
+    paths = {name: folder / written[name] for name in published.files if name in written}
     lacking = [name for name in published.files if name not in paths]
     return paths, f"lacks {', '.join(lacking)}" if lacking else ""
+
+
+def standard_name(name: str) -> str:
+    """Return a file's name as the publishers of MNIST write it, with dashes and without ``.gz``."""
+    return re.sub(r"\.(idx\d-\w+)$", r"-\1", name.removesuffix(".gz"))
 
 
 def not_found(published: Published, tried: list[str], remedy: str) -> str:
@@ -206,3 +213,23 @@ def unpacked(path: str | Path) -> bytes:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged gzip file ({error}); get it anew") from error
+
+
+# ---- what is no data ---------------------------------------------------------------------------------------
+
+_PAGE = "a web page (HTML) in its place, expected data; download the file itself"
+_FOREIGN = {    # how something begins that was saved in place of the data
+    b"version https://git-lfs": "a Git LFS pointer, which stands for the file, expected data; get it with git "
+                                "lfs pull",
+    b"<!doctype html": _PAGE, b"<html": _PAGE, b"<?xml": "XML, expected data", b"%pdf": "a PDF document, "
+    "expected data", b"pk\x03\x04": "a zip archive, or an Excel file, expected data; unpack it, or save it as "
+    "CSV",
+}
+
+
+def refuse_foreign(path: str | Path, start: bytes) -> None:
+    """Raise DataError where a file begins as something else than data: a web page, a Git LFS pointer."""
+    head = start[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, what in _FOREIGN.items():
+        if head.startswith(mark):
+            raise DataError(f"{path}: got {what}")

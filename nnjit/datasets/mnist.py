@@ -1,7 +1,5 @@
 """MNIST and Fashion-MNIST: four IDX files each, found or downloaded."""
 import hashlib
-import math
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ from ..inputs.checks import DataError
 from . import files
 from .dataset import Dataset
 from .files import NotFoundError, Published
+from .idx import parse_idx
 
 MNIST = Published(
     name="MNIST",
@@ -49,7 +48,8 @@ def load_mnist(data_dir: str | Path | None = None, download: bool = True) -> Dat
     Parameters
     ----------
     data_dir : path, optional
-        The folder of the four files, raw or gzipped, or the parent of their folder ``mnist``. Without it,
+        The folder of the four files, raw or gzipped, also with a dot in their names, as in
+        ``train-images.idx3-ubyte``; or the parent of their folder ``mnist``. Without it,
         ``$NNJIT_DATA/mnist`` and `default_folder` are searched.
     download : bool
         Without ``data_dir``, download what the default folder lacks.
@@ -110,7 +110,7 @@ def _load_idx(published, data_dir, download):
 def _read(published, paths, source):
     """Return the four files of ``paths``, {file name: Path}, as a `Dataset`."""
     contents = {name: files.unpacked(paths[name]) for name in published.files}
-    arrays = {name: _parse_idx(contents[name], paths[name]) for name in published.files}
+    arrays = {name: parse_idx(contents[name], paths[name]) for name in published.files}
     train_images, train_labels, test_images, test_labels = published.files
     for images, labels in [(train_images, train_labels), (test_images, test_labels)]:
         _check_pair(arrays[images], paths[images], arrays[labels], paths[labels])
@@ -124,7 +124,10 @@ def _read(published, paths, source):
 
 
 def _check_pair(images, images_path, labels, labels_path):
-    """Object to other images than (N, 28, 28), and to labels that are not N from 0 to 9."""
+    """Object to other images than (N, 28, 28) bytes, and to labels that are not N from 0 to 9."""
+    for array, path in (images, images_path), (labels, labels_path):
+        if array.dtype != np.uint8:
+            raise DataError(f"{path}: got {array.dtype}, expected bytes (type 08)")
     if images.shape[1:] != (28, 28):
         raise DataError(f"{images_path}: got an array of shape {images.shape}, expected images, (N, 28, 28)")
     if labels.shape != (len(images),):
@@ -133,42 +136,3 @@ def _check_pair(images, images_path, labels, labels_path):
     if labels.max() > 9:
         i = int(np.argmax(labels > 9))
         raise DataError(f"{labels_path}: got the label {labels[i]} at index {i}, expected 0 to 9")
-
-
-# ---- the format --------------------------------------------------------------------------------------------
-
-def read_idx(path: str | Path) -> np.ndarray:
-    """Return the array in an IDX file: uint8, with the shape that the header gives.
-
-    The file may be gzipped, which is seen from its content and not from its name.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, its gzip stream is damaged, or its content is not what its header says.
-
-    References
-    ----------
-    The format, in Y. LeCun, "The MNIST database of handwritten digits": two zero bytes, the elements' type
-    (8: unsigned byte), the number of dimensions; the size of each, 4 bytes, big-endian; the elements.
-    """
-    return _parse_idx(files.unpacked(path), path)
-
-
-def _parse_idx(content, path):
-    """Return the array in the bytes of an IDX file; ``path`` is for the errors."""
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 4:
-        raise DataError(f"{path}: not an IDX file of bytes: starts with {content[:4].hex(' ') or 'nothing'}, "
-                        "expected 00 00 08 and 01 to 04, the number of dimensions")
-    start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise DataError(f"{path}: truncated: got {len(content)} bytes, expected a header of {start}")
-    shape = struct.unpack(f">{content[3]}I", content[4:start])
-    expected = start + math.prod(shape)
-    if len(content) != expected:
-        fault = "truncated" if len(content) < expected else "trailing bytes"
-        raise DataError(f"{path}: {fault}: got {len(content)} bytes, expected {expected} for the shape "
-                        f"{shape}")
-    if expected == start:
-        raise DataError(f"{path}: got an empty array of shape {shape}, expected some elements")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()    # a copy can be written to

@@ -93,7 +93,8 @@ def _of_run(folder):
                                                if name.startswith("train_") and name != "train_loss")
         found = {**details, "metric": metric, "results": told["results"], "versions": told["versions"],
                  "configuration": told["configuration"], "data": told["data"],
-                 "title": told.get("title", told["data"]["name"]), "history": _history(folder, metric)}
+                 "title": told.get("title", told["data"]["name"]), "part": details.get("part", "test"),
+                 "history": _history(folder, metric, details.get("part", "test"))}
     except (KeyError, StopIteration, TypeError, AttributeError) as error:
         raise DataError(f"{folder / 'run.json'}: damaged ({type(error).__name__}: {error})") from None
     if "classes" in details and (folder / "model.npz").exists():
@@ -116,14 +117,14 @@ def _json(path):
         raise DataError(f"{path}: damaged ({error})") from None
 
 
-def _history(folder, metric):
-    """Return the curves of history.csv, thinned to `_POINTS`."""
+def _history(folder, metric, part):
+    """Return the curves of history.csv, thinned to `_POINTS`; ``part`` is the one that is no training."""
     path = folder / "history.csv"
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        wanted = {"epoch": "epoch", "test": f"test_{metric}", "train": f"train_{metric}",
-                  "test_loss": "test_loss", "train_loss": "train_loss"}
+        wanted = {"epoch": "epoch", "test": f"{part}_{metric}", "train": f"train_{metric}",
+                  "test_loss": f"{part}_loss", "train_loss": "train_loss"}
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _POINTS)).round().astype(int))
         return {name: [_number(rows[i][column]) for i in chosen] for name, column in wanted.items()}
     except (OSError, KeyError, ValueError, csv.Error) as error:

@@ -21,8 +21,8 @@
 
   function result() {
     const metric = run.metric, format = metric === "accuracy" ? percent : number;
-    const parts = [table("Results", ["run", "epochs", `test ${metricName()}`, "best", "in epoch", `train ${metricName()}`, "test loss", "seconds"],
-      runs.map(r => [r.name, r.results.epochs, ...[`test_${metric}`, `best_test_${metric}`].map(name => format(r.results[name] ?? null)),
+    const parts = [table("Results", ["run", "epochs", `test ${metricName()}`, run.part === "test" ? "best" : `best, ${run.part}`, "in epoch", `train ${metricName()}`, "test loss", "seconds"],
+      runs.map(r => [r.name, r.results.epochs, ...[`test_${metric}`, `best_${r.part}_${metric}`].map(name => format(r.results[name] ?? null)),
         r.results.best_epoch, format(r.results[`train_${metric}`] ?? null), number(r.results.test_loss ?? null), number(r.results.seconds)]))];
     for (const r of runs) if (r.book) {
       const at = new Map(r.history.epoch.map((e, i) => [e, i])), spread = new Map(r.book.spread.map(row => [row.iteration, row]));
@@ -35,6 +35,11 @@
       const beside = table(caption, ["iteration", "book, test", "this run", "seeds", "book, train", "this run", "seeds"], rows);
       parts.push(runs.length > 1 ? element("details", {}, element("summary", {}, caption), beside) : beside);
     }
+    for (const r of runs) if (r.compared) {
+      const found = r.compared, score = {accuracy: "accuracy", rmse: "root mean squared error", mae: "mean absolute error"}[found.score];
+      parts.push(table(`${runs.length > 1 ? `${r.name}: ` : ""}On ${found.tested} test rows`, ["", score],
+        found.rows.map(([name, value]) => [name, found.score === "accuracy" ? percent(value) : number(value)])), paragraph(found.verdict));
+    }
     if (page.difference) parts.push(paragraph(page.difference, "note"));
     fill("result", ...parts);
   }
@@ -44,11 +49,11 @@
   function curves() {
     const several = runs.length > 1, name = (r, part) => several ? `${r.name}, ${part}` : part;
     const both = which => runs.flatMap((r, i) => [
-      {name: name(r, "test"), x: r.history.epoch, y: r.history[which[0]], colour: several ? undefined : "--one"},
+      {name: name(r, r.part), x: r.history.epoch, y: r.history[which[0]], colour: several ? undefined : "--one"},
       ...(several ? [] : [{name: `train (${during()})`, x: r.history.epoch, y: r.history[which[1]], kind: "dashed", colour: "--two"}])]);
     const printed = runs.length === 1 && run.book ? [{name: "printed in the book, test", x: run.book.printed.map(p => p.iteration), y: run.book.printed.map(p => p.test), kind: "points", colour: "--three"}] : [];
     const accuracy = run.metric === "accuracy";
-    const drawn = [plot({title: `Test ${metricName()} by epoch`, xlabel: "epoch", format: accuracy ? percent : number, series: [...both(["test", "train"]), ...printed], high: accuracy ? 1 : undefined})];
+    const drawn = [plot({title: `${run.part[0].toUpperCase()}${run.part.slice(1)} ${metricName()} by epoch`, xlabel: "epoch", format: accuracy ? percent : number, series: [...both(["test", "train"]), ...printed], high: accuracy ? 1 : undefined})];
     if (runs.every(r => r.history.test_loss.some(v => v !== null)))
       drawn.push(plot({title: "Loss by epoch", xlabel: "epoch", series: both(["test_loss", "train_loss"])}));
     if (several) drawn.push(plot({title: `Train ${metricName()} by epoch`, ylabel: during(), xlabel: "epoch", format: accuracy ? percent : number,

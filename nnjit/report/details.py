@@ -16,18 +16,19 @@ _WORDS = {"Tanh": "saturated", "Sigmoid": "saturated", "ReLU": "dead"}
 
 
 def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested, p: np.ndarray | None,
-            x=None, y=None, label: str = "") -> dict:
+            x=None, y=None, label: str = "", part: str = "test") -> dict:
     """Return what there is to show of a trained model.
 
     Parameters
     ----------
     argv : the words of the command that repeats the training
     units : who has watched the hidden units
-    tested, p : `report.Tested`, of a classifier of images, and its probabilities (N, K), or None
-    x, y : test rows and targets, where they are no images
+    tested, p : `report.Tested`, of a classifier, and its probabilities (N, K), or None
+    x, y : test rows and targets of others
     label : what the run is called beside others, in place of its folder's name
+    part : as of `report.write`
     """
-    found = {"label": label, "command": shlex.join(argv), "head": type(model.head).__name__,
+    found = {"label": label, "part": part, "command": shlex.join(argv), "head": type(model.head).__name__,
              "summary": str(model.summary()), "metric": model.head.metric,
              "drops": any(isinstance(layer, Dropout) for layer in model.layers)}
     if units is not None and units.epochs:
@@ -46,11 +47,14 @@ def details(model: Sequential, argv: list[str], units: UnitsWatch | None, tested
 def _of_classes(tested, p):
     answers, y, images = p.argmax(axis=1), tested.y, tested.images
     worst = analysis.surest_mistakes(p, y, MISTAKES)
-    return {"classes": list(map(str, tested.classes)), "image_shape": list(images.shape[1:]),
-            "accuracy": float((answers == y).mean()), "tested": len(y),
-            "confusion": analysis.confusion_matrix(y, answers, len(tested.classes)).tolist(),
-            "calibration": analysis.calibration(p.max(axis=1), answers == y),
-            "wrong": int((answers != y).sum()),
+    found = {"classes": list(map(str, tested.classes)), "accuracy": float((answers == y).mean()),
+             "tested": len(y),
+             "confusion": analysis.confusion_matrix(y, answers, len(tested.classes)).tolist(),
+             "calibration": analysis.calibration(p.max(axis=1), answers == y),
+             "wrong": int((answers != y).sum())}
+    if images is None:
+        return found
+    return {**found, "image_shape": list(images.shape[1:]),
             "mistakes": [{"image": encoded(images[i]), "truth": int(y[i]), "answer": int(answers[i]),
                           "p": float(p[i, answers[i]]), "p_truth": float(p[i, y[i]])} for i in worst],
             "images": {"bytes": encoded(images[:SHOWN]), "labels": y[:SHOWN].tolist()}}

@@ -67,7 +67,7 @@ class RunFolder:
 _MARKS = ("run.json", "history.csv", "model.npz", "figures.json")
 _FILES = (*_MARKS, "details.json", "report.html", *(f"{name}.png" for name in (
     "curves", "loss", "weights", "answers", "confusion", "mistakes", "filters", "features", "fit", "regions",
-    "comparison", "speed", "scaling")))
+    "predictions", "comparison", "speed", "scaling")))
 
 
 def new_folder(out_dir: str | Path | None, name: str, force: bool = False) -> RunFolder:
@@ -126,17 +126,17 @@ def versions() -> dict[str, str]:
 
 
 class Tested(NamedTuple):
-    """Images that a classifier is shown with: what it is given, what is drawn, and the truth."""
+    """Rows that a classifier is shown with: what it is given, what is drawn, and the truth."""
 
     x: np.ndarray              # (N, ...) as the model takes them
-    images: np.ndarray         # (N, H, W, C) uint8, the same as they look
+    images: np.ndarray | None  # (N, H, W, C) uint8, the same as they look; None where they are no images
     y: np.ndarray              # (N,) class numbers
     classes: tuple[str, ...]   # the names of the classes
 
 
 def write(folder: RunFolder | Path, model: Sequential, configuration: dict, dataset: Dataset | Table,
           title: str, image_shape: tuple[int, int] | None = None, tested: Tested | None = None,
-          shown: dict | None = None, draws: bool = True, **book) -> dict:
+          shown: dict | None = None, draws: bool = True, part: str = "test", compared=None, **book) -> dict:
     """Write all files of a trained model into a folder.
 
     Parameters
@@ -145,9 +145,11 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     dataset : whose name, source and checksums are for ``run.json``
     title : of the pictures
     image_shape : (rows, columns) of flat inputs that are images
-    tested : for the pictures of a classifier of images
+    tested : for the pictures of a classifier
     shown : ``argv``, ``units``, ``x``, ``y`` and ``label`` as of `details.details`, for the page
     draws : whether pictures are drawn, where matplotlib is there
+    part : what the validation data of the training were, "test" or "validation"
+    compared : `own_data.compare.Comparison` of the network on test rows, where these are others
     book : ``printed``, ``spread`` and ``seeds`` as of `run_plots.learning_curves`
 
     Returns
@@ -155,48 +157,57 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     dict
         The results, as in ``run.json``.
     """
-    results = _results(model.history, model.head.metric)
-    _write_history(folder / "history.csv", model.history, model.head.metric)
+    results = _results(model.history, model.head.metric, part) | ({} if compared is None else compared.results())
+    _write_history(folder / "history.csv", model.history, model.head.metric, part)
     _write_run(folder / "run.json", title, configuration, dataset, results, model.graph.raced())
     _write_model(folder / "model.npz", model)
     finite = np.isfinite(model.vector).all()
     # by kernels that the training has compiled
     p = None if tested is None or not finite else model.predict_proba(tested.x, sparse=False)
-    for_page = details(model, tested=tested, p=p, **(shown or {"argv": [], "units": None}))
+    for_page = details(model, tested=tested, p=p, **(shown or {"argv": [], "units": None}), part=part)
+    if compared is not None:
+        for_page["compared"] = compared.plain()
     _write_json(folder / "details.json", {**for_page, **({"book": book} if book else {})})
     if draws and can_draw():
-        _draw_run(folder, model, title, image_shape, **book)
+        _draw_run(folder, model, title, image_shape, part, **book)
         if not finite:
             return results
         if tested is not None:
             draw_classifier(folder, model, tested, title, p)
+        elif part != "test":
+            _draw_numbers(folder, model, shown["x"], shown["y"], title)
         elif shown is not None and shown.get("x") is not None:
             _draw_examples(folder, model, shown["x"], shown["y"], image_shape, title)
     return results
 
 
-def _results(history, metric):
+def _results(history, metric, part):
     """Return the figures of a `training.History`'s last tested epoch, or of the last where none was, and the
-    best on the test data.
+    best on the ``part`` that it was tested on; of the epoch with the least validation loss where that stops
+    the training.
     """
     log, tested = history.history, history.history.get(f"val_{metric}", [math.nan])
     validated = history.validated or history.epochs[-1:]
-    i = history.epochs.index(validated[-1])
+    losses = log.get("val_loss", tested)
+    k = len(validated) - 1
+    if part == "validation" and np.isfinite(losses).any():
+        k = int(np.nanargmin(losses))
+    i = history.epochs.index(validated[k])
     gains = np.array(tested) if metric == "accuracy" else -np.array(tested)
     best = int(np.argmax(np.nan_to_num(gains, nan=-np.inf)))
-    return {"epochs": len(history.epochs), "epoch": validated[-1], f"test_{metric}": tested[-1],
-            "test_loss": log.get("val_loss", tested)[-1], f"train_{metric}": log[metric][i],
-            "train_loss": log["loss"][i], "best_epoch": validated[best], f"best_test_{metric}": tested[best],
+    return {"epochs": len(history.epochs), "epoch": validated[k], f"{part}_{metric}": tested[k],
+            f"{part}_loss": losses[k], f"train_{metric}": log[metric][i],
+            "train_loss": log["loss"][i], "best_epoch": validated[best], f"best_{part}_{metric}": tested[best],
             "seconds": log["seconds"][-1], "compile_seconds": history.compile_seconds}
 
 
-def _write_history(path, history, metric):
+def _write_history(path, history, metric, part):
     """Write a row for every epoch; where it was not tested, the columns of the test stay empty."""
     log = history.history
     tested = dict(zip(history.validated, zip(log.get("val_loss", ()), log.get(f"val_{metric}", ()))))
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["epoch", "train_loss", f"train_{metric}", "test_loss", f"test_{metric}", "seconds"])
+        rows.writerow(["epoch", "train_loss", f"train_{metric}", f"{part}_loss", f"{part}_{metric}", "seconds"])
         for i, epoch in enumerate(history.epochs):
             rows.writerow([epoch, log["loss"][i], log[metric][i], *tested.get(epoch, ("", "")),
                            round(log["seconds"][i], 4)])
@@ -228,7 +239,7 @@ def _write_model(path, model):
               for layer in model.layers]
     same = Sequential(layers, copy.copy(model.head), model.dtype).build(model.input_shape)
     same.copy_weights(model)
-    same.input_scale = model.input_scale
+    same.input_scale, same.preprocessing = model.input_scale, model.preprocessing
     same.save(path)
 
 
@@ -237,7 +248,7 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _draw_run(folder, model, title, image_shape, **book):
+def _draw_run(folder, model, title, image_shape, part, **book):
     """Draw the metric and the loss by epoch, and the first layer's weights where its inputs are images."""
     from . import run_plots as plots
     log, epochs, metric = model.history.history, model.history.validated, model.head.metric
@@ -252,7 +263,7 @@ def _draw_run(folder, model, title, image_shape, **book):
         train = [log[figure][model.history.epochs.index(epoch)] for epoch in epochs]
         # The loss of a count may be negative.
         if np.isfinite([test, train]).all() and np.min([test, train]) >= 0:
-            draw(folder / name, epochs, train, test, heading, drops=drops)
+            draw(folder / name, epochs, train, test, heading, drops=drops, part=part)
     W = model.parameters().get("0.W")
     if image_shape is not None and np.isfinite(W).all():
         plots.first_layer(folder / "weights.png", W, f"{title}: first-layer weights", image_shape)
@@ -261,14 +272,15 @@ def _draw_run(folder, model, title, image_shape, **book):
 # ---- a classifier of images --------------------------------------------------------------------------------
 
 MISTAKES, ANSWERS = 12, 40    # numbers of images that are drawn
+CLASSES = 40                  # of a confusion matrix, at most
 
 
 def draw_classifier(folder: RunFolder | Path, model: Sequential, tested: Tested, title: str,
                     p: np.ndarray | None = None) -> None:
-    """Draw what a classifier does with the images of `Tested`.
+    """Draw what a classifier does with the rows of `Tested`.
 
-    That is, the first images with its answers, how often each class is taken for each other, and
-    the mistakes of which it is most certain; of a convolutional network also the first filters,
+    That is, how often each class is taken for each other; of images also the first with its answers, and the
+    mistakes of which it is most certain; of a convolutional network also the first filters,
     and one image after each layer. ``p`` (N, K) are its probabilities, if they are known.
     """
     from . import image_plots as plots
@@ -276,10 +288,13 @@ def draw_classifier(folder: RunFolder | Path, model: Sequential, tested: Tested,
     p = model.predict_proba(x, sparse=False) if p is None else p
     answers = p.argmax(axis=1)
     named = [classes[k] for k in y[:ANSWERS]], [classes[k] for k in answers[:ANSWERS]]
+    counts = analysis.confusion_matrix(y, answers, len(classes))
+    if len(classes) <= CLASSES:
+        plots.confusion(folder / "confusion.png", counts, classes, title)
+    if images is None:
+        return
     plots.answers(folder / "answers.png", images[:ANSWERS], *named,
                   f"{title}: the first test images, and the answers")
-    counts = analysis.confusion_matrix(y, answers, len(classes))
-    plots.confusion(folder / "confusion.png", counts, classes, title)
     worst = analysis.surest_mistakes(p, y, MISTAKES)
     if len(worst):
         ranked = [[(classes[k], p[i, k]) for k in np.argsort(-p[i], kind="stable")] for i in worst]
@@ -288,6 +303,13 @@ def draw_classifier(folder: RunFolder | Path, model: Sequential, tested: Tested,
     surest = int(np.argmax(np.where(answers == y, p.max(axis=1), 0)))
     _draw_layers(folder, model, x[surest:surest + 1], images[surest],
                  f"{classes[y[surest]].capitalize()}, {p[surest].max():.1%}")
+
+
+def _draw_numbers(folder, model, x, y, title):
+    """Draw predicted against true numbers of one target."""
+    from ..plots import axes, drawing
+    if model.head.answers == "numbers" and y.ndim == 1:
+        drawing.save_axes(folder / "predictions.png", axes.predictions(y, model.predict(x)), title)
 
 
 def _draw_examples(folder, model, x, y, image_shape, title):

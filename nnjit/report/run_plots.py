@@ -22,7 +22,7 @@ UNIT_PIXELS = 120    # of an image of `first_layer`
 def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: Sequence[float],
                     test_accuracy: Sequence[float], title: str, printed: list[dict] | None = None,
                     spread: list[dict] | None = None, seeds: int | None = None,
-                    drops: bool = False) -> str | Path:
+                    drops: bool = False, part: str = "test") -> str | Path:
     """Draw a run's accuracy, the points that the book prints and the spread over seeds.
 
     Parameters
@@ -32,6 +32,7 @@ def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: 
     spread : rows with ``iteration``, ``train_min``, ``train_max``, ``test_min`` and ``test_max``, optional
     seeds : how many of them ``spread`` covers, for the legend, optional
     drops : whether the network has dropout, with which the training accuracy is measured
+    part : what the curve that is no training is called
 
     Raises
     ------
@@ -43,6 +44,7 @@ def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: 
     drawn = [_draw_accuracy(ax, name, iteration, y, printed, spread, seeds) for name, y in curves.items()]
     if printed or spread:
         _add_legend(ax.figure, drawn)
+    curves = {"train": train_accuracy, part: test_accuracy}
     ax.set(xlabel=_during(drops), ylabel="accuracy, stretched towards 100%", xmargin=0.02)
     _count_along_x(ax, iteration)
     _stretch(ax)
@@ -53,12 +55,13 @@ def learning_curves(path: str | Path, iteration: Sequence[int], train_accuracy: 
 
 def error_curves(path: str | Path, iteration: Sequence[int], train_error: Sequence[float],
                  test_error: Sequence[float], title: str, ylabel: str = "mean absolute error",
-                 drops: bool = False) -> str | Path:
+                 drops: bool = False, part: str = "test") -> str | Path:
     """Draw a run's error, or another figure that is better the smaller it is, on an axis from 0 up.
 
     Parameters
     ----------
     iteration, train_error, test_error : (n,) sequences
+    part : what the curve that is no training is called
 
     Raises
     ------
@@ -66,13 +69,13 @@ def error_curves(path: str | Path, iteration: Sequence[int], train_error: Sequen
         No or unequal numbers of values, an error that is negative, infinite or NaN.
     """
     ax = _new_axes()
-    curves = {"train": train_error, "test": test_error}
+    curves = {"train": train_error, part: test_error}
     for name, y in curves.items():
         _check_length(f"{name}_error", y, iteration)
         if not all(0 <= value < np.inf for value in y):
             raise ValueError(f"{name}_error: got {min(y):g} to {max(y):g}, expected finite, non-negative "
                              "numbers")
-        ax.plot(iteration, y, color=STYLES[name][0], marker="." if len(y) == 1 else None)
+        ax.plot(iteration, y, color=_colour(name), marker="." if len(y) == 1 else None)
     ax.set(xlabel=_during(drops), ylabel=ylabel, xmargin=0.02)
     ax.set_ylim(bottom=0)
     _count_along_x(ax, iteration)
@@ -218,8 +221,12 @@ def _name_ends(ax, curves, form):
     apart = np.diff(ax.transData.transform([(0, end) for end, _ in ends])[:, 1])[0] * 72 / DPI
     for (end, name), sign in zip(ends, (-0.5, 0.5), strict=True):
         ax.annotate(f"{name} {form.format(end)}", (1, end), (5, sign * max(0, 15 - apart)),
-                    ax.get_yaxis_transform(), "offset points", va="center", color=STYLES[name][0],
+                    ax.get_yaxis_transform(), "offset points", va="center", color=_colour(name),
                     weight="bold", annotation_clip=False)
+
+
+def _colour(name):
+    return STYLES["train" if name == "train" else "test"][0]
 
 
 def _count_along_x(ax, iteration):
