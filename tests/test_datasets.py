@@ -94,9 +94,10 @@ LABELS = RAW["train-labels-idx1-ubyte"]
     (b"", "starts with nothing"),
     (b"\0\0\x08", "not an IDX file"),
     (b"P5 28 28", "starts with 50 35 20 32"),
-    (b"\0\0\x0d\x01" + LABELS[4:], "expected 00 00 08"),
+    (b"\0\0\x0a\x01" + LABELS[4:], "starts with 00 00 0a 01, expected 00 00, a type"),
+    (b"<!DOCTYPE html>", "got a web page"), (b"version https://git-lfs.github.com", "got a Git LFS pointer"),
     (b"\0\0\x08\x00\x07", "number of dimensions"),
-    (b"\0\0\x08\x05" + bytes(20), "number of dimensions"),
+    (b"\0\0\x08\x05" + bytes(20), "empty array"),
     (b"\0\0\x08\x03" + bytes(11), "truncated: got 15 bytes, expected a header of 16"),
     (LABELS[:-1], "truncated: got 19 bytes, expected 20"),
     (LABELS + b"\n", "trailing bytes: got 21 bytes, expected 20"),
@@ -110,6 +111,37 @@ def test_read_idx_refuses_a_damaged_file(tmp_path, content, fault):
         with pytest.raises(DataError, match=fault) as caught:
             datasets.read_idx(path)
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("code, dtype",
+                         [(8, "u1"), (9, "i1"), (11, "i2"), (12, "i4"), (13, "f4"), (14, "f8")])
+def test_read_idx_of_any_type(tmp_path, code, dtype):
+    array = np.arange(-3, 9).reshape(2, 3, 2).astype(dtype)
+    header = bytes([0, 0, code, 3]) + struct.pack(">3I", *array.shape)
+    (tmp_path / "file").write_bytes(header + array.astype(f">{dtype}").tobytes())
+    found = datasets.read_idx(tmp_path / "file")
+    assert found.dtype == dtype and found.dtype.isnative and np.array_equal(found, array)
+
+
+def test_names_with_a_dot(home):
+    for name, content in RAW.items():
+        (home / name.replace("-idx", ".idx")).write_bytes(content)
+    check_small(datasets.load_mnist(home))
+
+
+def test_bytes_are_expected_of_mnist(home):
+    for name, content in RAW.items():
+        (home / name).write_bytes(content)
+    images = np.ones((7, 28, 28), ">f4")
+    (home / NAMES[0]).write_bytes(bytes([0, 0, 13, 3]) + struct.pack(">3I", *images.shape) + images.tobytes())
+    with pytest.raises(DataError, match="got float32, expected bytes"):
+        datasets.load_mnist(home)
+
+
+def test_read_idx_refuses_what_was_packed_twice(tmp_path):
+    (tmp_path / "file.gz").write_bytes(gzip.compress(gzip.compress(LABELS)))
+    with pytest.raises(DataError, match="a gzip file within a gzip file, expected one; unpack it once"):
+        datasets.read_idx(tmp_path / "file.gz")
 
 
 def test_read_idx_refuses_what_cannot_be_read(tmp_path):

@@ -78,6 +78,30 @@ def test_what_a_page_refers_to_is_there(page):
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.compiled
+def test_the_commands_of_own_data_run(tmp_path, monkeypatch, capsys):
+    """Those of the page, one after the other, after its first example has made their files."""
+    page = ROOT / "docs" / "own-data.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NNJIT_DATA", raising=False)
+    first = page.read_text(encoding="utf-8").split("```python\n")[1].partition("```")[0]
+    exec(compile(first, page, "exec"), {"__name__": "__main__"})
+    printed = {}
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for line in block.splitlines():
+            words, _, file = line.partition("#")[0].partition(">")
+            assert cli.main(words.split()[1:]) == 0, line
+            printed[words.strip()] = capsys.readouterr().out
+            if file:
+                Path(file.strip()).write_text(printed[words.strip()])
+    assert len(printed) == 9
+    shown = page.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0].splitlines()
+    told = printed["nnjit train people.csv --target sex --out-dir sex"].splitlines()
+    assert shown[:4] == told[:4]
+    assert printed["nnjit predict sex new.csv"].startswith("sex,p(female),p(male)\n")
+    assert Path("sevens.csv").read_text().startswith("file,class,p(0),p(1),p(2)")
+
+
 # ---- the reference, the commands, the notebook -------------------------------------------------------------
 
 def test_the_reference_has_every_public_name():

@@ -198,10 +198,10 @@ def test_compressed_members_are_refused_whatever_they_hold(path):
 
 
 def test_a_long_description_is_refused(path):
-    rewrite(path, lambda description: description.update(more=2**21 * "x"))
-    check_refused(path, "description: got .* bytes, expected at most 1,048,576")
+    rewrite(path, lambda description: description.update(more=2**25 * "x"))
+    check_refused(path, "description: got .* bytes, expected at most 16,777,216")
     with pytest.raises(ValueError, match="save: got a description of .* bytes"):
-        checkpoint.write(path, {"x": 2**20 * "x"}, {})
+        checkpoint.write(path, {"x": 2**24 * "x"}, {})
 
 
 def test_a_name_that_comes_twice_is_refused(path):

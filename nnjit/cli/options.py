@@ -28,8 +28,9 @@ def add_run_options(command: argparse.ArgumentParser, data: Sequence[str], data_
     add = command.add_argument
     add("--data", choices=data, default="auto", help=data_help)
     add("--data-dir", metavar="DIR", help="folder of the images' files, of MNIST's four by default")
-    add("--dtype", choices=("float32", "float64"), default=dtype, help="(default: float64)" if dtype else "(default: float64; images of FILE, and 100,000 rows and more, "
-        "float32)")
+    add("--dtype", choices=("float32", "float64"), default=dtype,
+        help="(default: float64)" if dtype else
+             "(default: float64; images of FILE, and 100,000 rows and more, float32)")
     add("--seed", type=whole(0, 2**32 - 1), default=0, help="(default: %(default)s)")
     add("--threads", type=thread_number, default="auto", metavar="N",
         help="auto: at most one for each core, as many as turn out to be fastest (default: %(default)s)")

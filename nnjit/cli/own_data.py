@@ -1,6 +1,5 @@
 """``nnjit train FILE --target COLUMN``: a network for a question of one's own."""
 import argparse
-import json
 import re
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import numpy as np
 
 from .. import report
 from ..callbacks import EarlyStopping
-from ..inputs.checks import DataError
 from ..optimizers import SGD, Adam
 from ..own_data import compare, training
 from ..own_data.target import Refused
@@ -40,8 +38,8 @@ def _train(args, comm):
     (X, y), (X_val, y_val), (X_test, y_test) = (data.parts[part] for part in ("train", "validation", "test"))
     if args.train_size is not None:
         if args.train_size > len(X):
-            args.error(f"argument --train-size: got {args.train_size}, expected at most {len(X)}, the rows to "
-                       "train on")
+            args.error(f"argument --train-size: got {args.train_size}, expected at most {len(X)}, the "
+                       "rows to train on")
         X, y = X[:args.train_size], y[:args.train_size]
     _fill_in(args, data)
     args.train_size = len(X)
@@ -64,9 +62,8 @@ def _train(args, comm):
     finally:
         found = None
         if not interrupted and np.isfinite(model.vector).all():
-            found = compare.compare(model, (X, y), (X_val, y_val), (X_test, y_test), data.new_head,
-                                    {name: getattr(args, name) for name in ("epochs", "batch_size", "patience",
-                                                                            "seed")})
+            how = {name: getattr(args, name) for name in ("epochs", "batch_size", "patience", "seed")}
+            found = compare.compare(model, (X, y), (X_val, y_val), (X_test, y_test), data.new_head, how)
         status = save(args, folder, model, data, f"{data.target.out} with {data.target.loss}",
                       {"units": units, "x": X_test, "y": y_test}, part="validation", compared=found,
                       tested=_tested(data, X_test, y_test))
@@ -77,8 +74,9 @@ def _check_options(args):
     """Object to options that are for the data sets of the package."""
     for name in "data_dir", "outliers":
         if getattr(args, name):
-            args.error(f"argument --{name.replace('_', '-')}: got {getattr(args, name)} with a file, expected "
-                       "none; it is for --data")
+            option = name.replace("_", "-")
+            args.error(f"argument --{option}: got {getattr(args, name)} with a file, expected none; it is "
+                       "for --data")
     if args.data != "auto":
         args.error(f"argument --data: got {args.data} with the file {args.file}, expected one of them")
     if args.gradient == "book":

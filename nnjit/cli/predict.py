@@ -68,11 +68,12 @@ def _model_and_rows(args, targets):
     path = Path(args.run_folder)
     path = path / "model.npz" if path.is_dir() else path
     if not path.exists():
-        raise DataError(f"{path}: got no such file, expected the folder of a run that nnjit train FILE has left")
+        raise DataError(f"{path}: got no such file, expected the folder of a run that nnjit train FILE "
+                        "has left")
     model = load(path)
     if not isinstance(model, Sequential) or model.preprocessing is None:
-        raise DataError(f"{path}: got a network that was not trained on a file, expected a run of nnjit train "
-                        "FILE; use nnjit.load and predict in Python")
+        raise DataError(f"{path}: got a network that was not trained on a file, expected a run of nnjit "
+                        "train FILE; use nnjit.load and predict in Python")
     try:
         given = sources.read(Path(args.file), targets or None, None, True, model.preprocessing)
     except Refused as error:

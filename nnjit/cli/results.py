@@ -24,8 +24,8 @@ OF_PACKAGE = "data", "data_dir", "outliers", "gradient"        # and for those o
 _NOT_REPEATED = "--out-dir", "--force", "--quiet", "--no-report", "--no-pictures"
 
 
-def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: Dataset | Table | OwnData, title: str,
-         shown: dict | None = None, **pictures) -> int:
+def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: Dataset | Table | OwnData,
+         title: str, shown: dict | None = None, **pictures) -> int:
     """Write the files of a training as `report.write` does, print its result, and return the exit status.
 
     It is 1 where the training diverged.

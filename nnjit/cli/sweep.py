@@ -19,7 +19,8 @@ from . import options, train
 from .results import BACKUP, without
 
 _RANGE = re.compile(r"([-+.\deE]+):([-+.\deE]+):(log|lin)(\d*)")
-_LISTS = "--hidden", "--classes", "--target"    # whose values have commas: several of them are set apart by a slash
+# whose values have commas: several of them are set apart by a slash
+_LISTS = "--hidden", "--classes", "--target"
 # which the sweep gives
 _OWN = "--distributed", "--seed", "--out-dir", "--force", "--quiet", "--resume", "--threads"
 _KEPT = 3          # of which successive halving keeps one

@@ -21,7 +21,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("file", nargs="?", metavar="FILE",
         help="your own data: a table (CSV, TSV, parquet) with --target, a folder of images with a sub-folder "
-             "for each class, a folder of IDX files, or arrays (.npz); without it, --data is trained on")
+             "for each class, a folder of IDX files, or arrays (.npz). The settings that are not given follow from "
+             "its size. Without it, --data is trained on")
     add("--target", action="append", metavar="COLUMN",
         help="of FILE: what to predict; the question follows from it. Several, given with commas or one by "
              "one, are labels or numbers")
@@ -35,7 +36,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--out", choices=questions.OUTPUTS,
         help="what to predict. softmax: one class of several; sigmoid: yes or no, once or for each label; "
              "linear: a number; ordinal: a rank; poisson: a count (default: softmax; pairs sigmoid; iris "
-             "linear)")
+             "linear; FILE: what the target asks)")
     add("--loss", choices=questions.LOSSES, default="auto",
         help="auto: the loss of the distribution that the output assumes; mse, mae and huber: squared, "
              "absolute and Huber's error (default: %(default)s)")

@@ -20,6 +20,9 @@ from ..inputs.checks import DataError
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
+TWICE = "got a gzip file within a gzip file, expected one; unpack it once, with gunzip"
+
+
 class NotFoundError(DataError):
     """No place holds the files, and they could not be downloaded."""
 
@@ -210,20 +213,25 @@ def unpacked(path: str | Path) -> bytes:
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
-        return gzip.decompress(content)
+        content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged gzip file ({error}); get it anew") from error
+    if content.startswith(b"\x1f\x8b"):
+        raise DataError(f"{path}: {TWICE}")
+    return content
 
 
 # ---- what is no data ---------------------------------------------------------------------------------------
 
 _PAGE = "a web page (HTML) in its place, expected data; download the file itself"
 _FOREIGN = {    # how something begins that was saved in place of the data
-    b"version https://git-lfs": "a Git LFS pointer, which stands for the file, expected data; get it with git "
-                                "lfs pull",
-    b"<!doctype html": _PAGE, b"<html": _PAGE, b"<?xml": "XML, expected data", b"%pdf": "a PDF document, "
-    "expected data", b"pk\x03\x04": "a zip archive, or an Excel file, expected data; unpack it, or save it as "
-    "CSV",
+    b"version https://git-lfs": "a Git LFS pointer, which stands for the file, expected data; get it with "
+                                "git lfs pull",
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+    b"<?xml": "XML, expected data",
+    b"%pdf": "a PDF document, expected data",
+    b"pk\x03\x04": "a zip archive, or an Excel file, expected data; unpack it, or save it as CSV",
 }
 
 

@@ -36,8 +36,6 @@ def read_idx(path: str | Path) -> np.ndarray:
 def parse_idx(content: bytes, path: str | Path) -> np.ndarray:
     """Return the array in the bytes of an IDX file; ``path`` is for the errors."""
     files.refuse_foreign(path, content)
-    if content.startswith(b"\x1f\x8b"):
-        raise DataError(f"{path}: got a gzip file within a gzip file, expected one; unpack it once, with gunzip")
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or content[3] < 1:
         raise DataError(f"{path}: not an IDX file: starts with {content[:4].hex(' ') or 'nothing'}, expected "
                         f"00 00, a type ({_CODES}) and the number of dimensions")
@@ -74,8 +72,8 @@ def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
             prefixes.add(match[1])
             found["train" if match[2] == "train" else "test", match[3]] = path
     if len(prefixes) > 1:
-        raise DataError(f"{folder}: got the IDX files of {len(prefixes)} data sets, {', '.join(sorted(prefixes))}"
-                        ", expected those of one; put each into a folder of its own")
+        raise DataError(f"{folder}: got the IDX files of {len(prefixes)} data sets, "
+                        f"{', '.join(sorted(prefixes))}, expected those of one; put each into its own folder")
     pairs = {}
     for part in dict.fromkeys(part for part, _ in found):
         for kind in "images", "labels":
@@ -87,7 +85,7 @@ def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def read_pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return images (N, H, W, ...) and their labels (N,); those of EMNIST, which lie on their side, upright."""
+    """Return images (N, H, W, ...) and their labels (N,); those of EMNIST, on their side, upright."""
     x, y = read_idx(images), read_idx(labels)
     if x.ndim < 3:
         raise DataError(f"{images}: got an array of shape {x.shape}, expected images, (N, H, W)")

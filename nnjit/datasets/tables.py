@@ -20,7 +20,7 @@ from tqdm.utils import CallbackIOWrapper
 
 from ..inputs.checks import DataError, warn
 from ..inputs.targets import in_short
-from .files import refuse_foreign
+from .files import TWICE, refuse_foreign
 
 TABLES = ".csv", ".tsv", ".tab", ".txt", ".data", ".parquet", ".pq"
 MISSING = "?", "."           # beside what pandas takes for a missing value
@@ -156,8 +156,7 @@ def _start_of(path):
             with gzip.open(path) as file:
                 start = file.read(_HEAD)
             if start.startswith(b"\x1f\x8b"):
-                raise DataError(f"{path}: got a gzip file within a gzip file, expected one; unpack it once, "
-                                "with gunzip")
+                raise DataError(f"{path}: {TWICE}")
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     refuse_foreign(path, start)
@@ -253,7 +252,7 @@ def _rows(path, encoding, delimiter) -> Iterator[tuple[int, list[str]]]:
 
 
 def _without_row_numbers(frame):
-    """Return the frame without a first column that had no name and numbers the rows, as `to_csv` writes it."""
+    """Return the frame without a first column, without a name, that numbers the rows: `to_csv` writes it."""
     first = frame.columns[0]
     if first != _UNNAMED.format(1) or len(frame.columns) == 1:
         return frame

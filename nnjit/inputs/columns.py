@@ -106,11 +106,14 @@ class Columns:
     ----------
     columns : list of Number, Flag and Category
     targets : the names of the columns that are predicted
+    names : of the D numbers
+    left_out : {name of a column: why it is left out}, while it is fresh; files do not keep it
     """
 
     columns: list
     targets: list[str]
-    names: list[str] = field(init=False)
+    left_out: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    names: list[str] = field(init=False, repr=False)
 
     def __post_init__(self):
         self.names = [name for column in self.columns for name in column.names]

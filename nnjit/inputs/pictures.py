@@ -81,7 +81,7 @@ def as_bytes(images: np.ndarray, top: float) -> np.ndarray:
 
 
 def top_of(images: np.ndarray) -> float:
-    """Return the value that stands for white in these pixels: 1, 255, or the largest; DataError for others."""
+    """Return what stands for white in these pixels: 1, 255, or the largest value; DataError for others."""
     if images.dtype == np.uint8 and images.max() > 127:
         return 255.0
     low, high = float(images.min()), float(images.max())

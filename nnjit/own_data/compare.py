@@ -41,8 +41,8 @@ class Comparison:
 
     def __str__(self):
         width = max(len(name) for name, _ in self.rows())
-        lines = [f"{name:{width}}  {value:.4g}" if self.score != "accuracy" else f"{name:{width}}  {value:.4f}"
-                 for name, value in self.rows()]
+        form = ".4f" if self.score == "accuracy" else ".4g"
+        lines = [f"{name:{width}}  {value:{form}}" for name, value in self.rows()]
         head = f"{_NAMES[self.score]} of {self.N:,} test rows"
         return "\n".join([head, *(f"  {line}" for line in lines), self.verdict])
 

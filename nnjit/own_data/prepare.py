@@ -43,33 +43,48 @@ def split(N: int, strata: np.ndarray | None, seed: int, tests: bool = True) -> d
 
 # ---- columns -----------------------------------------------------------------------------------------------
 
-def learn(frame, targets: list[str], rows: np.ndarray, y: np.ndarray | None = None) -> tuple[Columns, list]:
-    """Return what the training ``rows`` of a DataFrame say of its columns, and notes on those left out.
+def learn(frame, targets: list[str], rows: np.ndarray | None = None, y: np.ndarray | None = None) -> Columns:
+    """Return what the training rows of a table say of its columns.
 
-    ``y`` are the answers of all rows, with which a column is compared that may give them away.
+    Parameters
+    ----------
+    frame : DataFrame
+    targets : the names of the columns that are predicted
+    rows : the numbers of the training rows; by default all
+    y : their answers; a column that is the same, or the same in another unit, is warned of
+
+    Returns
+    -------
+    Columns
+        Its ``transform(frame)`` returns the inputs, its ``left_out`` says why columns are not among them. As
+        `Sequential.preprocessing` it is saved with a network.
 
     Raises
     ------
     DataError
         No column is left.
+    ImportError
+        There is no scikit-learn.
     """
-    columns, notes = [], []
+    import_extra("sklearn")
+    columns, left_out = [], {}
     for name in frame.columns:
         if name in targets:
             continue
-        column = frame[name].iloc[rows]
+        column = frame[name] if rows is None else frame[name].iloc[rows]
         found = _learned(name, column)
         if isinstance(found, str):
-            notes.append(f"{name!r} is left out: {found}")
+            left_out[str(name)] = found
             continue
         columns.append(found)
         if y is not None and _gives_away(found, column, y):
             warn(f"column {name!r} says what {in_short(targets)} says: is it known when one predicts? Remove "
                  "it if not")
     if not columns:
-        raise DataError(f"got no column to predict from beside {in_short(targets)}, expected at least one"
-                        f"{': ' + '; '.join(notes) if notes else ''}")
-    return Columns(columns, list(targets)), notes
+        why = "".join(f"; {name!r} is left out, {reason}" for name, reason in left_out.items())
+        raise DataError(f"got no column to predict from beside {in_short(targets)}, expected at least "
+                        f"one{why}")
+    return Columns(columns, list(targets), left_out)
 
 
 def _learned(name, column):
@@ -92,7 +107,8 @@ def _learned_number(name, column):
     from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import StandardScaler
     values = column.to_numpy().astype(np.float64)
-    if column.dtype.kind in "iu" and _ROW_NUMBER.fullmatch(str(name)) and len(np.unique(values)) == len(values):
+    named = column.dtype.kind in "iu" and _ROW_NUMBER.fullmatch(str(name))
+    if named and len(np.unique(values)) == len(values):
         return "it numbers the rows"
     missing = ~np.isfinite(values)
     median = 0.0

@@ -141,8 +141,8 @@ def _of_pixels(path, pixels, answers, targets, image):
     shape = (*image, 1)[:3]
     numbers = [name for name in pixels if pixels[name].dtype.kind in "biuf"]
     if len(numbers) != np.prod(shape):
-        raise Refused(f"--image: got {' × '.join(map(str, image))}, {np.prod(shape)} numbers, expected as many "
-                      f"as {path} has columns of numbers beside the target, {len(numbers)}")
+        raise Refused(f"--image: got {' × '.join(map(str, image))}, {np.prod(shape)} numbers, expected as "
+                      f"many as {path} has columns of numbers beside the target, {len(numbers)}")
     values = pixels[numbers].to_numpy()
     if not np.isfinite(values).all():
         raise DataError(f"{path}: got missing pixels, expected a number in every column of the image")
@@ -209,18 +209,18 @@ def _of_pairs(path, pairs):
 # ---- arrays ------------------------------------------------------------------------------------------------
 
 def _read_arrays(path, targets, image, as_trained):
-    arrays = _arrays_of(path)
-    parts = {}
+    arrays, parts = _arrays_of(path), {}
+    answers = [*(targets or ()), *(_ANSWERS if as_trained is not None or not targets else ())]
     for part in ("", *_PARTS):
-        x, y = (_named(arrays, names, part) for names in (_INPUTS, targets or _ANSWERS))
+        x, y = (_named(arrays, names, part) for names in (_INPUTS, answers))
         if x is not None:
-            parts[part] = _of_arrays(path, x, y, image, as_trained)
+            parts[part] = _of_arrays(path, x, y, targets[0] if targets else "y", image, as_trained)
     whole = parts.pop("", None) or parts.pop("train", None)
     if whole is None and as_trained is not None and parts:
         whole = parts.pop(min(parts))
     if whole is None or (whole.answers is None and as_trained is None):
-        raise DataError(f"{path}: got the arrays {in_short(list(arrays))}, expected X and y, or x_train, y_train,"
-                        " x_test and y_test")
+        raise DataError(f"{path}: got the arrays {in_short(list(arrays))}, expected X and y, or x_train, "
+                        "y_train, x_test and y_test")
     whole.others = parts
     return whole
 
@@ -237,8 +237,8 @@ def _arrays_of(path):
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         if "pickle" in str(error):
-            raise DataError(f"{path}: got Python objects, expected arrays of numbers or text; such a file can "
-                            "run code") from None
+            raise DataError(f"{path}: got Python objects, expected arrays of numbers or text; such a file "
+                            "can run code") from None
         raise DataError(f"{path}: no archive of arrays, or damaged; get it anew") from error
 
 
@@ -253,12 +253,12 @@ def _named(arrays, names, part):
     return None
 
 
-def _of_arrays(path, x, y, image, as_trained):
+def _of_arrays(path, x, y, name, image, as_trained):
     pandas = import_extra("pandas")
     if x.dtype.kind not in "biuf" or x.ndim not in (1, 2, 3, 4):
-        raise DataError(f"{path}: got inputs of shape {x.shape} and type {x.dtype}, expected numbers, (N, D), "
-                        "or images, (N, H, W) or (N, H, W, C)")
-    answers, names = _answers_of(path, y, len(x))
+        raise DataError(f"{path}: got inputs of shape {x.shape} and type {x.dtype}, expected numbers, (N, "
+                        "D), or images, (N, H, W) or (N, H, W, C)")
+    answers, names = _answers_of(path, y, name, len(x))
     pictures = isinstance(as_trained, Pictures)
     if x.ndim > 2 or (x.ndim == 2 and (image is not None or pictures)):
         shape = (*as_trained.size, as_trained.channels) if pictures else (*(image or x.shape[1:]), 1)[:3]
@@ -273,18 +273,18 @@ def _of_arrays(path, x, y, image, as_trained):
     return Given(frame, answers, names, f"{len(x):,} rows of {x.shape[1]} numbers")
 
 
-def _answers_of(path, y, N):
+def _answers_of(path, y, name, N):
     """Return the answers as a frame, and the names of its columns; one-hot rows become classes."""
     if y is None:
-        return None, ["y"]
+        return None, [name]
     if len(y) != N or y.ndim > 2:
         raise DataError(f"{path}: got answers of shape {y.shape}, expected one for each of {N:,} rows")
     if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         y = y.argmax(axis=1)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim == 1:
-        return _frame({"y": y}), ["y"]
-    names = [f"y{i}" for i in range(y.shape[1])]
+        return _frame({name: y}), [name]
+    names = [f"{name}{i}" for i in range(y.shape[1])]
     return _frame(dict(zip(names, y.T))), names
 
 

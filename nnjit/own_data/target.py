@@ -96,14 +96,15 @@ def ask(frame, names: list[str], out: str | None = None, loss: str = "auto",
     name = names[0]
     rows, codes, values, numbers = _contents(name, frame[name])
     if len(values) == 1:
-        raise DataError(f"target {name!r}: got {values[0]!r} in all {len(rows):,} rows, expected at least two "
-                        "different values; there is nothing to learn")
+        raise DataError(f"target {name!r}: got {values[0]!r} in all {len(rows):,} rows, expected at least "
+                        "two different values; there is nothing to learn")
     found, own = _read(name, len(rows), values, numbers, whole_are_classes)
     if classes is not None:
         out = out or ("sigmoid" if len(classes) == 2 else "softmax")
     out, asked = out or own, out is not None
     loss, make_head, _ = _chosen(out, loss)
-    sentence = _sentence(found, out, loss, asked, None if whole_are_classes else numbers)
+    of_images = whole_are_classes and out == "softmax"    # whose classes are no ranks
+    sentence = _sentence(found, out, loss, asked, None if of_images else numbers)
     if out in ("linear", "poisson"):
         _check_numbers(name, out, numbers, values, classes)
         return Target(names, out, loss, numbers, rows, sentence, make_head)
@@ -158,7 +159,8 @@ def _read(name, N, values, numbers, whole_are_classes):
         return f"{name!r} has the values {' and '.join(values)}: a yes-or-no question", "sigmoid"
     if numbers is None:
         _check_repeats(name, values, N)
-        return f"{name!r} has {len(values)} different texts, {_some(values)}: one of several classes", "softmax"
+        found = f"{name!r} has {len(values)} different texts, {_some(values)}: one of several classes"
+        return found, "softmax"
     low, high = (f"{number:.6g}" for number in (numbers.min(), numbers.max()))
     if (numbers == np.floor(numbers)).all():
         kind = f"{name!r} has {len(values)} different whole numbers from {low} to {high}"
@@ -171,14 +173,14 @@ def _read(name, N, values, numbers, whole_are_classes):
 def _sentence(found, out, loss, asked, numbers):
     """Return what was found, what follows, and what else there is."""
     binary = "binary " if out == "sigmoid" and loss == "crossentropy" else ""
-    named = {"mse": "Gaussian: ", "mae": "Laplace: ", "huber": "Huber: "}.get(loss, "") if out == "linear" else ""
+    named = {"mse": "Gaussian: ", "mae": "Laplace: ", "huber": "Huber: "}[loss] if out == "linear" else ""
     follows = f"{named}{_HEADS[out]}{binary}{_LOSSES[loss]}"
     if asked:
         return f"{found}; {out} was asked for, so {follows}"
     others = "--out changes that"
     if out == "softmax" and numbers is not None:
         others = "if they are ranks, --out ordinal; if amounts, --out linear"
-    elif out == "linear" and numbers is not None and (numbers == np.floor(numbers)).all() and numbers.min() >= 0:
+    elif out == "linear" and (numbers == np.floor(numbers)).all() and numbers.min() >= 0:
         others = "if they count events, --out poisson; --loss mae predicts the median"
     elif out == "linear":
         others = "--loss mae predicts the median"
@@ -211,8 +213,8 @@ def _classes(name, out, values, numbers, wanted, N):
     """Return the names of the classes in the order of their numbers."""
     if numbers is not None:
         values = sorted(values, key=float)
-        too_many = len(values) > FEW and N < 5 * len(values)
-        if not (numbers == np.floor(numbers)).all() or too_many or len(values) > MOST:
+        few = N >= 5 * len(values) and (numbers == np.floor(numbers)).all()
+        if (len(values) > FEW and not few) or len(values) > MOST:
             raise Refused(f"--out: got {out} for {name!r}, which has {len(values):,} different numbers such "
                           f"as {values[len(values) // 2]}, expected linear; {out} is for classes")
     else:
@@ -287,7 +289,8 @@ def truths(head, frame, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
                                 "the classes of the training")
         return np.array([number[text] for text in texts[0].tolist()]), rows
     if head.answers == "labels":
-        texts = [np.where(column == "True", "1", np.where(column == "False", "0", column)) for column in texts]
+        texts = [np.where(column == "True", "1", np.where(column == "False", "0", column))
+                 for column in texts]
     numbers = [_as_numbers(column) for column in texts]
     for name, found in zip(names, numbers):
         if found is None:

@@ -11,7 +11,7 @@ from ..experiments.questions import network as dense_network
 from ..inputs.checks import DataError, warn
 from ..inputs.columns import Columns
 from ..inputs.pictures import Pictures, as_bytes, is_dark_on_white
-from ..layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from ..layers import Conv2D, Dropout, Flatten, MaxPool2D, ReLU
 from ..model import Sequential
 from . import prepare, sources, target
 
@@ -69,8 +69,11 @@ def load(path: Path, targets: list[str] | None, test: Path | None, image: tuple 
         if "validation" in others:
             rows["train"] = np.concatenate([rows["train"], rows.pop("validation")])
         train = rows["train"]
-        learned, notes = (prepare.learn(given.inputs, given.names, found.rows[train], found.y[train]) if table
-                          else _of_images(given))
+        if table:
+            learned = prepare.learn(given.inputs, given.names, found.rows[train], found.y[train])
+            notes = [f"{name!r} is left out: {why}" for name, why in learned.left_out.items()]
+        else:
+            learned, notes = _of_images(given)
         dtype = dtype or ("float64" if table and len(found.y) < MANY else "float32")
         parts = {part: (learned.transform(given.inputs, dtype, found.rows[own]), found.y[own])
                  for part, own in rows.items()}
@@ -118,7 +121,8 @@ def _examples(given, head, learned, names, dtype):
 
 def warn_of_another_ground(images: np.ndarray, learned: Pictures):
     """Warn where grey images are dark on white, and those of the training were not, or the reverse."""
-    if images.shape[3:] == (1,) and is_dark_on_white(as_bytes(images[:1000], learned.top)) != learned.inverted:
+    dark = is_dark_on_white(as_bytes(images[:1000], learned.top))
+    if images.shape[3:] == (1,) and dark != learned.inverted:
         warn(f"the images are {'light on black' if learned.inverted else 'dark on white'}, those of the "
              f"training were {'dark on white' if learned.inverted else 'light on black'}; invert them")
 

@@ -68,7 +68,7 @@
     const layers = run.units.layers;
     fill("fates", plot({title: "Share of units by epoch", xlabel: "epoch", format: percent, low: 0, high: 1, named: true,
       series: layers.map(l => ({name: `layer ${l.name}: ${l.kind}`, x: run.units.epochs, y: l.share}))}),
-      paragraph("On 200 test rows. Saturated: tanh beyond ±0.95, sigmoid within 0.025 of 0 or 1, where hardly a gradient passes. Dead: a ReLU unit that is 0 for all of them.", "note"));
+      paragraph("On 200 rows that were not trained on. Saturated: tanh beyond ±0.95, sigmoid within 0.025 of 0 or 1, where hardly a gradient passes. Dead: a ReLU unit that is 0 for all of them.", "note"));
   }
 
   function weights() {

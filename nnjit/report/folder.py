@@ -157,7 +157,9 @@ def write(folder: RunFolder | Path, model: Sequential, configuration: dict, data
     dict
         The results, as in ``run.json``.
     """
-    results = _results(model.history, model.head.metric, part) | ({} if compared is None else compared.results())
+    results = _results(model.history, model.head.metric, part)
+    if compared is not None:
+        results |= compared.results()
     _write_history(folder / "history.csv", model.history, model.head.metric, part)
     _write_run(folder / "run.json", title, configuration, dataset, results, model.graph.raced())
     _write_model(folder / "model.npz", model)
@@ -197,8 +199,9 @@ def _results(history, metric, part):
     best = int(np.argmax(np.nan_to_num(gains, nan=-np.inf)))
     return {"epochs": len(history.epochs), "epoch": validated[k], f"{part}_{metric}": tested[k],
             f"{part}_loss": losses[k], f"train_{metric}": log[metric][i],
-            "train_loss": log["loss"][i], "best_epoch": validated[best], f"best_{part}_{metric}": tested[best],
-            "seconds": log["seconds"][-1], "compile_seconds": history.compile_seconds}
+            "train_loss": log["loss"][i], "best_epoch": validated[best],
+            f"best_{part}_{metric}": tested[best], "seconds": log["seconds"][-1],
+            "compile_seconds": history.compile_seconds}
 
 
 def _write_history(path, history, metric, part):
@@ -207,7 +210,8 @@ def _write_history(path, history, metric, part):
     tested = dict(zip(history.validated, zip(log.get("val_loss", ()), log.get(f"val_{metric}", ()))))
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["epoch", "train_loss", f"train_{metric}", f"{part}_loss", f"{part}_{metric}", "seconds"])
+        names = [f"{which}_{name}" for which in ("train", part) for name in ("loss", metric)]
+        rows.writerow(["epoch", *names, "seconds"])
         for i, epoch in enumerate(history.epochs):
             rows.writerow([epoch, log["loss"][i], log[metric][i], *tested.get(epoch, ("", "")),
                            round(log["seconds"][i], 4)])
