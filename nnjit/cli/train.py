@@ -21,8 +21,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("file", nargs="?", metavar="FILE",
         help="your own data: a table (CSV, TSV, parquet) with --target, a folder of images with a sub-folder "
-             "for each class, a folder of IDX files, or arrays (.npz). Settings that are not given follow from "
-             "its size. Without it, --data is trained on")
+             "for each class, a folder of IDX files, or arrays (.npz). Settings that are not given follow "
+             "from its size. Without it, --data is trained on")
     add("--target", action="append", metavar="COLUMN",
         help="of FILE: what to predict; the question follows from it. Several, given with commas or one by "
              "one, are labels or numbers")
