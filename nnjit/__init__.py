@@ -46,6 +46,7 @@ from .layers import (
     GlobalAveragePool1D,
     GlobalAveragePool2D,
     GlobalMaxPool1D,
+    GlobalMaxPool2D,
     Input,
     Layer,
     LayerNormalization,
@@ -55,10 +56,12 @@ from .layers import (
     RandomFlip,
     RandomShift,
     ReLU,
+    Residual,
     Sigmoid,
     SiLU,
     Softplus,
     Tanh,
+    ZeroPadding2D,
 )
 from .loading import load
 from .model import Sequential

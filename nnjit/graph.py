@@ -126,7 +126,7 @@ class Graph:
     def frozen(self) -> list:
         """Return (parameter, gradient) of the layers that are not trainable, arrays with their padding."""
         return [(layer.padded[name], layer.padded_gradients[name]) for layer in self.layers
-                if not layer.trainable for name in layer.shapes]
+                for name in layer.frozen_names()]
 
     def named(self, kind: str) -> dict:
         """Return ``{"0.W": array, ...}`` of "parameters", "gradients" or "state": the arrays themselves."""
@@ -200,7 +200,7 @@ class Graph:
             self.others[T] = other
         other.seed = self.seed
         for own, copied in zip(self.layers, other.layers):
-            copied.trainable = own.trainable
+            copied.take_trainable(own)
         return other
 
     # ---- the passes ----------------------------------------------------------------------------------------

@@ -39,8 +39,9 @@ def summary(graph) -> Summary:
     last, column = ("mask", _mask_uses) if sequences else ("sees", _receptive_fields)
     rows = [("", "layer", "output", "parameters", "multiply-adds", last)]
     for i, (layer, shape, text) in enumerate(zip(graph.layers, graph.shapes, column(graph))):
-        rows.append((str(i), repr(layer), str(shape), f"{sum(map(np.size, layer.parameters.values())):,}",
-                     f"{layer.multiply_adds:,}", text))
+        count = sum(map(np.size, layer.parameters.values()))
+        rows.append((str(i), _shortened(repr(layer)), str(shape), f"{count:,}", f"{layer.multiply_adds:,}",
+                     text))
     rows.append(("", repr(graph.head), "",
                  f"{sum(array.size for array in graph.named('parameters').values()):,}",
                  f"{sum(layer.multiply_adds for layer in graph.layers):,}", ""))
@@ -51,6 +52,10 @@ def summary(graph) -> Summary:
                               for row in rows))
     found.rows = rows
     return found
+
+
+def _shortened(text, most=60):
+    return text if len(text) <= most else text[:most - 1] + "…"
 
 
 def _mask_uses(graph):
@@ -65,12 +70,12 @@ def _mask_uses(graph):
 
 def _receptive_fields(graph):
     """Return for each layer what an output sees of the input, as text: height × width in pixels, or all."""
-    size, stride, fields, whole = 1, 1, [], len(graph.input_shape) != 3
+    size, stride, fields, whole = np.ones(2), np.ones(2), [], len(graph.input_shape) != 3
     for layer in graph.layers:
         whole = whole or layer.receptive_field is None
         if not whole:
             own_size, own_stride = layer.receptive_field
-            size, stride = size + (own_size - 1) * stride, stride * own_stride
+            size, stride = size + (np.array(own_size) - 1) * stride, stride * np.array(own_stride)
         fields.append("all" if whole
-                      else " × ".join(f"{min(size, most):g}" for most in graph.input_shape[:2]))
+                      else " × ".join(f"{min(*pair):g}" for pair in zip(size, graph.input_shape[:2])))
     return fields

@@ -57,6 +57,26 @@ LAYERS = {
     "Conv2D": Case(lambda: nn.Conv2D(4, 3), IMAGE),
     "Conv2D with strides": Case(lambda: nn.Conv2D(2, 3, strides=2, padding="valid", bias=False), IMAGE),
     "Conv2D with penalties": Case(lambda: nn.Conv2D(4, 3, l1=0.01, l2=0.02), IMAGE),
+    "Conv2D with all options": Case(lambda: nn.Conv2D(4, (2, 3), (2, 1), ((1, 0), (2, 1)), dilation=(1, 2)),
+                                    IMAGE),
+    "Conv2D in groups": Case(lambda: nn.Conv2D(6, 3, groups=3), IMAGE),
+    "Conv2D, depthwise": Case(lambda: nn.Conv2D(3, 3, strides=2, groups=3), IMAGE),
+    "Conv2DTranspose with more pixels": Case(
+        lambda: nn.Conv2DTranspose(2, 3, 2, padding=1, output_padding=1), IMAGE),
+    "ZeroPadding2D": Case(lambda: nn.ZeroPadding2D(((0, 1), (2, 0))), IMAGE),
+    "MaxPool2D with padding": Case(lambda: nn.MaxPool2D(3, 2, 1), IMAGE),
+    "AveragePool2D with padding": Case(lambda: nn.AveragePool2D((2, 3), padding="same"), IMAGE),
+    "AveragePool2D that counts padding": Case(
+        lambda: nn.AveragePool2D(3, 2, 1, count_padding=True), IMAGE),
+    "GlobalMaxPool2D": Case(nn.GlobalMaxPool2D, IMAGE),
+    "Residual": Case(lambda: nn.Residual([nn.Conv2D(3, 3, l2=0.01), nn.Tanh(), nn.Conv2D(3, 1)]), IMAGE),
+    "Residual with a shortcut": Case(
+        lambda: nn.Residual([nn.Conv2D(4, 3, 2), nn.Sigmoid()], [nn.Conv2D(4, 1, 2, bias=False)]), IMAGE),
+    "Residual with normalisation": Case(
+        lambda: nn.Residual([nn.BatchNormalization(), nn.Tanh(), nn.Conv2D(3, 3)]), IMAGE, mixes_rows=True),
+    "Residual with dropout": Case(
+        lambda: nn.Residual([nn.Dense(5), nn.Tanh(), nn.Dropout(0.4)]), random=True),
+    "Residual of sequences": Case(lambda: nn.Residual([nn.Conv1D(3, 3), nn.Tanh()]), SEQUENCE),
     "Conv2DTranspose": Case(lambda: nn.Conv2DTranspose(2, 3, strides=2), IMAGE),
     "MaxPool2D": Case(lambda: nn.MaxPool2D(2), IMAGE),
     "AveragePool2D": Case(lambda: nn.AveragePool2D(3, 1), IMAGE),
@@ -86,6 +106,7 @@ LAYERS = {
     "LSTM backwards": Case(lambda: nn.LSTM(3, go_backwards=True), SEQUENCE, slow=True),
     "Conv1D": Case(lambda: nn.Conv1D(4, 3), SEQUENCE),
     "Conv1D with strides": Case(lambda: nn.Conv1D(4, 3, strides=2, padding="valid", bias=False), SEQUENCE),
+    "Conv1D with dilation and groups": Case(lambda: nn.Conv1D(6, 2, dilation=2, groups=3), SEQUENCE),
     "Conv1D, causal": Case(lambda: nn.Conv1D(4, 3, padding="causal", l2=0.01), SEQUENCE),
     "GlobalAveragePool1D": Case(nn.GlobalAveragePool1D, SEQUENCE),
     "GlobalMaxPool1D": Case(nn.GlobalMaxPool1D, SEQUENCE),

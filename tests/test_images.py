@@ -11,6 +11,7 @@ import nnjit as nn
 from nnjit import preparation
 from nnjit.kernels import pooling, random
 from nnjit.layers import Context
+from nnjit.layers.windows import as_pair
 
 EPS = {"float32": 2e-6, "float64": 1e-14}    # of a sum of products near 1, for each of its terms
 
@@ -34,52 +35,101 @@ def forward_and_backward(alone, x, rng):
 
 # ---- convolution -------------------------------------------------------------------------------------------
 
+PAIRS = st.sampled_from([1, 2, 3, (1, 2), (2, 1), (3, 2)])
+SIDES = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
 @st.composite
 def convolutions(draw):
-    kernel = draw(st.integers(1, 5))
-    side = st.integers(kernel, 13)
-    return {"shape": (draw(st.integers(1, 3)), draw(side), draw(side), draw(st.integers(1, 4))),
-            "filters": draw(st.sampled_from([1, 3, 4, 8, 9])), "kernel": kernel,
-            "stride": draw(st.integers(1, 3)), "padding": draw(st.sampled_from(["same", "valid"])),
-            "bias": draw(st.booleans()), "seed": draw(st.integers(0, 99))}
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    return {"shape": (draw(st.integers(1, 3)), draw(st.integers(9, 14)), draw(st.integers(9, 18)),
+                      groups * draw(st.integers(1, 3))),
+            "filters": groups * draw(st.sampled_from([1, 3, 4, 8, 9])),
+            "kernel": draw(st.sampled_from([1, 2, 3, 4, 5, (1, 3), (3, 5), (4, 1)])), "strides": draw(PAIRS),
+            "padding": draw(st.one_of(st.sampled_from(["same", "valid"]), st.tuples(SIDES, SIDES))),
+            "bias": draw(st.booleans()), "seed": draw(st.integers(0, 99)), "groups": groups,
+            "dilation": draw(st.sampled_from([1, 1, 2, (1, 2), (2, 1)]))}
 
 
-def check_convolution(dtype, shape, filters, kernel, stride, padding, bias, seed):
+def check_convolution(dtype, shape, filters, kernel, strides, padding, bias, seed, dilation=1, groups=1):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape).astype(dtype)
-    alone = layer(nn.Conv2D, shape[1:], filters, kernel, stride, padding, bias, dtype=dtype, seed=seed)
+    alone = layer(nn.Conv2D, shape[1:], filters, kernel, strides, padding, bias, dtype=dtype, seed=seed,
+                  dilation=dilation, groups=groups)
     conv, output_shape = alone.layer, alone.output_shape
-    W, b, same = conv.parameters["W"], conv.parameters["b"], padding == "same"
+    W, b = conv.parameters["W"], conv.parameters["b"]
+    how = as_pair(strides), padding, as_pair(dilation), groups
     a, delta, dx = forward_and_backward(alone, x, rng)
-    expected = naive.convolution(x, W, b, stride, same)
+    expected = naive.convolution(x, W, b, *how)
     assert expected.shape[1:] == output_shape
     tolerance = {"rtol": 0, "atol": EPS[dtype] * (W[..., 0].size + 5) * 5}
     np.testing.assert_allclose(a, expected, **tolerance)
-    if dtype == "float64":
-        M = naive.convolution_matrix(W, shape[1:], stride, same)
-        np.testing.assert_allclose(dx.reshape(len(dx), -1), delta.reshape(len(delta), -1) @ M, **tolerance)
-    # the matrix would be large; dx has the product with any images that delta has with their convolution
-    else:
-        others = rng.normal(size=shape)
-        product = (delta * naive.convolution(others, W, b[:0], stride, same)).sum()
-        np.testing.assert_allclose((dx * others).sum(), product, rtol=1e-4)
-    np.testing.assert_allclose(conv.gradients["W"],
-                               naive.convolution_gradient(x, delta, W.shape, stride, same), rtol=0,
-                               atol=EPS[dtype] * delta.size * 5)
+    # a matrix would be large; dx has the product with any images that delta has with their convolution
+    others = rng.normal(size=shape)
+    product = (delta * naive.convolution(others, W, b[:0], *how)).sum()
+    np.testing.assert_allclose((dx * others).sum(), product, rtol=1e-4 if dtype == "float32" else 1e-10,
+                               atol=1e-11)
+    np.testing.assert_allclose(conv.gradients["W"], naive.convolution_gradient(x, delta, W.shape, *how),
+                               rtol=0, atol=EPS[dtype] * delta.size * 5)
     if bias:
         np.testing.assert_allclose(conv.gradients["b"], delta.astype(float).sum((0, 1, 2)), rtol=0,
                                    atol=EPS[dtype] * delta.size * 5)
 
 
-@settings(deadline=None, max_examples=25)
+@pytest.mark.compiled
+@settings(deadline=None, max_examples=60)
 @given(convolutions())
 def test_convolutions(case):
     check_convolution("float64", **case)
 
 
-@pytest.mark.parametrize("filters, shape", [(8, (19, 9, 11, 3)), (16, (2, 7, 13, 8)), (32, (3, 6, 6, 16))])
-def test_convolutions_of_every_tile_in_float32(filters, shape):
-    check_convolution("float32", shape, filters, 3, 1, "same", True, seed=1)
+@pytest.mark.parametrize("case", [
+    {"shape": (2, 5, 6, 2), "filters": 3, "kernel": 3, "strides": 1, "padding": "same"},
+    {"shape": (1, 6, 5, 2), "filters": 4, "kernel": (2, 3), "strides": (2, 1), "padding": ((0, 2), (1, 1)),
+     "dilation": (1, 2)},
+    {"shape": (1, 5, 5, 4), "filters": 4, "kernel": 3, "strides": 2, "padding": "valid", "groups": 4},
+    {"shape": (1, 5, 5, 4), "filters": 2, "kernel": 2, "strides": 1, "padding": "same", "groups": 2}])
+def test_a_few_convolutions(case):
+    check_convolution("float64", **case, bias=True, seed=2)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("filters, shape", [
+    (4, (3, 8, 16, 1)), (8, (19, 9, 11, 3)), (8, (2, 5, 40, 8)), (16, (2, 7, 13, 8)), (24, (2, 5, 28, 4)),
+    (32, (3, 6, 6, 16)), (6, (2, 4, 17, 5))])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_convolutions_of_every_tile(filters, shape, dtype):
+    check_convolution(dtype, shape, filters, 3, 1, "same", True, seed=1)
+    check_convolution(dtype, shape, filters, 3, 2, ((1, 1), (1, 1)), True, seed=1)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_window_for_each_channel(dtype):
+    for strides, dilation, padding in (1, 1, "same"), (2, 1, ((1, 0), (1, 2))), (1, 2, "valid"):
+        check_convolution(dtype, (3, 9, 12, 7), 7, (3, 2), strides, padding, True, 4, dilation, 7)
+    check_convolution(dtype, (3, 9, 12, 4), 8, 3, 1, "same", True, 4, 1, 4)    # two filters for each
+
+
+def test_padding_as_pytorch_has_it(rng):
+    """With strides, "same" and a padding of 1 begin at other pixels."""
+    x = np.arange(16.0).reshape(1, 4, 4, 1)
+    def ones(rng, shape):
+        return np.ones(shape)
+
+    tops = []
+    for padding in "same", 1, ((1, 0), (1, 0)):
+        model = nn.Sequential([nn.Conv2D(1, 3, 2, padding, bias=False, init=ones), nn.Flatten(),
+                               nn.Dense(1, init=ones)], nn.Gaussian(), "float64").build((4, 4, 1))
+        tops.append(model.activations(x)[0][0, 0, 0, 0])
+    assert tops == [x[0, :3, :3].sum(), x[0, :2, :2].sum(), x[0, :2, :2].sum()]
+
+
+def test_an_infinite_pixel_stays_where_windows_see_it():
+    x = np.zeros((1, 3, 33, 1))
+    x[0, 1, 20] = np.inf
+    a, _, _ = forward_and_backward(layer(nn.Conv2D, (3, 33, 1), 1, 1), x, np.random.default_rng(0))
+    assert np.isfinite(np.delete(a, 20, axis=2)).all() and not np.isfinite(a[0, 1, 20]).any()
 
 
 def test_weights_and_channels_that_fill_no_vector_leave_the_neighbours_alone(rng):
@@ -91,38 +141,92 @@ def test_weights_and_channels_that_fill_no_vector_leave_the_neighbours_alone(rng
     assert (memory[:4] == 7).all() and (memory[-4:] == 7).all()
 
 
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("kernel, stride", [(3, 2), (2, 3), (2, 2), (4, 1)])
-def test_the_transposed_convolution_is_the_transpose(rng, kernel, stride, padding):
-    alone = layer(nn.Conv2DTranspose, (4, 5, 3), 2, kernel, stride, padding)
+@pytest.mark.parametrize("kernel, strides, padding, more", [
+    *[(kernel, stride, padding, {}) for kernel, stride in ((3, 2), (2, 3), (2, 2), (4, 1))
+      for padding in ("same", "valid")],
+    ((3, 2), (2, 1), ((1, 0), (1, 1)), {}), (3, 2, 1, {"output_padding": 1}),
+    (3, 2, "same", {"output_padding": 1}),
+    (3, (2, 3), "valid", {"output_padding": (1, 2)}), (3, 1, "valid", {"dilation": 2}),
+    (2, 2, "same", {"groups": 2})])
+def test_the_transposed_convolution_is_the_transpose(rng, kernel, strides, padding, more):
+    alone = layer(nn.Conv2DTranspose, (4, 5, 4), 2, kernel, strides, padding, **more)
     up, output_shape = alone.layer, alone.output_shape
-    x = rng.normal(size=(2, 4, 5, 3))
+    x = rng.normal(size=(2, 4, 5, 4))
     a, delta, dx = forward_and_backward(alone, x, rng)
-    M = naive.convolution_matrix(up.parameters["W"], output_shape, stride, padding == "same")
-    assert M.shape == (60, a[0].size)    # the convolution gives back the shape
+    sides = padding if padding in ("same", "valid") else up.padding
+    if "output_padding" in more and padding == "same":    # the convolution that gives back the shape
+        sides = tuple((c, c + 1) for c in up.corner)
+    how = output_shape, as_pair(strides), sides, as_pair(up.dilation), up.groups
+    M = naive.convolution_matrix(up.parameters["W"], *how)
+    assert M.shape == (80, a[0].size)    # the convolution gives back the shape
     biases = np.broadcast_to(up.parameters["b"], output_shape).ravel()
     np.testing.assert_allclose(a.reshape(2, -1), x.reshape(2, -1) @ M + biases, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(dx.reshape(2, -1), delta.reshape(2, -1) @ M.T, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(up.gradients["b"], delta.sum((0, 1, 2)), rtol=1e-12, atol=1e-12)
+    W = up.parameters["W"]
+    for place in list(np.ndindex(*W.shape))[::5]:    # dW, weight by weight
+        unit = np.zeros_like(W)
+        unit[place] = 1
+        one = naive.convolution_matrix(unit, *how)
+        np.testing.assert_allclose(up.gradients["W"][place], ((x.reshape(2, -1) @ one) *
+                                                              delta.reshape(2, -1)).sum(), atol=1e-11)
+
+
+@pytest.mark.parametrize("options, height", [
+    ({}, 8), ({"padding": "valid"}, 9), ({"output_padding": 0}, 7), ({"output_padding": 1}, 8),
+    ({"padding": "valid", "output_padding": 1}, 10), ({"padding": 1}, 7),
+    ({"padding": 1, "output_padding": 1}, 8),
+    ({"padding": ((0, 1), (2, 2))}, 8)])
+def test_how_large_the_images_of_a_transposed_convolution_are(options, height):
+    """As Keras and, with numbers as padding, PyTorch have it."""
+    assert nn.Conv2DTranspose(2, 3, 2, **options).build((4, 4, 1))[0] == height
 
 
 # ---- pooling -----------------------------------------------------------------------------------------------
 
-@settings(deadline=None, max_examples=30)
-@given(size=st.integers(1, 3), stride=st.integers(1, 3), height=st.integers(3, 11), width=st.integers(3, 11),
-       channels=st.sampled_from([1, 3, 4, 6, 8]), levels=st.sampled_from([2, 1000]), seed=st.integers(0, 99))
-def test_pools(size, stride, height, width, channels, levels, seed):
+@settings(deadline=None, max_examples=40)
+@given(size=st.sampled_from([1, 2, 3, (1, 2), (3, 2)]), strides=st.sampled_from([1, 2, 3, (2, 1)]),
+       height=st.integers(3, 11), width=st.integers(3, 11), channels=st.sampled_from([1, 3, 4, 6, 8]),
+       levels=st.sampled_from([2, 1000]), seed=st.integers(0, 99),
+       padding=st.sampled_from(["valid", "valid", "same", ((1, 0), (0, 1)), ((0, 1), (1, 1))]),
+       count_padding=st.booleans())
+def test_pools(size, strides, height, width, channels, levels, seed, padding, count_padding):
     """With two levels alone most windows have several largest numbers."""
-    rng = np.random.default_rng(seed)
+    rng, window, steps = np.random.default_rng(seed), as_pair(size), as_pair(strides)
+    if not isinstance(padding, str) and any(max(side) >= k for side, k in zip(padding, window)):
+        padding = "same"
     x = rng.integers(levels, size=(2, height, width, channels)) / levels
-    a, delta, dx = forward_and_backward(layer(nn.MaxPool2D, x.shape[1:], size, stride), x, rng)
-    np.testing.assert_array_equal(a, naive.windows(x, size, stride).max(axis=3))
-    np.testing.assert_allclose(dx, naive.max_pool_backward(x, delta, size, stride), atol=1e-14)
-    a, delta, dx = forward_and_backward(layer(nn.AveragePool2D, x.shape[1:], size, stride), x, rng)
-    np.testing.assert_allclose(a, naive.windows(x, size, stride).mean(axis=3), atol=1e-14)
+    a, delta, dx = forward_and_backward(layer(nn.MaxPool2D, x.shape[1:], size, strides, padding), x, rng)
+    np.testing.assert_array_equal(a, np.nanmax(naive.windows(x, window, steps, padding), axis=3))
+    np.testing.assert_allclose(dx, naive.max_pool_backward(x, delta, window, steps, padding), atol=1e-14)
+    a, delta, dx = forward_and_backward(layer(nn.AveragePool2D, x.shape[1:], size, strides, padding,
+                                              count_padding), x, rng)
+
+    def mean(images):
+        if count_padding:
+            return naive.windows(images, window, steps, padding, 0.0).mean(axis=3)
+        return np.nanmean(naive.windows(images, window, steps, padding), axis=3)
+
+    np.testing.assert_allclose(a, mean(x), atol=1e-14)
     others = rng.normal(size=x.shape)    # the transpose has the same product with any images
-    np.testing.assert_allclose((dx * others).sum(),
-                               (naive.windows(others, size, stride).mean(axis=3) * delta).sum())
+    np.testing.assert_allclose((dx * others).sum(), (mean(others) * delta).sum(), atol=1e-12)
+
+
+def test_the_pool_of_a_residual_network(rng):
+    """A window of 3 with strides of 2 and a padding of 1, as PyTorch's ResNet has it, by hand."""
+    x = np.arange(16.0).reshape(1, 4, 4, 1)
+    a, _, dx = forward_and_backward(layer(nn.MaxPool2D, (4, 4, 1), 3, 2, 1), x, rng)
+    assert a[0, :, :, 0].tolist() == [[5, 7], [13, 15]] and (dx[0, :, :, 0] != 0).sum() == 4
+    a, _, _ = forward_and_backward(layer(nn.AveragePool2D, (4, 4, 1), 3, 2, 1), x, rng)
+    assert a[0, 0, 0, 0] == x[0, :2, :2].mean()
+
+
+def test_the_largest_of_an_image(rng):
+    x = rng.normal(size=(3, 4, 5, 6))
+    a, delta, dx = forward_and_backward(layer(nn.GlobalMaxPool2D, x.shape[1:]), x, rng)
+    np.testing.assert_array_equal(a, x.max(axis=(1, 2)))
+    assert (np.count_nonzero(dx, axis=(1, 2)) == 1).all()
+    np.testing.assert_allclose(dx.sum(axis=(1, 2)), delta)
 
 
 def test_the_mean_over_an_image(rng):
@@ -137,7 +241,7 @@ def test_nan_remains_visible(channels):
     for cell in range(4):
         x = np.arange(2 * 16.0 * channels).reshape(2, 4, 4, channels)
         x[1, 2 + cell // 2, cell % 2] = np.nan
-        a = pooling.max_pool(x, 2, 2, out := np.empty((2, 2, 2, channels))) or out
+        a = pooling.max_pool(x, (2, 2), (2, 2), (0, 0), out := np.empty((2, 2, 2, channels))) or out
         assert np.isnan(a[1, 1, 0]).all() and np.isnan(a).sum() == channels
 
 
@@ -155,6 +259,12 @@ NETWORKS = {
     "transpose": lambda: [nn.Conv2D(2, 3, strides=2), nn.Tanh(), nn.Conv2DTranspose(3, 3, strides=2),
                           nn.Tanh(), nn.Flatten()],
     "dropout": lambda: [nn.Conv2D(2, 3), nn.Dropout(0.5), nn.MaxPool2D(), nn.Flatten(), nn.Dropout(0.25)],
+    "everything": lambda: [nn.ZeroPadding2D(((1, 0), (0, 2))), nn.Conv2D(4, (2, 3), (1, 2), dilation=(2, 1)),
+                           nn.Tanh(), nn.Conv2D(4, 3, groups=4), nn.AveragePool2D(2, 1, padding="same"),
+                           nn.Conv2D(6, 1, groups=2), nn.GlobalMaxPool2D()],
+    "two ways": lambda: [nn.Residual([nn.Conv2D(3, 3, 2), nn.Tanh(), nn.Conv2D(3, 2)],
+                                     [nn.Conv2D(3, 1, 2)]), nn.Tanh(),
+                         nn.Residual([nn.Tanh(), nn.Conv2D(3, 3), nn.Dropout(0.4)]), nn.Flatten()],
     "nothing to train at first": lambda: [nn.AveragePool2D(2), nn.Tanh(), nn.Conv2D(3, 2), nn.Tanh(),
                                           nn.Flatten()],
 }
@@ -244,7 +354,19 @@ def test_the_same_bits_at_any_number_of_threads(run_python):
     (lambda: nn.Conv2D(0, 3), ValueError, "Conv2D filters: got 0, expected at least 1"),
     (lambda: nn.Conv2D(8, 2.5), TypeError, "Conv2D kernel_size: got 2.5, expected a whole number"),
     (lambda: nn.Conv2D(8, 3, padding="full"), ValueError,
-     "Conv2D padding: got 'full', expected 'same' or 'valid'"),
+     r"Conv2D padding: got 'full', expected 'same', 'valid' or \(\(top, bottom\), \(left, right\)\)"),
+    (lambda: nn.Conv2D(8, (3, 2, 1)), ValueError, "Conv2D kernel_size: got .*, expected a whole number or"),
+    (lambda: nn.Conv2D(8, 3, padding=(1, 2, 3)), ValueError, "Conv2D padding: got .*expected .*top, bottom"),
+    (lambda: nn.Conv2D(8, 3, padding=-1), ValueError, "Conv2D padding: got -1, expected at least 0"),
+    (lambda: nn.Conv2D(8, 3, groups=3).build((5, 5, 3)), ValueError, "got 8 filters for 3 groups, expected"),
+    (lambda: nn.Conv2D(6, 3, groups=3).build((5, 5, 4)), ValueError, "got 4 channels for 3 groups"),
+    (lambda: nn.Conv1D(8, 3, padding=1), ValueError, "Conv1D padding: got 1, expected 'same', 'valid' or"),
+    (lambda: nn.Conv2DTranspose(8, 3, 2, output_padding=2), ValueError, "got 2, expected less than the str"),
+    (lambda: nn.MaxPool2D(2, padding=2), ValueError, "MaxPool2D padding: got 2, expected less than the"),
+    (lambda: nn.ZeroPadding2D("same"), ValueError, "ZeroPadding2D padding: got 'same', expected"),
+    (lambda: nn.Residual([]), ValueError, "Residual: got no layers"),
+    (lambda: nn.Residual([nn.Conv2D(4, 3)]).build((5, 5, 3)), ValueError,
+     r"Residual: got \(5, 5, 4\) from its layers and \(5, 5, 3\) from the shortcut"),
     (lambda: nn.Conv2DTranspose(8, 3, strides=0), ValueError,
      "Conv2DTranspose strides: got 0, expected at least 1"),
     (lambda: nn.Conv2D(8, 3, init="zeros"), ValueError,
@@ -253,7 +375,7 @@ def test_the_same_bits_at_any_number_of_threads(run_python):
     (lambda: nn.Conv2D(8, 3).build((28, 28)), ValueError,
      r"Conv2D: got rows of shape \(28, 28\), .*X\[..., None\]"),
     (lambda: nn.Conv2D(8, 5, padding="valid").build((4, 9, 1)), ValueError,
-     "Conv2D: got images of 4 by 9, expected at"),
+     "Conv2D: got images of 4 by 9, expected at least 5 by 5 with padding 'valid'"),
     (lambda: nn.AveragePool2D(3).build((2, 9, 1)), ValueError,
      "AveragePool2D: got images of 2 by 9, expected at least 3 by 3"),
     (lambda: nn.Dense(3).build((4, 4, 1)), ValueError,
@@ -264,6 +386,12 @@ def test_the_same_bits_at_any_number_of_threads(run_python):
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_images_with_channels_first_are_warned_of():
+    with pytest.warns(UserWarning, match=r"taken for 1 × 28 pixels with 28 ch.*transpose\(0, 2, 3, 1\)"):
+        nn.Conv2D(8, 3).build((1, 28, 28))
+    nn.Conv2D(8, 3).build((28, 28, 1))
 
 
 # ---- initialisation ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, models, register_model
 
-from .simd import lanes_of, splat
+from .simd import BYTES, lanes_of, splat
 
 
 class Tile(types.Type):
@@ -105,6 +105,77 @@ def add_outer(typing, tile, x, i, step, M, k):
     return tile(tile, x, i, step, M, k), generate
 
 
+# Rows and groups are counted by tuples, whose lengths are known when a kernel is compiled.
+
+@intrinsic
+def load_rows(typing, M, i, step, rows):
+    """Return the tile of len(rows) vectors of 64 bytes that lies in M."""
+    tile = Tile(M.dtype, lanes_of(M.dtype), len(rows))
+
+    def generate(context, builder, signature, args):
+        kind = context.get_value_type(tile)
+        return _make_tile(builder, kind, _Places(context, builder, signature, args, 0, kind).load)
+    return tile(M, i, step, rows), generate
+
+
+@intrinsic
+def add_groups(typing, tile, x, i, step, M, k, group):
+    """Return the tile with M[k:k + lanes] times a group of numbers added to every row p: x[i + p step:], as
+    many as ``group`` has, over and over. A group of one number is what `add_outer` adds.
+    """
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        places = _Places(context, builder, signature, args, 1, kind)
+        k = context.cast(builder, args[5], signature.args[5], types.intp)
+        first = builder.gep(context.make_array(M)(context, builder, args[4]).data, [k])
+        vector = builder.load(builder.bitcast(first, kind.element.as_pointer()), align=places.align)
+
+        def row_of(p):
+            factors = _repeated(builder, places.number(p), len(group), kind.element, places.align)
+            product = builder.fmul(factors, vector, flags=("contract",))
+            return builder.fadd(product, builder.extract_value(args[0], p), flags=("contract",))
+        return _make_tile(builder, kind, row_of)
+    return tile(tile, x, i, step, M, k, group), generate
+
+
+def _repeated(builder, place, count, vector, align):
+    """Return a vector of the ``count`` numbers at a place, over and over."""
+    if count == 1:
+        return splat(builder, builder.load(place), vector)
+    if count == 2 and vector.element == ir.FloatType():    # as one number of twice the size, for which there
+        pair = builder.load(builder.bitcast(place, ir.DoubleType().as_pointer()), align=align)    # is a load
+        pairs = splat(builder, pair, ir.VectorType(ir.DoubleType(), vector.count // 2))
+        return builder.bitcast(pairs, vector)
+    few = ir.VectorType(vector.element, count)
+    numbers = builder.load(builder.bitcast(place, few.as_pointer()), align=align)
+    order = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [n % count for n in range(vector.count)])
+    return builder.shuffle_vector(numbers, ir.Constant(few, ir.Undefined), order)
+
+
+@intrinsic
+def sum_groups(typing, tile, group):
+    """Return the tile of the sums of every so many numbers side by side, as ``group`` has: 1, 2 or 4."""
+    count = len(group)
+    summed = Tile(tile.dtype, tile.lanes // count, tile.rows)
+
+    def halved(builder, row):
+        kind, half = row.type, row.type.count // 2
+        even, odd = (ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(first, 2 * half, 2)))
+                     for first in (0, 1))
+        nothing = ir.Constant(kind, ir.Undefined)
+        return builder.fadd(builder.shuffle_vector(row, nothing, even),
+                            builder.shuffle_vector(row, nothing, odd))
+
+    def generate(context, builder, signature, args):
+        def row_of(p):
+            row = builder.extract_value(args[0], p)
+            for _ in range(count.bit_length() - 1):
+                row = halved(builder, row)
+            return row
+        return _make_tile(builder, context.get_value_type(summed), row_of)
+    return summed(tile, group), generate
+
+
 @intrinsic
 def tile_max(typing, tile, M, i, step):
     """Return, number by number, the larger one of the tile and M; NaN where either is NaN."""
@@ -159,6 +230,19 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
     def add_outer(tile, x, i, step, M, k):
         rows, lanes = tile.shape
         return tile + np.outer(x[i + step * np.arange(rows)], M[k:k + lanes])
+
+    def load_rows(M, i, step, rows):
+        return M[_rows(i, step, len(rows), BYTES // M.itemsize)]
+
+    def add_groups(tile, x, i, step, M, k, group):
+        rows, lanes = tile.shape
+        factors = np.tile(x[_rows(i, step, rows, len(group))], lanes // len(group))
+        return tile + factors * M[k:k + lanes]
+
+    def sum_groups(tile, group):
+        while tile.shape[1] * len(group) > BYTES // tile.itemsize:
+            tile = tile[:, ::2] + tile[:, 1::2]
+        return tile
 
     def tile_max(tile, M, i, step):
         return np.maximum(tile, M[_rows(i, step, *tile.shape)])

@@ -14,139 +14,178 @@ _HALF_VECTOR = BYTES // 2
 _TILE_ROWS = 4    # windows of a tile
 
 
+# A window is (rows, columns), steps (down, across); ``corner`` says how many rows and columns of the first
+# window lie before the image. What lies outside counts for nothing.
+
+
 @kernel
-def _max_pool_channels(x, out, size, stride, first):
+def _within(i, step, before, rows, size):
+    """Return the first row of the image in the i-th window, and the one after the last."""
+    first = i * step - before
+    return max(0, first), min(size, first + rows)
+
+
+# ---- maximum -----------------------------------------------------------------------------------------------
+
+@kernel
+def _max_pool_channels(x, out, window, steps, corner, first):
     """As `max_pool` for one image and the channels from ``first`` on, one number at a time."""
     height, width, C = out.shape
     for i in range(height):
+        top, bottom = _within(i, steps[0], corner[0], window[0], x.shape[0])
         for j in range(width):
+            left, right = _within(j, steps[1], corner[1], window[1], x.shape[1])
             for c in range(first, C):
-                most = x[i * stride, j * stride, c]
-                for cell in range(1, size * size):
-                    value = x[i * stride + cell // size, j * stride + cell % size, c]
-                    most = value if not value <= most and most == most else most
+                most = x[top, left, c]
+                for y in range(top, bottom):
+                    for k in range(left, right):
+                        value = x[y, k, c]
+                        most = value if not value <= most and most == most else most
                 out[i, j, c] = most
 
 
 @kernel
-def _tile_max(tile, x, offset, window, step):
-    """Return the maximum of the tile and the rest of its windows in the flat x; window = (size, numbers in a
-    line, C).
+def _tile_max(tile, x, offset, window, line, C, step):
+    """Return the maximum of the tile and the rest of its windows in the flat x, of lines of so many numbers.
     """
-    size, line, C = window
-    for cell in range(1, size * size):
-        tile = tile_max(tile, x, offset + cell // size * line + cell % size * C, step)
+    for cell in range(1, window[0] * window[1]):
+        tile = tile_max(tile, x, offset + cell // window[1] * line + cell % window[1] * C, step)
     return tile
 
 
 @kernel
-def _max_pool_image(x, out, size, stride):
+def _max_pool_image(x, out, window, steps, corner):
     """As `max_pool` for one image."""
     height, width, C = out.shape
     lanes = _HALF_VECTOR // out.itemsize
-    line, pixel_step, flat, pooled = x.shape[1] * C, stride * C, x.reshape(-1), out.reshape(-1)
-    window, in_tiles = (size, line, C), width // _TILE_ROWS * _TILE_ROWS
+    line, pixel_step, flat, pooled = x.shape[1] * C, steps[1] * C, x.reshape(-1), out.reshape(-1)
+    if not _all_within(x, height, width, window, steps, corner):
+        _max_pool_channels(x, out, window, steps, corner, 0)
+        return
+    in_tiles = width // _TILE_ROWS * _TILE_ROWS
     for c in range(0, C - lanes + 1, lanes):
         for i in range(height):
             for j in range(0, in_tiles, _TILE_ROWS):
-                offset = i * stride * line + j * pixel_step + c
+                offset = i * steps[0] * line + j * pixel_step + c
                 tile = load_tile(flat, offset, pixel_step, _TILE_ROWS, _HALF_VECTOR)
-                store_tile(_tile_max(tile, flat, offset, window, pixel_step), pooled, (i * width + j) * C + c,
-                           C)
+                store_tile(_tile_max(tile, flat, offset, window, line, C, pixel_step), pooled,
+                           (i * width + j) * C + c, C)
             for j in range(in_tiles, width):
-                offset = i * stride * line + j * pixel_step + c
+                offset = i * steps[0] * line + j * pixel_step + c
                 single = load_tile(flat, offset, 0, 1, _HALF_VECTOR)
-                store_tile(_tile_max(single, flat, offset, window, 0), pooled, (i * width + j) * C + c, 0)
+                store_tile(_tile_max(single, flat, offset, window, line, C, 0), pooled,
+                           (i * width + j) * C + c, 0)
     if C % lanes:
-        _max_pool_channels(x, out, size, stride, C // lanes * lanes)
-
-
-@parallel_kernel
-def max_pool(x, size, stride, out):
-    """out[n, i, j, c] = the largest x[n, i stride + ky, j stride + kx, c] with ky, kx < size; NaN where one
-    is NaN.
-    """
-    for n in prange(x.shape[0]):
-        _max_pool_image(x[n], out[n], size, stride)
+        _max_pool_channels(x, out, window, steps, corner, C // lanes * lanes)
 
 
 @kernel
-def _max_pool_backward_channels(x, delta, size, stride, first, dx):
+def _all_within(x, height, width, window, steps, corner):
+    """Return whether all windows lie within the image."""
+    bottom = (height - 1) * steps[0] - corner[0] + window[0]
+    right = (width - 1) * steps[1] - corner[1] + window[1]
+    return corner[0] <= 0 and corner[1] <= 0 and bottom <= x.shape[0] and right <= x.shape[1]
+
+
+@parallel_kernel
+def max_pool(x, window, steps, corner, out):
+    """out[n, i, j, c] = the largest number of channel c in the window that begins at (i, j) steps - corner;
+    NaN where one is NaN.
+    """
+    for n in prange(x.shape[0]):
+        _max_pool_image(x[n], out[n], window, steps, corner)
+
+
+@kernel
+def _max_pool_backward_channels(x, delta, window, steps, corner, first, dx):
     """As `max_pool_backward` for one image and the channels from ``first`` on, one number at a time."""
     height, width, C = delta.shape
     for i in range(height):
+        top, bottom = _within(i, steps[0], corner[0], window[0], x.shape[0])
         for j in range(width):
+            left, right = _within(j, steps[1], corner[1], window[1], x.shape[1])
             for c in range(first, C):
-                y, k = i * stride, j * stride
-                for cell in range(1, size * size):
-                    value, most = x[i * stride + cell // size, j * stride + cell % size, c], x[y, k, c]
-                    if not value <= most and most == most:
-                        y, k = i * stride + cell // size, j * stride + cell % size
+                y, k = top, left
+                for row in range(top, bottom):
+                    for column in range(left, right):
+                        value, most = x[row, column, c], x[y, k, c]
+                        if not value <= most and most == most:
+                            y, k = row, column
                 dx[y, k, c] += delta[i, j, c]
 
 
 @kernel
-def _route_to_max(delta, tile, x, dx, offset, window, step):
+def _route_to_max(delta, tile, x, dx, offset, window, line, C, step):
     """Add the tile delta to dx at the first maximum of each window, where ``tile`` has the first number of
     each.
     """
-    size, line, C = window
-    largest = _tile_max(tile, x, offset, window, step)
-    for cell in range(size * size):
-        delta = route_to_max(delta, largest, x, dx, offset + cell // size * line + cell % size * C, step)
+    largest = _tile_max(tile, x, offset, window, line, C, step)
+    for cell in range(window[0] * window[1]):
+        delta = route_to_max(delta, largest, x, dx, offset + cell // window[1] * line + cell % window[1] * C,
+                             step)
 
 
 @kernel
-def _max_pool_backward_image(x, delta, size, stride, dx):
+def _max_pool_backward_image(x, delta, window, steps, corner, dx):
     """As `max_pool_backward` for one image."""
     height, width, C = delta.shape
     lanes = _HALF_VECTOR // delta.itemsize
-    line, pixel_step = x.shape[1] * C, stride * C
-    window, flat, flat_delta, out = (size, line, C), x.reshape(-1), delta.reshape(-1), dx.reshape(-1)
-    # A tile's windows must not overlap.
-    in_tiles = width // _TILE_ROWS * _TILE_ROWS if stride >= size else 0
+    line, pixel_step = x.shape[1] * C, steps[1] * C
+    flat, flat_delta, out = x.reshape(-1), delta.reshape(-1), dx.reshape(-1)
     for k in range(out.size):
         out[k] = 0
+    if not _all_within(x, height, width, window, steps, corner):
+        _max_pool_backward_channels(x, delta, window, steps, corner, 0, dx)
+        return
+    # A tile's windows must not overlap.
+    in_tiles = width // _TILE_ROWS * _TILE_ROWS if steps[1] >= window[1] else 0
     for c in range(0, C - lanes + 1, lanes):
         for i in range(height):
             for j in range(0, in_tiles, _TILE_ROWS):
-                offset, source = i * stride * line + j * pixel_step + c, (i * width + j) * C + c
+                offset, source = i * steps[0] * line + j * pixel_step + c, (i * width + j) * C + c
                 given = load_tile(flat_delta, source, C, _TILE_ROWS, _HALF_VECTOR)
                 tile = load_tile(flat, offset, pixel_step, _TILE_ROWS, _HALF_VECTOR)
-                _route_to_max(given, tile, flat, out, offset, window, pixel_step)
+                _route_to_max(given, tile, flat, out, offset, window, line, C, pixel_step)
             for j in range(in_tiles, width):
-                offset, source = i * stride * line + j * pixel_step + c, (i * width + j) * C + c
+                offset, source = i * steps[0] * line + j * pixel_step + c, (i * width + j) * C + c
                 single_delta = load_tile(flat_delta, source, 0, 1, _HALF_VECTOR)
                 single = load_tile(flat, offset, 0, 1, _HALF_VECTOR)
-                _route_to_max(single_delta, single, flat, out, offset, window, 0)
+                _route_to_max(single_delta, single, flat, out, offset, window, line, C, 0)
     if C % lanes:
-        _max_pool_backward_channels(x, delta, size, stride, C // lanes * lanes, dx)
+        _max_pool_backward_channels(x, delta, window, steps, corner, C // lanes * lanes, dx)
 
 
 @parallel_kernel
-def max_pool_backward(x, delta, size, stride, dx):
+def max_pool_backward(x, delta, window, steps, corner, dx):
     """dx = delta at the first of the largest numbers of each window, and the sum where windows overlap."""
     for n in prange(x.shape[0]):
-        _max_pool_backward_image(x[n], delta[n], size, stride, dx[n])
+        _max_pool_backward_image(x[n], delta[n], window, steps, corner, dx[n])
 
+
+# ---- mean --------------------------------------------------------------------------------------------------
 
 @parallel_kernel
-def average_pool(x, height, width, stride, out):
-    """out[n, i, j, c] = the mean of x[n, i stride + ky, j stride + kx, c] over ky < height, kx < width."""
+def average_pool(x, window, steps, corner, count_padding, out):
+    """out[n, i, j, c] = the mean of channel c in the window that begins at (i, j) steps - corner: of what
+    lies in the image, or with ``count_padding`` of the whole window, with zeros outside.
+    """
     for n in prange(x.shape[0]):
-        _average_image(x[n], height, width, stride, out[n])
+        _average_image(x[n], window, steps, corner, count_padding, out[n])
 
 
 @kernel
-def _average_image(x, height, width, stride, out):
-    rows, columns, C = out.shape
-    fraction = out.dtype.type(1 / (height * width))
-    for i in range(rows):
-        for j in range(columns):
+def _average_image(x, window, steps, corner, count_padding, out):
+    height, width, C = out.shape
+    for i in range(height):
+        top, bottom = _within(i, steps[0], corner[0], window[0], x.shape[0])
+        for j in range(width):
+            left, right = _within(j, steps[1], corner[1], window[1], x.shape[1])
+            count = window[0] * window[1] if count_padding else (bottom - top) * (right - left)
+            fraction = out.dtype.type(1 / count)
             for c in range(C):
                 out[i, j, c] = 0
-            for y in range(i * stride, i * stride + height):
-                for k in range(j * stride, j * stride + width):
+            for y in range(top, bottom):
+                for k in range(left, right):
                     for c in range(C):
                         out[i, j, c] += x[y, k, c]
             for c in range(C):
@@ -154,23 +193,26 @@ def _average_image(x, height, width, stride, out):
 
 
 @kernel
-def _average_image_backward(delta, height, width, stride, dx):
-    rows, columns, C = delta.shape
-    fraction = dx.dtype.type(1 / (height * width))
+def _average_image_backward(delta, window, steps, corner, count_padding, dx):
+    height, width, C = delta.shape
     dx[:] = 0
-    for i in range(rows):
-        for j in range(columns):
-            for y in range(i * stride, i * stride + height):
-                for k in range(j * stride, j * stride + width):
+    for i in range(height):
+        top, bottom = _within(i, steps[0], corner[0], window[0], dx.shape[0])
+        for j in range(width):
+            left, right = _within(j, steps[1], corner[1], window[1], dx.shape[1])
+            count = window[0] * window[1] if count_padding else (bottom - top) * (right - left)
+            fraction = dx.dtype.type(1 / count)
+            for y in range(top, bottom):
+                for k in range(left, right):
                     for c in range(C):
                         dx[y, k, c] += delta[i, j, c] * fraction
 
 
 @parallel_kernel
-def average_pool_backward(delta, height, width, stride, dx):
+def average_pool_backward(delta, window, steps, corner, count_padding, dx):
     """dx = each delta in equal shares to its window."""
     for n in prange(delta.shape[0]):
-        _average_image_backward(delta[n], height, width, stride, dx[n])
+        _average_image_backward(delta[n], window, steps, corner, count_padding, dx[n])
 
 
 # ---- over the valid steps of sequences ---------------------------------------------------------------------

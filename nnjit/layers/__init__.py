@@ -8,6 +8,14 @@ from .dropout import Dropout
 from .input import Input
 from .masking import Masking
 from .normalization import BatchNormalization, LayerNormalization
-from .pooling import AveragePool2D, GlobalAveragePool1D, GlobalAveragePool2D, GlobalMaxPool1D, MaxPool2D
+from .pooling import (
+    AveragePool2D,
+    GlobalAveragePool1D,
+    GlobalAveragePool2D,
+    GlobalMaxPool1D,
+    GlobalMaxPool2D,
+    MaxPool2D,
+)
 from .recurrent import GRU, LSTM
-from .reshape import Flatten
+from .reshape import Flatten, ZeroPadding2D
+from .residual import Residual

@@ -4,8 +4,8 @@ import numpy as np
 from ..inputs.checks import check_count
 from ..kernels import augmentation, random
 from .base import Elementwise
-from .convolution import check_images
 from .reshape import intensities
+from .windows import check_images
 
 
 class _RandomMove(Elementwise):

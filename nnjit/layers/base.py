@@ -82,7 +82,8 @@ class Layer(Part):
     multiply_adds : int
         A row's, in the forward pass.
     receptive_field : (size, stride) or None
-        In pixels, of what an output sees of the layer's input; None is all of it.
+        In pixels, each a number or (rows, columns), of what an output sees of the layer's input; None is all
+        of it.
     """
 
     scratch, batch_scratch = NOTHING, NOTHING
@@ -123,6 +124,14 @@ class Layer(Part):
 
         Only the training loop calls it, so looking at a gradient moves nothing.
         """
+
+    def take_trainable(self, other: "Layer"):
+        """Be as trainable as a layer of the same kind."""
+        self.trainable = other.trainable
+
+    def frozen_names(self) -> list[str]:
+        """Return the names of the parameters that a training leaves as they are."""
+        return [] if self.trainable else list(self.shapes)
 
     def penalise(self, with_gradient: bool) -> float:
         """Return the penalty on the parameters, a part of the loss.

@@ -3,7 +3,8 @@ import math
 
 import numpy as np
 
-from .base import Elementwise, as_rows
+from .base import Elementwise, Layer, as_rows
+from .windows import check_images, check_padding
 
 
 def intensities(x: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -26,3 +27,43 @@ class Flatten(Elementwise):
 
     def backward(self, x, a, delta, dx, ctx):
         return delta.reshape(x.shape)
+
+
+class ZeroPadding2D(Layer):
+    """Zeros around images: (N, H, W, C) to (N, H + top + bottom, W + left + right, C).
+
+    Parameters
+    ----------
+    padding : int, (int, int) or ((top, bottom), (left, right))
+        Of all sides; of top and bottom, left and right; of each.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something is not a whole number of at least 0.
+    """
+
+    input_kind, config = "images", ("padding",)
+    frees_output = True
+    receptive_field = (1, 1)
+
+    def __init__(self, padding: int | tuple = 1):
+        self.padding = check_padding("ZeroPadding2D padding", padding, words=())
+
+    def build(self, input_shape):
+        H, W, C = check_images("ZeroPadding2D", input_shape)
+        (top, bottom), (left, right) = self.padding
+        self.inside = slice(None), slice(top, top + H), slice(left, left + W)
+        return H + top + bottom, W + left + right, C
+
+    def forward(self, x, out, ctx):
+        out[:] = 0
+        out[self.inside] = x
+        return out
+
+    def backward(self, x, a, delta, dx, ctx):
+        dx[:] = delta[self.inside]
+        return dx
+
+    def __repr__(self):
+        return f"ZeroPadding2D({self.padding})"

@@ -56,10 +56,10 @@ const nets = (() => {
     const [h, w] = l.input, [oh, ow] = l.output, [kh, kw] = l.window;
     for (let i = 0; i < oh; i++) for (let j = 0; j < ow; j++)
       for (let p = 0; p < kh; p++) {
-        const row = i * l.strides + p - l.top;
+        const row = i * l.strides[0] + p * l.dilation[0] - l.top;
         if (row < 0 || row >= h) continue;
         for (let q = 0; q < kw; q++) {
-          const column = j * l.strides + q - l.left;
+          const column = j * l.strides[1] + q * l.dilation[1] - l.left;
           if (column >= 0 && column < w) visit(i * ow + j, row * w + column, p * kw + q);
         }
       }

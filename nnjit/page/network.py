@@ -11,6 +11,7 @@ from ..layers import (
     Dense,
     Flatten,
     GlobalAveragePool2D,
+    GlobalMaxPool2D,
     LeakyReLU,
     MaxPool2D,
     ReLU,
@@ -19,6 +20,7 @@ from ..layers import (
     Softplus,
     Tanh,
 )
+from ..layers.windows import as_pair, slide
 from ..model import Sequential
 from ..report.details import encoded
 
@@ -48,13 +50,18 @@ def _layer(layer, shape, output):
     kind = type(layer)
     if kind is Dense:
         return {"kind": "Dense", "shape": list(layer.shapes["W"]), **_weights(layer)}
+    if kind is Conv2D and layer.groups > 1:
+        return {}
     if kind is Conv2D:
         return {"kind": "Conv2D", **_weights(layer), **_window(layer, layer.kernel_size, shape, output)}
+    if kind is AveragePool2D and layer.count_padding:
+        return {}
     if kind in (MaxPool2D, AveragePool2D):
         return {"kind": kind.__name__, **_window(layer, layer.pool_size, shape, output)}
-    if kind is GlobalAveragePool2D:
-        return {"kind": "AveragePool2D", "input": list(shape), "output": [1, 1, shape[2]],
-                "window": list(shape[:2]), "strides": 1, "top": 0, "left": 0}
+    if kind in (GlobalAveragePool2D, GlobalMaxPool2D):
+        return {"kind": "AveragePool2D" if kind is GlobalAveragePool2D else "MaxPool2D",
+                "input": list(shape), "output": [1, 1, shape[2]], "window": list(shape[:2]),
+                "strides": [1, 1], "dilation": [1, 1], "top": 0, "left": 0}
     if kind is BatchNormalization:
         scale, shift = _affine(layer)
         return {"kind": "Scale", "scale": _text(scale), "shift": _text(shift)}
@@ -71,12 +78,11 @@ def _weights(layer):
 
 def _window(layer, size, shape, output):
     """Return where a window slides over an image, with what of its padding lies above and on the left."""
-    size = size if isinstance(size, tuple) else (size, size)
-    steps = layer.strides
-    around = [max(0, (out - 1) * steps + k - n) if getattr(layer, "padding", "valid") == "same" else 0
-              for n, out, k in zip(shape, output, size)]
-    return {"input": list(shape), "output": list(output), "window": list(size), "strides": steps,
-            "top": around[0] // 2, "left": around[1] // 2}
+    dilation = as_pair(getattr(layer, "dilation", 1))
+    _, corner = slide(type(layer).__name__, shape[:2], size, layer.strides, layer.padding, dilation)
+    return {"input": list(shape), "output": list(output), "window": list(as_pair(size)),
+            "strides": list(as_pair(layer.strides)), "dilation": list(dilation), "top": corner[0],
+            "left": corner[1]}
 
 
 def _affine(layer):
