@@ -10,7 +10,10 @@ NAMES = {
     "CrossEntropyLoss": "head=nnjit.Categorical()", "MSELoss": "head=nnjit.Gaussian()",
     "BCEWithLogitsLoss": "head=nnjit.Bernoulli()", "BatchNorm1d": "nnjit.BatchNormalization()",
     "BatchNorm2d": "nnjit.BatchNormalization()", "MaxPooling2D": "nnjit.MaxPool2D()",
-    "AveragePooling2D": "nnjit.AveragePool2D()",
+    "AveragePooling2D": "nnjit.AveragePool2D()", "GlobalMaxPooling2D": "nnjit.GlobalMaxPool2D()",
+    "GlobalAveragePooling2D": "nnjit.GlobalAveragePool2D()", "ZeroPad2d": "nnjit.ZeroPadding2D()",
+    "DepthwiseConv2D": "nnjit.Conv2D(channels, kernel_size, groups=channels)",
+    "Add": "nnjit.Residual(layers, shortcut)", "ConvTranspose2d": "nnjit.Conv2DTranspose()",
     "MLPClassifier": "from nnjit.estimators import MLPClassifier",
     "MLPRegressor": "from nnjit.estimators import MLPRegressor",
 }
@@ -32,6 +35,7 @@ MODEL = {
 ARGUMENTS = {
     "lr": "learning_rate", "decay": "weight_decay, or a schedule as learning_rate",
     "kernel_regularizer": "l1= or l2=", "kernel_initializer": "init", "use_bias": "bias",
+    "dilation_rate": "dilation", "count_include_pad": "count_padding",
     "input_shape": "Input(shape) as the first layer", "input_dim": "Input(shape) as the first layer",
     "out_features": "units", "in_features": "units alone", "out_channels": "filters",
     "amsgrad": "Adam without it", "clipnorm": "clip_norm", "betas": "beta_1= and beta_2=", "eps": "epsilon",

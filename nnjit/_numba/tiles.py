@@ -105,17 +105,20 @@ def add_outer(typing, tile, x, i, step, M, k):
     return tile(tile, x, i, step, M, k), generate
 
 
-# Rows and groups are counted by tuples, whose lengths are known when a kernel is compiled.
+# The parts of a vector, threes and groups are counted by tuples, whose lengths are known when a kernel is
+# compiled.
 
 @intrinsic
-def load_rows(typing, M, i, step, rows):
-    """Return the tile of len(rows) vectors of 64 bytes that lies in M."""
-    tile = Tile(M.dtype, lanes_of(M.dtype), len(rows))
+def load_threes(typing, M, i, step, threes, parts):
+    """Return the tile of 3 len(threes) vectors, each one of len(parts) equal parts of 64 bytes, that lies in
+    M.
+    """
+    tile = Tile(M.dtype, lanes_of(M.dtype) // len(parts), 3 * len(threes))
 
     def generate(context, builder, signature, args):
         kind = context.get_value_type(tile)
         return _make_tile(builder, kind, _Places(context, builder, signature, args, 0, kind).load)
-    return tile(M, i, step, rows), generate
+    return tile(M, i, step, threes, parts), generate
 
 
 @intrinsic
@@ -231,8 +234,8 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
         rows, lanes = tile.shape
         return tile + np.outer(x[i + step * np.arange(rows)], M[k:k + lanes])
 
-    def load_rows(M, i, step, rows):
-        return M[_rows(i, step, len(rows), BYTES // M.itemsize)]
+    def load_threes(M, i, step, threes, parts):
+        return M[_rows(i, step, 3 * len(threes), BYTES // M.itemsize // len(parts))]
 
     def add_groups(tile, x, i, step, M, k, group):
         rows, lanes = tile.shape
@@ -240,7 +243,7 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
         return tile + factors * M[k:k + lanes]
 
     def sum_groups(tile, group):
-        while tile.shape[1] * len(group) > BYTES // tile.itemsize:
+        for _ in range(len(group).bit_length() - 1):
             tile = tile[:, ::2] + tile[:, 1::2]
         return tile
 

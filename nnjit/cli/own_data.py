@@ -81,8 +81,8 @@ def _check_options(args):
         args.error(f"argument --data: got {args.data} with the file {args.file}, expected one of them")
     if args.gradient == "book":
         args.error("argument --gradient: got book with a file, expected exact")
-    if args.model == "gru":
-        args.error("argument --model: got gru with a file, expected mlp or cnn")
+    if args.model in ("gru", "resnet"):
+        args.error(f"argument --model: got {args.model} with a file, expected mlp or cnn")
 
 
 def _load(args):

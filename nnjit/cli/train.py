@@ -40,10 +40,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--loss", choices=questions.LOSSES, default="auto",
         help="auto: the loss of the distribution that the output assumes; mse, mae and huber: squared, "
              "absolute and Huber's error (default: %(default)s)")
-    add("--model", choices=("mlp", "cnn", "gru"),
-        help="cnn: a small convolutional network; gru: a recurrent one, which reads digits by rows (--data "
-             "rows, mnist or digits); they, cifar10 and fashion have presets, to which --epochs, "
-             "--batch-size, --lr and --train-size can be given (default: mlp, for images of FILE cnn)")
+    add("--model", choices=("mlp", "cnn", "gru", "resnet"),
+        help="cnn: a small convolutional network; resnet: one with shortcuts, for --data cifar10; gru: a "
+             "recurrent one, which reads digits by rows (--data rows, mnist or digits); they, cifar10 and "
+             "fashion have presets, to which --epochs, --batch-size, --lr and --train-size can be given "
+             "(default: mlp, for images of FILE cnn)")
     add("--classes", type=lambda text: tuple(text.split(",")), metavar="A,B[,C...]",
         help="only these classes, digits or names (bird,airplane); with two, --out sigmoid asks: is it B? Of "
              "FILE, in this order for --out ordinal (default: all)")
@@ -181,6 +182,9 @@ def run(args: argparse.Namespace) -> int:
     if args.data == "rows" and args.model != "gru":
         args.error(f"argument --model: got {args.model} with --data rows, expected gru, which reads an image "
                    "row by row")
+    if args.model == "resnet" and args.data != "cifar10":
+        args.error(f"argument --model: got resnet with --data {args.data}, expected cnn; the network with "
+                   "shortcuts is for --data cifar10")
     if args.model == "gru" and args.data not in ("rows", "auto", "mnist", "digits"):
         args.error(f"argument --model: got gru with --data {args.data}, expected mlp or cnn; it reads --data "
                    "rows, mnist or digits")

@@ -4,9 +4,24 @@ from dataclasses import dataclass
 
 from .. import schedules
 from ..heads import Bernoulli, Categorical
-from ..layers import GRU, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from ..layers import (
+    GRU,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    MaxPool2D,
+    RandomFlip,
+    RandomShift,
+    ReLU,
+    Residual,
+)
 from ..model import Sequential
 from ..optimizers import Adam
+
+_MOMENTUM = 0.9    # of running means, which are to follow within an epoch
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,25 @@ def _hidden_layers(*widths):
     return lambda: [Flatten(), *(layer for units in widths for layer in (Dense(units), ReLU(), Dropout(0.5)))]
 
 
+def _normalised(filters, size, strides=1):
+    return [Conv2D(filters, size, strides, bias=False), BatchNormalization(_MOMENTUM)]
+
+
+def _block(filters, strides):
+    """Return two convolutions and a shortcut, the sum of which is activated (He et al. 2016)."""
+    way = [*_normalised(filters, 3, strides), ReLU(), *_normalised(filters, 3)]
+    return [Residual(way, _normalised(filters, 1, strides) if strides > 1 else []), ReLU()]
+
+
+def _residual_network():
+    """A ResNet of 8 layers with weights, for images of 32 × 32, which are flipped and shifted."""
+    return [RandomFlip(), RandomShift(4), *_normalised(16, 3), ReLU(), *_block(16, 1), *_block(32, 2),
+            *_block(64, 2), GlobalAveragePool2D()]
+
+
 PRESETS = {
+    ("cifar10", "resnet"): Preset(_residual_network, batch_size=128, epochs=20,
+                                  rate=lambda steps: schedules.cosine(0.01, steps)),
     ("cifar10", "cnn"): Preset(_two_convolutions(8, 8, 32), batch_size=32, epochs=50),
     ("cifar10", "mlp"): Preset(_hidden_layers(256), batch_size=32, epochs=50),
     ("mnist", "mlp"): Preset(_hidden_layers(512), batch_size=100, epochs=10),

@@ -21,11 +21,11 @@ from .correlation import correlate_in_tiles
 from .depthwise import correlate_channels, gradient_of_channels
 from .gradient import bias_gradient, gradient_in_tiles
 
-# Of a tile: outputs, the first unless a row of images is too short, and vectors of dW. AVX has half as many
-# registers as AVX-512, of half the size.
-_PIXELS = ((16, 8) if HAS_COMPRESS else (4, 4))
-_VECTORS = ((12, 8, 6) if HAS_COMPRESS else (4, 3))
-_SHORTEST_ROW = 12    # of outputs, for the wider tile
+# Of a tile of dW: threes of numbers of a run, and where vectors fill one register at most. AVX has half as
+# many registers as AVX-512, of half the size.
+_THREES = (8, 4, 3, 2, 1) if HAS_COMPRESS else (2, 1)
+_THREES_OF_PARTS = (8, 4, 3, 2, 1) if HAS_COMPRESS else (4, 3, 1)
+_REGISTER = BYTES if HAS_COMPRESS else BYTES // 2
 
 
 def _count(number):
@@ -42,14 +42,24 @@ def _lanes_a_filter(filters, run, itemsize):
     return min((1, 2, 4), key=lanes)
 
 
+def _parts_of_gradient(filters, itemsize):
+    """Return into how many parts a vector of filters is cut for dW: 1, 2 or 4."""
+    def cost(parts):
+        lanes = BYTES // itemsize // parts
+        vectors = -(-filters // lanes)
+        return vectors * max(BYTES // parts, _REGISTER), vectors * lanes > filters, parts
+
+    return min((1, 2, 4), key=cost)
+
+
 def correlate(x, W, flipped: bool, b, out, steps=(1, 1), spread=(1, 1), dilation=(1, 1), corner=(0, 0),
               groups: int = 1):
     """out[n, i, j, o] = b[o] + sum over ky, kx, c of W[ky, kx, c, o] f[n, i sy + ky dy, j sx + kx dx, c].
 
     Overwrites ``out``. (sy, sx) are the ``steps``, (dy, dx) the ``dilation``. The padded image f is x with
-    its pixels ``spread`` apart and 0 elsewhere: pixel (i, j) lies at corner + spread (i, j); what lies outside is
-    cut off. Bytes are divided by 255. b: (K,) or (0,). Of several ``groups``, the filters of each see its
-    channels only; c counts within the group.
+    its pixels ``spread`` apart and 0 elsewhere: pixel (i, j) lies at corner + spread (i, j); what lies
+    outside is cut off. Bytes are divided by 255. b: (K,) or (0,). Of several ``groups``, the filters of each
+    see its channels only; c counts within the group.
 
     If ``flipped``, the weight is W[kh - 1 - ky, kw - 1 - kx, o, c]. So a convolution's dx is the flipped
     correlation of its delta, with its steps as the spread and the window's size less 1 less its corner as the
@@ -60,10 +70,8 @@ def correlate(x, W, flipped: bool, b, out, steps=(1, 1), spread=(1, 1), dilation
         return
     C, K = x.shape[3] // groups, out.shape[3] // groups
     run = C if dilation[1] > 1 else W.shape[1] * C
-    pixels = _PIXELS[out.shape[2] < _SHORTEST_ROW]
     taps = _lanes_a_filter(K, run, out.itemsize)
-    correlate_in_tiles(x, W, flipped, b, steps, spread, dilation, corner, groups, _count(pixels),
-                       _count(taps), out)
+    correlate_in_tiles(x, W, flipped, b, steps, spread, dilation, corner, groups, _count(taps), out)
 
 
 def gradients(x, delta, dW, db, steps=(1, 1), dilation=(1, 1), corner=(0, 0), groups: int = 1):
@@ -77,7 +85,6 @@ def gradients(x, delta, dW, db, steps=(1, 1), dilation=(1, 1), corner=(0, 0), gr
         gradient_of_channels(x, delta, steps, dilation, corner, dW, db)
         return
     run = dW.shape[2] if dilation[1] > 1 else dW.shape[1] * dW.shape[2]
-    taps = _lanes_a_filter(dW.shape[3] // groups, run, dW.itemsize)
-    vectors = -(-run // taps)
-    rows = min(_VECTORS, key=lambda rows: -(-vectors // rows) * rows)
-    gradient_in_tiles(x, delta, steps, dilation, corner, groups, _count(rows), _count(taps), dW, db)
+    parts = _parts_of_gradient(dW.shape[3] // groups, dW.itemsize)
+    threes = min(_THREES if parts == 1 else _THREES_OF_PARTS, key=lambda n: -(-run // (3 * n)) * n)
+    gradient_in_tiles(x, delta, steps, dilation, corner, groups, _count(threes), _count(parts), dW, db)

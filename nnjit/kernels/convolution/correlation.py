@@ -3,17 +3,20 @@ import numpy as np
 from numba import prange
 
 from ..._numba.jit import kernel, parallel_kernel
-from ..._numba.simd import BYTES
-from ..._numba.tiles import add_groups, load_rows, store_tile, sum_groups
+from ..._numba.simd import BYTES, HAS_COMPRESS
+from ..._numba.tiles import add_groups, load_tile, store_tile, sum_groups
 from .._chunks import _count_chunks
-from .padded import _count_sample_chunks, _fill_padded, _geometry, _new_padded, _padded_size, _samples
+from .padded import _count_sample_chunks, _fill_padded, _geometry, _new_padded, _padded_size, _runs, _samples
+
+# Outputs of a tile: AVX has half as many registers as AVX-512, of half the size.
+_PIXELS = 8 if HAS_COMPRESS else 4
 
 
 @kernel
 def _pack_weights(W, flipped, b, dilation, groups, taps, like):
     """Return the weights as (groups, strips, lines and runs, vectors, 64 bytes), and the biases likewise.
 
-    A vector has a lane for each of some filters and of len(taps) numbers that lie side by side in a run: lane
+    A vector has lanes for some filters, and for len(taps) numbers that lie side by side in a run: lane
     f len(taps) + t of vector v of strip s belongs to the output s filters + f and the number v len(taps) + t.
     What fills up the last vector of a run and the last strip is 0.
 
@@ -22,13 +25,13 @@ def _pack_weights(W, flipped, b, dilation, groups, taps, like):
     """
     kh, kw, C, K = W.shape
     C, K = (K // groups, C) if flipped else (C, K // groups)
-    T, lanes = len(taps), BYTES // like.itemsize
-    filters = lanes // T
+    T, L = len(taps), BYTES // like.itemsize
+    filters = L // T
     strips = _count_chunks(K, filters)
-    _, _, _, _, runs, _, run = _geometry(1, C, (kh, kw), (1, 1), dilation)
+    runs, run = _runs((kh, kw), C, dilation)
     vectors = _count_chunks(run, T)
-    packed = np.zeros((groups, strips, kh * runs, vectors, lanes), like.dtype)
-    biases = np.zeros((groups, strips, lanes), like.dtype)
+    packed = np.zeros((groups, strips, kh * runs, vectors, L), like.dtype)
+    biases = np.zeros((groups, strips, L), like.dtype)
     for g in range(groups):
         for o in range(K):
             s, f = o // filters, o % filters * T
@@ -54,27 +57,24 @@ def _store_some(tile, scratch, filters, rows, columns, out, place, step):
 
 
 @kernel
-def _correlate_strip(biases, begin, padded, geometry, W, first_weight, scratch, out, o, columns, pixels,
-                     taps):
-    """The outputs ``o`` to before ``o + columns`` of one image, (height, width, K), in tiles of len(pixels).
+def _correlate_strip(biases, begin, padded, geometry, W, first_weight, scratch, out, o, columns, taps):
+    """The outputs ``o`` to before ``o + columns`` of one image, (height, width, K), in tiles.
 
     The strip's biases and weights lie in the flat ``biases`` and W, from ``begin`` and ``first_weight`` on.
     """
-    pixel_step, row_step, lines, line_step, runs, run_step, run = geometry
+    pixel_step, row_step, starts, run = geometry
     height, width, K = out.shape
-    P, T, lanes = len(pixels), len(taps), BYTES // out.itemsize
-    filters, flat = lanes // T, out.reshape(-1)
+    P, T, L = _PIXELS, len(taps), BYTES // out.itemsize
+    filters, flat, vectors = L // T, out.reshape(-1), _count_chunks(run, T)
     for i in range(height):
         for first in range(0, width, P):
             # the last tile of a row has pixels of the one before, too
             j = max(0, min(first, width - P))
-            tile, weight = load_rows(biases, begin, 0, pixels), first_weight
-            for ky in range(lines):
-                for q in range(runs):
-                    place = i * row_step + j * pixel_step + ky * line_step + q * run_step
-                    for k in range(0, run, T):
-                        tile = add_groups(tile, padded, place + k, pixel_step, W, weight, taps)
-                        weight += lanes
+            tile = load_tile(biases, begin, 0, _PIXELS, BYTES)
+            for r in range(starts.size):
+                place, weights = i * row_step + j * pixel_step + starts[r], first_weight + r * vectors * L
+                for v in range(vectors):
+                    tile = add_groups(tile, padded, place + v * T, pixel_step, W, weights + v * L, taps)
             sums, target = sum_groups(tile, taps), (i * width + j) * K + o
             if width >= P and columns == filters:
                 store_tile(sums, flat, target, K)
@@ -83,33 +83,32 @@ def _correlate_strip(biases, begin, padded, geometry, W, first_weight, scratch, 
 
 
 @kernel
-def _correlate_samples(x, first, last, packed, biases, window, steps, spread, dilation, corner, pixels, taps,
-                       out):
+def _correlate_samples(x, first, last, packed, biases, window, steps, spread, dilation, corner, taps, out):
     """`correlate_in_tiles` for the samples ``first`` to before ``last``."""
-    groups, strips, _, _, lanes = packed.shape
+    groups, strips, _, _, L = packed.shape
     _, height, width, K = out.shape
-    C, filters = x.shape[3] // groups, lanes // len(taps)
+    C, filters = x.shape[3] // groups, L // len(taps)
     size = _padded_size((height, width), window, steps, dilation)
-    slack = len(pixels) * steps[1] * C + len(taps)
+    slack = _PIXELS * steps[1] * C + len(taps)
     padded, flat = _new_padded(size, C, slack, out)
     geometry = _geometry(size[1], C, window, steps, dilation)
-    scratch, W, all_biases = np.empty(len(pixels) * lanes, out.dtype), packed.reshape(-1), biases.reshape(-1)
+    scratch, W, all_biases = np.empty(_PIXELS * L, out.dtype), packed.reshape(-1), biases.reshape(-1)
     own, of_strip = K // groups, packed.size // (groups * strips)
     for n in range(first, last):
         for g in range(groups):
             _fill_padded(x[n], g * C, corner, spread, padded)
             for s in range(strips):
                 columns, k = min(filters, own - s * filters), g * strips + s
-                _correlate_strip(all_biases, k * lanes, flat, geometry, W, k * of_strip, scratch, out[n],
-                                 g * own + s * filters, columns, pixels, taps)
+                _correlate_strip(all_biases, k * L, flat, geometry, W, k * of_strip, scratch, out[n],
+                                 g * own + s * filters, columns, taps)
 
 
 @parallel_kernel
-def correlate_in_tiles(x, W, flipped, b, steps, spread, dilation, corner, groups, pixels, taps, out):
-    """As `correlate`, in tiles of len(pixels) outputs by vectors of len(taps) numbers for each filter."""
+def correlate_in_tiles(x, W, flipped, b, steps, spread, dilation, corner, groups, taps, out):
+    """As `correlate`, in tiles of some outputs by vectors with len(taps) lanes for each filter."""
     packed, biases = _pack_weights(W, flipped, b, dilation, groups, taps, out)
     window = W.shape[0], W.shape[1]
     for k in prange(_count_sample_chunks(len(x))):
         first, last = _samples(k, len(x))
-        _correlate_samples(x, first, last, packed, biases, window, steps, spread, dilation, corner, pixels,
-                           taps, out)
+        _correlate_samples(x, first, last, packed, biases, window, steps, spread, dilation, corner, taps,
+                           out)

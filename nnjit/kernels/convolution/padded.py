@@ -70,14 +70,22 @@ def _new_padded(size, C, slack, like):
 
 
 @kernel
+def _runs(window, C, dilation):
+    """Return how many runs a window has in one of its lines, and how many numbers side by side each has."""
+    return (1, window[1] * C) if dilation[1] == 1 else (window[1], C)
+
+
+@kernel
 def _geometry(columns, C, window, steps, dilation):
     """Return the geometry of a flat padded image with so many columns of C channels: ``(pixel_step, row_step,
-    lines, line_step, runs, run_step, run)``.
+    starts, run)``.
 
-    The first two are the numbers between the windows of neighbouring outputs. A window has so many lines,
-    each of so many runs, each of so many numbers side by side.
+    The first two are the numbers between the windows of neighbouring outputs. The runs of a window begin at
+    ``starts`` from its first number, and have so many numbers.
     """
-    kh, kw = window
-    runs, run = (1, kw * C) if dilation[1] == 1 else (kw, C)
+    across, run = _runs(window, C, dilation)
     line = columns * C
-    return steps[1] * C, steps[0] * line, kh, dilation[0] * line, runs, dilation[1] * C, run
+    starts = np.empty(window[0] * across, np.int64)
+    for r in range(starts.size):
+        starts[r] = r // across * dilation[0] * line + r % across * dilation[1] * C
+    return steps[1] * C, steps[0] * line, starts, run
