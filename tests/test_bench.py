@@ -270,12 +270,14 @@ def test_dropout_is_drawn(name):
 @pytest.mark.parametrize("function, settings", [
     ("image_epoch", {"units": (5, 1)}),
     ("image_time_to_accuracy", {"units": (5, 3), "epochs": 2, "cosine": True}),
-    ("image_predict", {"units": (3,)}), ("convolve", None), ("normalize", None)])
+    ("image_predict", {"units": (3,)}), ("convolve", None), ("convolve_twice", None), ("normalize", None)])
 def test_images_give_every_contender_the_same(function, settings):
     """A batch has all the images, so that their order is none of the result's business."""
     torch = _peer("torch")
     if function == "convolve":
         task = workloads._convolution("float64", channels=4, images=2, side=5)
+    elif function == "convolve_twice":
+        task = workloads._two_convolutions("float64", channels=2, filters=4, side=5, images=2)
     elif function == "normalize":
         task = workloads._normalization("float64", "BatchNormalization", (6, 5, 5, 4))
     else:

@@ -108,17 +108,18 @@ def add_outer(typing, tile, x, i, step, M, k):
 # The parts of a vector, threes and groups are counted by tuples, whose lengths are known when a kernel is
 # compiled.
 
-@intrinsic
-def load_threes(typing, M, i, step, threes, parts):
+@intrinsic(prefer_literal=True)
+def load_threes(typing, M, i, step, threes, parts, most, most_of_parts):
     """Return the tile of 3 len(threes) vectors, each one of len(parts) equal parts of 64 bytes, that lies in
-    M.
+    M; at most so many, constants, where they are whole or parts.
     """
-    tile = Tile(M.dtype, lanes_of(M.dtype) // len(parts), 3 * len(threes))
+    rows = min(3 * len(threes), (most if len(parts) == 1 else most_of_parts).literal_value)
+    tile = Tile(M.dtype, lanes_of(M.dtype) // len(parts), rows)
 
     def generate(context, builder, signature, args):
         kind = context.get_value_type(tile)
         return _make_tile(builder, kind, _Places(context, builder, signature, args, 0, kind).load)
-    return tile(M, i, step, threes, parts), generate
+    return tile(M, i, step, threes, parts, most, most_of_parts), generate
 
 
 @intrinsic
@@ -234,8 +235,9 @@ if numba.config.DISABLE_JIT:    # the same in NumPy
         rows, lanes = tile.shape
         return tile + np.outer(x[i + step * np.arange(rows)], M[k:k + lanes])
 
-    def load_threes(M, i, step, threes, parts):
-        return M[_rows(i, step, 3 * len(threes), BYTES // M.itemsize // len(parts))]
+    def load_threes(M, i, step, threes, parts, most, most_of_parts):
+        rows = min(3 * len(threes), most if len(parts) == 1 else most_of_parts)
+        return M[_rows(i, step, rows, BYTES // M.itemsize // len(parts))]
 
     def add_groups(tile, x, i, step, M, k, group):
         rows, lanes = tile.shape

@@ -7,7 +7,14 @@ from .._numba.threads import parallel_region
 from ..graph import Graph
 from .estimators import EstimatorTask
 from .process import Clock
-from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
+from .tasks import (
+    ConvolutionTask,
+    ImageTask,
+    NormalizationTask,
+    RecurrentTask,
+    Task,
+    TwoConvolutionsTask,
+)
 
 
 def _model(task, seed, bias=True, dropout=()):
@@ -133,10 +140,26 @@ def convolve(task: ConvolutionTask, clock: Clock, seed: int) -> dict:
     from nnjit.kernels import convolution
     none, a, dx, dW = task.W.ravel()[:0], np.empty_like(task.x), np.empty_like(task.x), np.empty_like(task.W)
     with clock:
-        convolution.correlate(task.x, task.W, False, none, 1, 1, 1, 1, a)
-        convolution.weight_gradient(task.x, task.delta, 1, 1, 1, dW)
-        convolution.correlate(task.delta, task.W, True, none, 1, 1, 1, 1, dx)
+        convolution.correlate(task.x, task.W, False, none, a, corner=(1, 1))
+        convolution.gradients(task.x, task.delta, dW, none, corner=(1, 1))
+        convolution.correlate(task.delta, task.W, True, none, dx, corner=(1, 1))
     return {"loss": (a**2).mean() ** 0.5 * (dW**2).mean() ** 0.5 * (dx**2).mean() ** 0.5}
+
+
+def convolve_twice(task: TwoConvolutionsTask, clock: Clock, seed: int) -> dict:
+    """Return as its loss the root mean squares of the output and of both gradients, multiplied."""
+    layers = [nn.Conv2D(task.delta.shape[-1], 3, bias=False), nn.ReLU(),
+              nn.Conv2D(task.delta.shape[-1], 3, bias=False), nn.Flatten()]
+    graph = Graph(layers, nn.Gaussian(), task.x.dtype)
+    graph.build(task.x.shape[1:], seed)
+    for layer, W in zip((layers[0], layers[2]), task.weights):
+        layer.parameters["W"][...] = W
+    workspace, delta = graph.workspaces()[len(task.x)], task.delta.reshape(len(task.x), -1).copy()
+    with clock:
+        a = graph.forward(task.x, workspace, 0)
+        graph.backward(delta, workspace)
+    found = [a, layers[0].gradients["W"], layers[2].gradients["W"]]
+    return {"loss": float(np.prod([(values**2).mean() ** 0.5 for values in found]))}
 
 
 def normalize(task: NormalizationTask, clock: Clock, seed: int) -> dict:

@@ -139,6 +139,23 @@ class ConvolutionTask:
 
 
 @dataclass(frozen=True)
+class TwoConvolutionsTask:
+    """Two 3 × 3 convolutions, "same", with a ReLU between: a training step's way there and back, without dx.
+
+    x (N, H, W, C), weights (3, 3, C, K) and (3, 3, K, K), delta (N, H, W, K).
+    """
+
+    x: np.ndarray
+    weights: tuple[np.ndarray, np.ndarray]
+    delta: np.ndarray
+
+    def both(self) -> float:
+        """Return the operations of the forward and the backward pass."""
+        first, second = (2 * self.x[..., 0].size * W.size for W in self.weights)
+        return 2 * first + 3 * second
+
+
+@dataclass(frozen=True)
 class NormalizationTask:
     """One normalisation, forward and backward: x (N, D) or (N, H, W, C), and delta as x.
 

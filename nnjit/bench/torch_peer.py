@@ -7,7 +7,14 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, cross_entropy
 
 from .process import Clock
-from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
+from .tasks import (
+    ConvolutionTask,
+    ImageTask,
+    NormalizationTask,
+    RecurrentTask,
+    Task,
+    TwoConvolutionsTask,
+)
 
 
 def _tensors(task):
@@ -218,6 +225,20 @@ def convolve(task: ConvolutionTask, clock: Clock, seed: int, layout=torch.contig
     return {"loss": np.prod([(values.detach()**2).mean().item() ** 0.5 for values in (a, W.grad, x.grad)])}
 
 
+def convolve_twice(task: TwoConvolutionsTask, clock: Clock, seed: int,
+                   layout=torch.contiguous_format) -> dict:
+    x, delta = (torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+                for array in (task.x, task.delta))
+    first, second = (torch.from_numpy(W.transpose(3, 2, 0, 1).copy()).to(memory_format=layout)
+                     for W in task.weights)
+    first.requires_grad_(), second.requires_grad_()
+    with clock:
+        a = conv2d(conv2d(x, first, padding=1).relu(), second, padding=1)
+        a.backward(delta)
+    found = a, first.grad, second.grad
+    return {"loss": np.prod([(values.detach()**2).mean().item() ** 0.5 for values in found])}
+
+
 def normalize(task: NormalizationTask, clock: Clock, seed: int, layout=torch.contiguous_format) -> dict:
     x, delta, channels = torch.from_numpy(task.x), torch.from_numpy(task.delta), task.x.shape[-1]
     if x.ndim == 4:
@@ -271,5 +292,6 @@ image_epoch_channels_last = partial(image_epoch, layout=torch.channels_last)
 image_time_to_accuracy_channels_last = partial(image_time_to_accuracy, layout=torch.channels_last)
 image_predict_channels_last = partial(image_predict, layout=torch.channels_last)
 convolve_channels_last = partial(convolve, layout=torch.channels_last)
+convolve_twice_channels_last = partial(convolve_twice, layout=torch.channels_last)
 recur_packed = partial(recur, packed=True)
 normalize_channels_last = partial(normalize, layout=torch.channels_last)

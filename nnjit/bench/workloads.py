@@ -15,7 +15,14 @@ from scipy.sparse import csr_matrix
 
 from .. import datasets
 from .estimators import EstimatorTask
-from .tasks import ConvolutionTask, ImageTask, NormalizationTask, RecurrentTask, Task
+from .tasks import (
+    ConvolutionTask,
+    ImageTask,
+    NormalizationTask,
+    RecurrentTask,
+    Task,
+    TwoConvolutionsTask,
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,13 @@ def _convolution(dtype, channels, images=128, side=32, seed=0):
     return ConvolutionTask(x, random.normal(0, 0.1, (3, 3, channels, channels)).astype(dtype), delta)
 
 
+def _two_convolutions(dtype, channels, filters, side, images, seed=0):
+    random = np.random.default_rng(seed)
+    x, delta = (random.normal(size=(images, side, side, n)).astype(dtype) for n in (channels, filters))
+    weights = tuple(random.normal(0, 0.1, (3, 3, n, filters)).astype(dtype) for n in (channels, filters))
+    return TwoConvolutionsTask(x, weights, delta)
+
+
 def _normalization(dtype, layer, shape, seed=0):
     random = np.random.default_rng(seed)
     x, delta = (random.normal(size=shape).astype(dtype) for _ in range(2))
@@ -147,6 +161,9 @@ def _each_layout(function):
 
 
 _MNIST, _CIFAR10 = ("load_mnist",), ("load_cifar10",)
+# channels, filters, side, images
+_TWO_CONVOLUTIONS = ((1, 4, 32, 128), (1, 8, 28, 128), (3, 8, 32, 128), (8, 8, 32, 128), (16, 16, 32, 128),
+                     (32, 32, 32, 128), (64, 64, 16, 64), (8, 16, 64, 32))
 _CIFAR = ("3 × 3 convolutions of 8 and 8 channels with pools, 32 hidden ReLU, Adam, batch 32, shuffled: "
           "one epoch")
 
@@ -244,6 +261,12 @@ WORKLOADS = {
         "backward",
         partial(_convolution, channels=channels), _each_layout("convolve"), {"loss": 0.001},
         operations=ConvolutionTask.both) for channels in (8, 16, 32)},
+    **{f"convs-{channels}-{filters}": Workload(
+        f"two 3 × 3 convolutions of {images} images of {side} × {side}, {channels} to {filters} channels, "
+        "and a ReLU between: forward and backward",
+        partial(_two_convolutions, channels=channels, filters=filters, side=side, images=images),
+        _each_layout("convolve_twice"), {"loss": 0.001}, operations=TwoConvolutionsTask.both)
+        for channels, filters, side, images in _TWO_CONVOLUTIONS},
     **{name: Workload(
         f"{layer} of {' × '.join(map(str, shape))} numbers: a training step's forward and backward pass",
         partial(_normalization, layer=layer, shape=shape),

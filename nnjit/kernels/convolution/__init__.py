@@ -16,16 +16,12 @@ by chunk, and the chunks' sums in order.
 `padded` has the padded images, `correlation` the forward pass and dx, `gradient` dW and db, `depthwise` the
 same for a window a channel.
 """
-from ..._numba.simd import BYTES, HAS_COMPRESS
+from ..._numba.simd import BYTES
 from .correlation import correlate_in_tiles
 from .depthwise import correlate_channels, gradient_of_channels
 from .gradient import bias_gradient, gradient_in_tiles
 
-# Of a tile of dW: threes of numbers of a run, and where vectors fill one register at most. AVX has half as
-# many registers as AVX-512, of half the size.
-_THREES = (8, 4, 3, 2, 1) if HAS_COMPRESS else (2, 1)
-_THREES_OF_PARTS = (8, 4, 3, 2, 1) if HAS_COMPRESS else (4, 3, 1)
-_REGISTER = BYTES if HAS_COMPRESS else BYTES // 2
+_THREES = (8, 4, 3, 2, 1)    # of numbers of a run, in a tile of dW
 
 
 def _count(number):
@@ -47,7 +43,7 @@ def _parts_of_gradient(filters, itemsize):
     def cost(parts):
         lanes = BYTES // itemsize // parts
         vectors = -(-filters // lanes)
-        return vectors * max(BYTES // parts, _REGISTER), vectors * lanes > filters, parts
+        return vectors, vectors * lanes > filters, parts
 
     return min((1, 2, 4), key=cost)
 
@@ -86,5 +82,5 @@ def gradients(x, delta, dW, db, steps=(1, 1), dilation=(1, 1), corner=(0, 0), gr
         return
     run = dW.shape[2] if dilation[1] > 1 else dW.shape[1] * dW.shape[2]
     parts = _parts_of_gradient(dW.shape[3] // groups, dW.itemsize)
-    threes = min(_THREES if parts == 1 else _THREES_OF_PARTS, key=lambda n: -(-run // (3 * n)) * n)
+    threes = min(_THREES, key=lambda n: -(-run // (3 * n)) * n)
     gradient_in_tiles(x, delta, steps, dilation, corner, groups, _count(threes), _count(parts), dW, db)

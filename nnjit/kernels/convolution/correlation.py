@@ -10,6 +10,7 @@ from .padded import _count_sample_chunks, _fill_padded, _geometry, _new_padded, 
 
 # Outputs of a tile: AVX has half as many registers as AVX-512, of half the size.
 _PIXELS = 8 if HAS_COMPRESS else 4
+_IN_PAIRS = HAS_COMPRESS    # whether there are registers for two tiles
 
 
 @kernel
@@ -83,6 +84,30 @@ def _correlate_strip(biases, begin, padded, geometry, W, first_weight, scratch, 
 
 
 @kernel
+def _correlate_two_strips(biases, begin, padded, geometry, W, first_weight, of_strip, out, o):
+    """As `_correlate_strip` for two strips of whole vectors side by side, of images at least a tile wide: a
+    number of an image is loaded for both.
+    """
+    pixel_step, row_step, starts, run = geometry
+    height, width, K = out.shape
+    L, flat, one = BYTES // out.itemsize, out.reshape(-1), (0,)
+    for i in range(height):
+        for first in range(0, width, _PIXELS):
+            j = min(first, width - _PIXELS)
+            left = load_tile(biases, begin, 0, _PIXELS, BYTES)
+            right = load_tile(biases, begin + L, 0, _PIXELS, BYTES)
+            for r in range(starts.size):
+                place, weights = i * row_step + j * pixel_step + starts[r], first_weight + r * run * L
+                for k in range(run):
+                    left = add_groups(left, padded, place + k, pixel_step, W, weights + k * L, one)
+                    right = add_groups(right, padded, place + k, pixel_step, W, weights + of_strip + k * L,
+                                       one)
+            target = (i * width + j) * K + o
+            store_tile(left, flat, target, K)
+            store_tile(right, flat, target + L, K)
+
+
+@kernel
 def _correlate_samples(x, first, last, packed, biases, window, steps, spread, dilation, corner, taps, out):
     """`correlate_in_tiles` for the samples ``first`` to before ``last``."""
     groups, strips, _, _, L = packed.shape
@@ -97,7 +122,14 @@ def _correlate_samples(x, first, last, packed, biases, window, steps, spread, di
     for n in range(first, last):
         for g in range(groups):
             _fill_padded(x[n], g * C, corner, spread, padded)
-            for s in range(strips):
+            first_strip = 0
+            if _IN_PAIRS and len(taps) == 1 and width >= _PIXELS:
+                first_strip = own // (2 * L) * 2
+                for s in range(0, first_strip, 2):
+                    k = g * strips + s
+                    _correlate_two_strips(all_biases, k * L, flat, geometry, W, k * of_strip, of_strip,
+                                          out[n], g * own + s * L)
+            for s in range(first_strip, strips):
                 columns, k = min(filters, own - s * filters), g * strips + s
                 _correlate_strip(all_biases, k * L, flat, geometry, W, k * of_strip, scratch, out[n],
                                  g * own + s * filters, columns, taps)

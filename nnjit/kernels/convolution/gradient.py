@@ -3,13 +3,21 @@ import numpy as np
 from numba import prange
 
 from ..._numba.jit import kernel, parallel_kernel
-from ..._numba.simd import BYTES
+from ..._numba.simd import BYTES, HAS_COMPRESS
 from ..._numba.tiles import add_groups, load_threes, store_tile
 from .._chunks import _count_chunks
 from .padded import _count_sample_chunks, _fill_padded, _geometry, _new_padded, _padded_size, _runs, _samples
 
 _L1_BYTES = 16384       # of an image's rows, and of their deltas, that are worked on at a time
+# Rows of a tile, at most, whose vectors are whole ones, or parts: AVX has half as many registers as AVX-512.
+_MOST, _MOST_OF_PARTS = (24, 24) if HAS_COMPRESS else (6, 12)
 _SUM_BLOCK = 1024       # numbers summed up side by side, rounded down to a multiple of the channels
+
+
+@kernel
+def _rows_of_tile(threes, parts):
+    """Return how many rows a tile has: 3 len(threes), as far as the registers go."""
+    return min(3 * len(threes), _MOST if len(parts) == 1 else _MOST_OF_PARTS)
 
 
 @kernel
@@ -28,16 +36,16 @@ def _add_gradient(padded, geometry, errors, place, error_step, width, rows, part
                   parts):
     """Add to a strip of dW what the rows of one image's delta give, from rows[0] to before rows[1].
 
-    A tile has 3 len(threes) numbers of a run of dW. Their inputs lie side by side in the flat padded image;
+    A tile has `_rows_of_tile` numbers of a run of dW. Their inputs lie side by side in the flat padded image;
     the last tile of a run may hold some that mean nothing. ``errors`` are flat, with those of the first
     pixel at ``place``; the strip is written to the flat ``part``, from ``begin`` on.
     """
     pixel_step, row_step, starts, _ = geometry
-    R, L, one = 3 * len(threes), BYTES // part.itemsize // len(parts), (0,)
+    R, L, one = _rows_of_tile(threes, parts), BYTES // part.itemsize // len(parts), (0,)
     for r in range(starts.size):
         for k in range(0, numbers, R):
             target = begin + (r * numbers + k) * L
-            tile = load_threes(part, target, L, threes, parts)
+            tile = load_threes(part, target, L, threes, parts, _MOST, _MOST_OF_PARTS)
             for i in range(rows[0], rows[1]):
                 window = i * row_step + starts[r] + k
                 for j in range(width):
@@ -78,9 +86,9 @@ def _gradient_of_samples(x, delta, first, last, window, steps, dilation, corner,
 
 @parallel_kernel
 def gradient_in_tiles(x, delta, steps, dilation, corner, groups, threes, parts, dW, db):
-    """As `gradients`, in tiles of 3 len(threes) numbers of a run by a part of a vector of filters."""
+    """As `gradients`, in tiles of `_rows_of_tile` numbers of a run by a part of a vector of filters."""
     kh, kw, C, K = dW.shape
-    R, L = 3 * len(threes), BYTES // dW.itemsize // len(parts)
+    R, L = _rows_of_tile(threes, parts), BYTES // dW.itemsize // len(parts)
     runs, run = _runs((kh, kw), C, dilation)
     numbers, strips = _count_chunks(run, R) * R, _count_chunks(K // groups, L)
     chunks = _count_sample_chunks(len(x))
