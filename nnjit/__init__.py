@@ -71,7 +71,7 @@ from .training import History
 
 
 def __getattr__(name):
-    if name in ("estimators", "own_data", "plots"):    # which need extras
+    if name in ("estimators", "exchange", "own_data", "plots"):    # which need extras
         return importlib.import_module(f".{name}", __name__)
     from .habits import NAMES, hint
     raise AttributeError(f"module 'nnjit' has no attribute {name!r}{hint(NAMES, name)}")

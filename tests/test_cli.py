@@ -393,12 +393,13 @@ def test_doctor(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("line, words", [
-    ("--help", "train book compile bench figures doctor --version"),
+    ("--help", "train predict evaluate export book compile bench figures doctor --version"),
     ("train --help", "--act {tanh,relu,sigmoid,linear} --out {softmax,sigmoid,linear,ordinal,poisson} "
-     "--loss {auto,crossentropy,mse,mae,huber,poisson} --model {mlp,cnn,gru} --classes --outliers --hidden "
-     "--dropout --optimizer {sgd,adam} --lr --epochs --batch-size --train-size "
+     "--loss {auto,crossentropy,mse,mae,huber,poisson} --model {mlp,cnn,gru,resnet} --classes --outliers "
+     "--hidden --dropout --optimizer {sgd,adam} --lr --epochs --batch-size --train-size "
      "--data {auto,mnist,digits,pairs,iris,rows,cifar10,fashion} --data-dir --dtype {float32,float64} "
-     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --force --quiet --resume"),
+     "--gradient {exact,book} --seed --threads --eval-every --shuffle --out-dir --force --quiet --resume "
+     "FILE --target --test --image --patience"),
     ("figures --help", "--out-dir"),
     ("compile --help", "NAME book mnist-cnn cifar10 --dtype --processes"),
     ("book --help", "--epochs --force --data --data-dir --dtype --seed --threads --out-dir --quiet"),

@@ -78,22 +78,38 @@ def test_what_a_page_refers_to_is_there(page):
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.compiled
-def test_the_commands_of_own_data_run(tmp_path, monkeypatch, capsys):
-    """Those of the page, one after the other, after its first example has made their files."""
-    page = ROOT / "docs" / "own-data.md"
+@pytest.fixture
+def run_commands(tmp_path, monkeypatch, capsys):
+    """A function that runs a page's first example and then its commands, one after the other, in a folder of
+    their own, and returns {command: what it prints}.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NNJIT_DATA", raising=False)
-    first = page.read_text(encoding="utf-8").split("```python\n")[1].partition("```")[0]
-    exec(compile(first, page, "exec"), {"__name__": "__main__"})
-    printed = {}
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        for line in block.splitlines():
-            words, _, file = line.partition("#")[0].partition(">")
-            assert cli.main(words.split()[1:]) == 0, line
-            printed[words.strip()] = capsys.readouterr().out
-            if file:
-                Path(file.strip()).write_text(printed[words.strip()])
+
+    def run(page):
+        text, printed = page.read_text(encoding="utf-8"), {}
+        first = text.split("```python\n")[1].partition("```")[0]
+        exec(compile(first, page, "exec"), {"__name__": "__main__"})
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+            for line in block.splitlines():
+                words, _, file = line.partition("#")[0].partition(">")
+                assert cli.main(words.split()[1:]) == 0, line
+                printed[words.strip()] = capsys.readouterr().out
+                if file:
+                    Path(file.strip()).write_text(printed[words.strip()])
+        return printed
+    return run
+
+
+@pytest.mark.compiled
+def test_the_commands_of_exchange_run(run_commands):
+    assert [line[:5] for line in run_commands(ROOT / "docs" / "exchange.md").values()] == ["saved", "saved"]
+
+
+@pytest.mark.compiled
+def test_the_commands_of_own_data_run(run_commands):
+    page = ROOT / "docs" / "own-data.md"
+    printed = run_commands(page)
     assert len(printed) == 9
     shown = page.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0].splitlines()
     told = printed["nnjit train people.csv --target sex --out-dir sex"].splitlines()

@@ -1,4 +1,5 @@
-"""The command ``nnjit``: train, predict, evaluate, book, sweep, compile, bench, figures, report, doctor.
+"""The command ``nnjit``: train, predict, evaluate, export, book, sweep, compile, bench, figures, report,
+doctor.
 
 Its exit status is 2 on bad usage, 1 on failure, 130 on Ctrl-C, 143 where it was terminated, 129 where its
 terminal was closed.
@@ -15,7 +16,7 @@ from functools import partial
 
 from .. import __version__, bench
 from ..inputs.checks import DataError
-from . import book, compile, doctor, options, predict, sweep, train
+from . import book, compile, doctor, export, options, predict, sweep, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,6 +143,8 @@ def _parser():
              "print what a network that was trained on a file answers to the rows of another, as CSV"),
             ("evaluate", predict.evaluate, predict.add_options,
              "measure a network that was trained on a file on the rows of another"),
+            ("export", export.run, export.add_options,
+             "write the network of a run as an ONNX or a safetensors file"),
             ("book", book.run, book.add_options,
              "run the two experiments of the book and compare with its tables"),
             ("sweep", sweep.run, sweep.add_options,
