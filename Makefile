@@ -31,7 +31,7 @@ test: .venv/test
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
 torture: .venv/test
-	NNJIT_KILLS=200 $(BIN)/python -m pytest tests/test_backup.py -k kills $(ARGS)
+	NNJIT_TORTURE=1 $(BIN)/python -m pytest --numprocesses 2 -o norecursedirs='.*' -m torture $(ARGS)
 
 test-browser: .venv/test .venv/browser
 	command -v chromium chromedriver > /dev/null || { apt-get update -q && apt-get install -q -y chromium chromium-driver; }

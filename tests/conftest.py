@@ -7,21 +7,48 @@ import sys
 from pathlib import Path
 
 # Before a thread starts: those that wait for work must not spin. On a busy machine a barrier that spins costs
-# far more
-# than the kernel that it ends.
+# far more than the kernel that it ends.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 import numpy as np
 import pytest
+from scale import TORTURE
 
 import nnjit
 from nnjit import datasets
+
+COUNTS = "build/trust.jsonl"    # what the last run has counted, for docs/trust.md
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers",
                             "compiled: about compiled code; skipped where NUMBA_DISABLE_JIT is set")
+    config.addinivalue_line("markers", "torture: a part of `make torture`, which repeats it more often")
+    if TORTURE and not hasattr(config, "workerinput"):
+        path = config.rootpath / COUNTS
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if TORTURE:
+        found = {}
+        for line in (config.rootpath / COUNTS).read_text().splitlines():
+            what, number = json.loads(line)
+            found[what] = found.get(what, 0) + number
+        for what, number in sorted(found.items()):
+            terminalreporter.write_line(f"{what}: {number:,}")
+
+
+@pytest.fixture
+def count(request):
+    """Return a function of (what, number) that keeps how much was checked, for the summary of a torture."""
+    def keep(what, number=1):
+        if TORTURE:
+            with open(request.config.rootpath / COUNTS, "a") as file:
+                file.write(json.dumps([what, number]) + "\n")
+    return keep
 
 
 def pytest_runtest_setup(item):

@@ -1,6 +1,5 @@
 """Trainings that are stopped anywhere and go on from a backup: to the bit as if they had not been."""
 import itertools
-import json
 import os
 import random
 import signal
@@ -10,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from scale import times
 from scipy import sparse
 
 import nnjit as nn
@@ -333,11 +333,10 @@ def killed_run(folder, seconds, threads):
 
 
 @pytest.mark.compiled
+@pytest.mark.torture
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
-def test_kills_at_random_moments(tmp_path):
-    """As many as NNJIT_KILLS says; `make torture` asks for 200."""
-    kills = int(os.environ.get("NNJIT_KILLS", "6"))
-    draw = random.Random(os.environ.get("NNJIT_KILL_SEED", "1"))
+def test_kills_at_random_moments(tmp_path, count):
+    kills, draw = times(6, 200), random.Random(1)
     (tmp_path / "whole").mkdir()
     begin = time.perf_counter()
     whole = killed_run(tmp_path / "whole", 300, 1)
@@ -354,4 +353,4 @@ def test_kills_at_random_moments(tmp_path):
         found = found or killed_run(folder, 300, draw.choice([1, 2]))
         assert found == whole
         assert list(folder.iterdir()) == []
-    assert json.dumps(whole)
+    count("trainings killed at random moments", done)
