@@ -187,6 +187,14 @@ def test_an_edit_to_any_file_that_kernels_use_is_seen(copied, monkeypatch):
         stamps.add(stamp)
 
 
+@pytest.mark.parametrize("setting", cache.SETTINGS)
+def test_a_setting_that_changes_machine_code_has_a_folder_of_its_own(monkeypatch, setting):
+    """Or NUMBA_BOUNDSCHECK=1 would find kernels that check nothing."""
+    default = cache._stamp()
+    monkeypatch.setattr(numba.config, setting, 2)
+    assert cache._stamp() != default
+
+
 UNUSABLE = "RuntimeWarning: nnjit: the cache of compiled kernels is unusable"
 
 

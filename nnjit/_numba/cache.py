@@ -22,11 +22,16 @@ from numba.core import compiler, serialize
 
 PACKAGE = Path(__file__).parents[1]
 KEPT_FOLDERS = 8    # those used last; a new one removes the others
+# Numba's settings that change the machine code, but for the processor, which a file's name tells.
+SETTINGS = "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DISABLE_INTEL_SVML", "LOOP_VECTORIZE", "OPT", "SLP_VECTORIZE"
 
 
 def _stamp():
-    """Return a hash of what decides the machine code: `_numba`, the kernels, the compilers' versions."""
-    digest = hashlib.sha256(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
+    """Return a hash of what decides the machine code: `_numba`, the kernels, the compilers' versions and
+    settings.
+    """
+    settings = [str(getattr(numba.config, name, None)) for name in SETTINGS]
+    digest = hashlib.sha256(repr((sys.version, numba.__version__, llvmlite.__version__, settings)).encode())
     for path in sorted([*(PACKAGE / "_numba").glob("*.py"), *(PACKAGE / "kernels").rglob("*.py")]):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
