@@ -12,7 +12,7 @@ OLDEST_PYTHON = $(shell for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/
 	"$$python" -c "" 2> /dev/null && echo "$$python" && break; done)
 OLDEST_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest bench bench-peers figures docs lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest bench bench-peers figures docs dist lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -53,6 +53,9 @@ docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f docs/site/mkdocs.yml
 	@echo "saved    build/site/index.html"
 
+dist: .venv/dist
+	$(BIN)/python scripts/dist.py
+
 lint: .venv/lint
 	$(BIN)/ruff check $(LINT) nnjit scripts tests
 
@@ -65,7 +68,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 # one set of optional packages each; pip is quick where nothing is missing
-.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/lint: .venv/%: setup.cfg | .venv/bin/python
+.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/dist .venv/lint: .venv/%: setup.cfg | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 
