@@ -27,8 +27,9 @@ broadcast), values are out of range, all is masked, or all weights are 0.
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._numba.warning import warn
 from .inputs import predictions, targets
-from .inputs.checks import check_real, warn
+from .inputs.checks import check_real
 from .kernels import losses as loss_kernels
 from .kernels import softmax
 

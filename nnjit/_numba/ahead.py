@@ -89,9 +89,12 @@ def compile_all(texts: Sequence[str], processes: int) -> Iterator[str]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(texts)), context) as pool:
         futures = {pool.submit(compile_one, text): text for text in texts}
-        for future in as_completed(futures):
-            future.result()
-            yield futures[future]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
+        finally:
+            pool.shutdown(cancel_futures=True)    # at Ctrl-C, those that have not begun
 
 
 @contextlib.contextmanager

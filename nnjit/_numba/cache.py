@@ -13,12 +13,14 @@ import pickle
 import shutil
 import sys
 import tempfile
-import warnings
+import zlib
 from pathlib import Path
 
 import llvmlite
 import numba
 from numba.core import compiler, serialize
+
+from .warning import warn
 
 PACKAGE = Path(__file__).parents[1]
 KEPT_FOLDERS = 8    # those used last; a new one removes the others
@@ -47,21 +49,28 @@ def _parents():
 
 
 @functools.cache
-def folder():
-    """Return the folder of the compiled kernels, a Path, or None where none can be written."""
+def _found():
+    """Return the folder to write in, or None, those better ones that can only be read, and the last error."""
+    name, readable, reason = f"nnjit-{_stamp()}", [], None
     for parent in _parents():
-        path = parent / f"nnjit-{_stamp()}"
+        path = parent / name
         try:
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()
             os.utime(path)    # the one used last
         except OSError as error:
             reason = error
+            if os.access(path, os.R_OK | os.X_OK):    # kernels that somebody else has compiled
+                readable.append(path)
             continue
         _sweep(parent)
-        return path
-    _warn_unusable(reason)
-    return None
+        return path, readable, reason
+    return None, readable, reason
+
+
+def folder():
+    """Return the folder in which compiled kernels are kept, a Path, or None where none can be written."""
+    return _found()[0]
 
 
 def _sweep(parent):
@@ -79,8 +88,8 @@ def _warn_unusable(error):
     global _warned
     if not _warned:
         _warned = True
-        warnings.warn(f"nnjit: the cache of compiled kernels is unusable ({error}); compiling for this "
-                      "process only. Set NUMBA_CACHE_DIR to a writable folder.", RuntimeWarning, stacklevel=4)
+        warn(f"nnjit: the cache of compiled kernels is unusable ({error}); compiling for this process only. "
+             "Set NUMBA_CACHE_DIR to a writable folder.", RuntimeWarning)
 
 
 def knows(function):
@@ -104,36 +113,43 @@ class KernelCache:
     It stands where Numba's dispatcher has its own cache, and has the methods that the dispatcher calls.
     """
 
-    def __init__(self, function, path):
-        self.cache_path, self._name = path, name_of(function)
+    def __init__(self, function):
+        self.cache_path, self._name = folder(), name_of(function)
 
-    def _path(self, signature, codegen):
-        processor = codegen.magic_tuple()
-        key = repr((signature, processor))
-        return self.cache_path / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    def _file(self, signature, codegen):
+        key = repr((signature, codegen.magic_tuple()))    # and the processor
+        return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+    def _paths(self, signature, target):
+        """Return where the code for these types of arguments may lie."""
+        written, readable, _ = _found()
+        return [path / self._file(signature, target.codegen()) for path in [written, *readable] if path]
 
     def holds(self, signature, target):
         """Return whether the code for these types of arguments is on disk."""
-        return self._path(signature, target.codegen()).exists()
+        return any(path.exists() for path in self._paths(signature, target))
 
     def load_overload(self, signature, target):
         target.refresh()
-        path = self._path(signature, target.codegen())
-        try:
-            return compiler.CompileResult._rebuild(target, *pickle.loads(path.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except Exception as error:    # a truncated file can raise anything that unpickling can
-            _warn_unusable(error)
-            with contextlib.suppress(OSError):
-                path.unlink()
-            return None
+        for path in self._paths(signature, target):
+            try:
+                return compiler.CompileResult._rebuild(target, *pickle.loads(_checked(path.read_bytes())))
+            except FileNotFoundError:
+                continue
+            except Exception as error:    # a truncated file can raise anything that unpickling can
+                _warn_unusable(error)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        return None
 
     def save_overload(self, signature, compiled):
         if compiled.library.has_dynamic_globals:    # addresses of this process
             return
         try:
-            self._write(self._path(signature, compiled.codegen), serialize.dumps(compiled._reduce()))
+            if self.cache_path is None:
+                raise _found()[2]
+            path = self.cache_path / self._file(signature, compiled.codegen)
+            self._write(path, _with_sum(serialize.dumps(compiled._reduce())))
         except Exception as error:
             _warn_unusable(error)
 
@@ -149,19 +165,32 @@ class KernelCache:
                 raise
 
 
+def _with_sum(content):
+    return zlib.crc32(content).to_bytes(4, "big") + content
+
+
+def _checked(content):
+    """Return what follows the checksum. After a power cut a file may have its size, and zeros in it: unlike a
+    truncated one it could be read, and would be run.
+    """
+    if zlib.crc32(content[4:]) != int.from_bytes(content[:4], "big"):
+        raise ValueError("a damaged file, which is removed")
+    return content[4:]
+
+
 def enable(dispatcher):
     """Keep the code of a kernel on disk."""
-    path = folder()
-    if path is not None:
-        dispatcher._cache = KernelCache(dispatcher.py_func, path)
+    dispatcher._cache = KernelCache(dispatcher.py_func)
 
 
 @contextlib.contextmanager
 def numba_folder():
     """The context in which Numba's own cache takes a place in the folder; says whether there is one."""
-    path, chosen = folder(), numba.config.CACHE_DIR
+    (path, _, reason), chosen = _found(), numba.config.CACHE_DIR
     if path is not None:
         numba.config.CACHE_DIR = str(path / "plain")
+    else:
+        _warn_unusable(reason)
     try:
         yield path is not None
     finally:

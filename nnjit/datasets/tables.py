@@ -18,7 +18,8 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
-from ..inputs.checks import DataError, warn
+from .._numba.warning import warn
+from ..inputs.checks import DataError
 from ..inputs.targets import in_short
 from .files import TWICE, refuse_foreign
 

@@ -1,6 +1,5 @@
 """What `MLPClassifier` and `MLPRegressor` share: parameters, the fit, the forward pass."""
 import copy
-import warnings
 import zlib
 from numbers import Integral, Real
 
@@ -15,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import inference
+from .._numba.warning import warn
 from ..inputs.matrices import as_csr
 from ..inputs.rows import store
 from ..optimizers import Optimizer
@@ -173,9 +173,8 @@ class MLP(BaseEstimator):
         found = solvers.minimise(self._objective(), solvers.examples(self._graph, X, y, sample_weight, False),
                                  self.max_iter, self.max_fun, self.tol)
         if found.status != 0:
-            warnings.warn(f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}): "
-                          f"{found.message}; increase max_iter or scale the data", ConvergenceWarning,
-                          stacklevel=3)
+            warn(f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}): "
+                 f"{found.message}; increase max_iter or scale the data", ConvergenceWarning)
         self.n_iter_, self.loss_ = min(found.nit, self.max_iter), found.fun
 
     def _validation(self, given):
@@ -225,13 +224,13 @@ class MLP(BaseEstimator):
             solvers.train_epochs(objective, data, steps, self._rows_of_a_batch(N),
                                  self._orders(N, epochs, watch), watch.batch_ends, after_epoch)
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+            warn("Training interrupted by user.")
         if watched is not None:
             self.validation_loss_curve_ = watch.losses
         exhausted = self.n_iter_ == self.max_iter and self._unimproved <= self.n_iter_no_change
         if exhausted and not (incremental or watch.state.stop):
-            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
-                          "optimization hasn't converged yet.", ConvergenceWarning, stacklevel=3)
+            warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
+                 "hasn't converged yet.", ConvergenceWarning)
         if stops_early and np.isfinite(self.loss_):
             graph.vector[...] = best
         watch.end()
@@ -299,8 +298,7 @@ class MLP(BaseEstimator):
         if self.batch_size == "auto":
             return min(200, N)
         if self.batch_size > N:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                          "clipped", stacklevel=4)
+            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         return min(int(self.batch_size), N)
 
     def _orders(self, N, epochs, watch):

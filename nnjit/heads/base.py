@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._numba.warning import warn
 from ..inputs import targets
-from ..inputs.checks import warn
 from ..kernels import losses as loss_kernels
 from ..objects import Part
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._numba.warning import warn
 from ..inputs import targets
-from ..inputs.checks import warn
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
 from ..kernels.softmax import softmax_backward

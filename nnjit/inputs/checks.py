@@ -1,7 +1,5 @@
 """The checks of single values, arrays and weights. Each message says what was got and what is expected."""
 import numbers
-import sys
-import warnings
 
 import numpy as np
 import scipy.sparse
@@ -9,7 +7,6 @@ import scipy.sparse
 from ..kernels.sparse import format as kernel
 from .threads import chunks, map_in_threads
 
-_PACKAGE = f"{__name__.partition('.')[0]}."
 _PARALLEL_NUMBERS = 2**22    # numbers of an array from which on threads pay
 
 
@@ -111,18 +108,6 @@ class _Memory:
 
 def _as_writable(mapped):
     return np.asarray(_Memory(mapped))
-
-
-def warn(message: str, category: type = UserWarning):
-    """Give a warning at the line that called into this package, however deep in it, or its command."""
-    depth, frame = 2, sys._getframe(1)
-    while frame.f_back and _is_library(f"{frame.f_globals.get('__name__', '')}."):
-        depth, frame = depth + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=depth)
-
-
-def _is_library(module):
-    return module.startswith(_PACKAGE) and not module.startswith(f"{_PACKAGE}cli.")
 
 
 def refuse_masked(name: str, values):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 
+from .._numba.warning import warn
 from ..kernels import checks as kernel
-from .checks import warn
 from .sparse_rows import sample
 
 SMALL, LARGE = 1, 50     # inputs up to 1 and above 50 are of different scales

@@ -1,5 +1,6 @@
 """What layers whose windows slide over images take: sizes, strides and padding, in rows and columns."""
-from ..inputs.checks import check_count, warn
+from .._numba.warning import warn
+from ..inputs.checks import check_count
 
 PADDINGS = "same", "valid"
 

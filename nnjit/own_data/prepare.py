@@ -3,8 +3,9 @@ import re
 
 import numpy as np
 
+from .._numba.warning import warn
 from ..datasets.tables import import_extra
-from ..inputs.checks import DataError, warn
+from ..inputs.checks import DataError
 from ..inputs.columns import MISSING, Category, Columns, Flag, Number, as_texts
 from ..inputs.targets import in_short
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .._numba.warning import warn
 from ..experiments.questions import network as dense_network
-from ..inputs.checks import DataError, warn
+from ..inputs.checks import DataError
 from ..inputs.columns import Columns
 from ..inputs.pictures import Pictures, as_bytes, is_dark_on_white
 from ..layers import Conv2D, Dropout, Flatten, MaxPool2D, ReLU

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint, optimizers, schedules
-from ..inputs.checks import DataError, check_count, warn
+from .._numba.warning import warn
+from ..inputs.checks import DataError, check_count
 from ..replacing import partial_of
 from .callbacks import Callback
 from .history import History

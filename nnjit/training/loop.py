@@ -9,9 +9,10 @@ import numpy as np
 
 from .._numba.jit import Stopwatch
 from .._numba.threads import get_threads, parallel_region
+from .._numba.warning import warn
 from ..inference import block_rows, for_each_block
 from ..inputs.batches import Every
-from ..inputs.checks import check_count, warn
+from ..inputs.checks import check_count
 from ..kernels import random
 from ..metrics import Metrics
 from .backup import BackupAndRestore
