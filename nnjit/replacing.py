@@ -1,6 +1,7 @@
 """Files that are replaced as a whole: written beside the old one, synced and then renamed."""
 import contextlib
 import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -23,11 +24,69 @@ def replacing(path):
 
     It is ``.name.partial`` in the same folder. An exception removes it. One that a killed process has left is
     overwritten. While another process or thread is writing to it, this one waits. A file that was there hands
-    its permissions on.
+    its permissions on. An OSError, as of a full disk, names ``path``.
     """
     path = Path(os.path.realpath(path))    # of a link, the file that it leads to
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "Is a folder, expected a file", str(path))
+    try:
+        with _written(path) as file:
+            yield file
+    except OSError as error:
+        if error.filename in (None, str(partial_of(path))) or isinstance(error.filename, int):
+            error.filename = str(path)
+        raise
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replacing_text(path):
+    """As `replacing`, with a file of text, which is written as UTF-8; its lines end as they are given."""
+    text = io.StringIO(newline="")
+    yield text
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def move(source, path):
+    """Rename a file that is complete to ``path``, beside it, in place of one that may be there."""
+    with open(source, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(source, path)
+    _sync_folder(Path(path).parent)
+
+
+def append(path, text):
+    """Add lines to a file of text: all of them, or where that raises an OSError, nothing.
+
+    A half line at its end, which a killed process has left, is removed.
+    """
+    content = memoryview(text.encode())
+    with open(path, "a+b", buffering=0) as file:
+        end = file.truncate(_end_of_lines(file))
+        try:
+            while content:
+                content = content[file.write(content):]
+        except BaseException as error:
+            file.truncate(end)
+            if isinstance(error, OSError):
+                error.filename = str(path)
+            raise
+
+
+def _end_of_lines(file):
+    """Return where the last whole line of a file ends."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 1))
+    if file.read(1) in (b"", b"\n"):
+        return size
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1
+
+
+@contextlib.contextmanager
+def _written(path):
+    """The context of `replacing`, up to the renaming."""
     partial = partial_of(path)
     try:
         there = os.stat(path)
@@ -52,7 +111,6 @@ def replacing(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(partial)
             raise
-    _sync_folder(path.parent)
 
 
 def _create(path, mode):

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ._numba.threads import fixed_threads, set_threads
 from .inputs.checks import DataError, check_count
-from .replacing import replacing
+from .replacing import replacing, replacing_text
 from .training.callbacks import MAXIMISED
 from .training.history import History
 
@@ -95,7 +95,7 @@ class Sweep:
         """Write a row for every run into a CSV file: its setting, its seed, its numbers, its error."""
         settings = list(dict.fromkeys(name for run in self.runs for name in run["setting"]))
         numbers = list(dict.fromkeys(name for run in self.runs for name in run.get("results", ())))
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        with replacing_text(path) as file:
             rows = csv.writer(file)
             rows.writerow([*settings, "seed", *numbers, "error"])
             for run in self.runs:

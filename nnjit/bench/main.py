@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from .. import report
+from ..replacing import replacing_text
 from .machine import PEERS, cpu_model, environment, machine_limits
 from .measure import cores, measure_workload, other_work
 from .table import table
@@ -76,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         for name in _names(args):
             for dtype in (args.dtype,) if args.dtype else find(name).dtypes:
                 found["workloads"].append(_measure(name, dtype, peers, args, found["limits"]))
-                (folder / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
+                with replacing_text(folder / "figures.json") as file:
+                    file.write(json.dumps(found, indent=1) + "\n")
     finally:
         folder.discard()
     if not found["workloads"]:

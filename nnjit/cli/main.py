@@ -22,7 +22,7 @@ from . import book, compile, doctor, export, options, predict, sweep, train
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` for None) and return the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    with _quiet_pipe():
+    with _forgiving_output():
         if not argv:
             _parser().print_help()
             return 0
@@ -75,11 +75,13 @@ def _signals_as_interrupts():
             signal.signal(number, handler)
 
 
-class _Pipe:
-    """A stream that goes on without a word when its reader has gone, as `| head` does."""
+class _Output:
+    """A stream that goes on without a word when its reader has gone, as `| head` does, and keeps the error of
+    a full disk for the end: what runs is saved first.
+    """
 
     def __init__(self, stream):
-        self._stream = stream
+        self._stream, self.error = stream, None
 
     def write(self, text):
         return self._tolerantly("write", text) or 0
@@ -90,7 +92,9 @@ class _Pipe:
     def _tolerantly(self, method, *arguments):
         try:
             return getattr(self._stream, method)(*arguments)
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.error = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())    # also what is not flushed yet
             return None
 
@@ -99,15 +103,20 @@ class _Pipe:
 
 
 @contextlib.contextmanager
-def _quiet_pipe():
-    """The context in which a run goes on, and is saved, though nobody reads what it prints."""
+def _forgiving_output():
+    """The context in which a run goes on, and is saved, though nobody reads what it prints, or it cannot be
+    written; that ends the command with the status 1.
+    """
     before = sys.stdout
-    sys.stdout = _Pipe(before)
+    sys.stdout = output = _Output(before)
     try:
         yield
-        sys.stdout.flush()
     finally:
+        output.flush()
         sys.stdout = before
+        if output.error is not None:
+            print(f"nnjit: error: standard output: {output.error.strerror}", file=sys.stderr)
+            raise SystemExit(1)
 
 
 @contextlib.contextmanager

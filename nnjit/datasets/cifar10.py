@@ -1,14 +1,15 @@
 """CIFAR-10: six files of records, found, or unpacked from a downloaded archive."""
 import hashlib
-import os
+import shutil
 import tarfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from .. import reading
 from ..inputs.checks import DataError
+from ..replacing import replacing
 from . import files
 from .dataset import Dataset
 from .files import NotFoundError, Published
@@ -20,6 +21,7 @@ CIFAR10 = Published(
     files={
         "cifar-10-binary.tar.gz": ("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", None),
     },
+    largest=2**28,
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
 # What the archive has in its one folder: files of as many records each. A record is a label and 1,024 bytes
@@ -132,15 +134,15 @@ def _images_and_labels(batches, classes):
 
 def _read_batch(path):
     """Return the records of a file, (N, 3073) uint8."""
-    try:
-        size = path.stat().st_size
-        records = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if size != CIFAR10_RECORDS * _RECORD_BYTES:
-        raise DataError(f"{path}: got {size:,} bytes, expected {CIFAR10_RECORDS:,} records of "
-                        f"{_RECORD_BYTES:,} bytes")
-    records = records.reshape(-1, _RECORD_BYTES)
+    with reading.opened(path, "no file of CIFAR-10", b"") as file:
+        size = reading.size_of(file)
+        if size != CIFAR10_RECORDS * _RECORD_BYTES:
+            reading.refuse_foreign(path, file.peek(200))
+            raise DataError(f"{path}: got {size:,} bytes, expected {CIFAR10_RECORDS:,} records of "
+                            f"{_RECORD_BYTES:,} bytes")
+        records = np.empty((CIFAR10_RECORDS, _RECORD_BYTES), np.uint8)
+        if reading.read_into(file, records) < size:
+            raise DataError(f"{path}: truncated while it was read, expected {size:,} bytes")
     if records[:, 0].max() > 9:
         i = int(np.argmax(records[:, 0] > 9))
         raise DataError(f"{path}: got the label {records[i, 0]} in record {i}, expected 0 to 9")
@@ -155,9 +157,8 @@ def _download_archive(folder):
     archive, failures = folder / name, []
     for source in CIFAR10.sources:
         try:
-            if not archive.is_file():
-                files.check_answer(source + name)
-            files.fetch(source + name, archive, sha256)
+            if not archive.is_file() or _sha256(archive) != sha256:
+                files.fetch(source + name, archive, sha256, CIFAR10.largest)
             _unpack_batches(archive, folder / CIFAR10_FOLDER)
         except (OSError, ValueError) as error:    # the network and the disk; a checksum
             failures.append(f"{source}: {files.reason(error)}")
@@ -167,12 +168,21 @@ def _download_archive(folder):
     return None, failures
 
 
+def _sha256(path):
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(reading.PIECE):
+            found.update(piece)
+    return found.hexdigest()
+
+
 def _unpack_batches(archive, folder):
     """Write the archive's six files into the folder: no others, under no other names, of no other size."""
     size, found = CIFAR10_RECORDS * _RECORD_BYTES, set()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(archive, "r:gz") as members:
+        with reading.unpacked(archive, "damaged archive") as (content, _, _), \
+                tarfile.open(fileobj=content, mode="r|") as members:
             for member in members:
                 place, _, name = member.name.rpartition("/")
                 if place != CIFAR10_FOLDER or name not in CIFAR10_BATCHES:
@@ -180,11 +190,10 @@ def _unpack_batches(archive, folder):
                 if not member.isfile() or member.size != size:
                     raise DataError(f"{archive}: got {member.size:,} bytes as {member.name}, expected a file "
                                     f"of {size:,}")
-                partial = folder / f".{name}.{os.getpid()}"
-                partial.write_bytes(members.extractfile(member).read(size))
-                os.replace(partial, folder / name)
+                with replacing(folder / name) as file:
+                    shutil.copyfileobj(members.extractfile(member), file, reading.PIECE)
                 found.add(name)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except tarfile.TarError as error:
         raise DataError(f"{archive}: damaged archive ({error}); get it anew") from error
     if len(found) < len(CIFAR10_BATCHES):
         lacking = [name for name in CIFAR10_BATCHES if name not in found]

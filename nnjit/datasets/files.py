@@ -2,25 +2,29 @@
 
 A file is trusted for its content: its sha256 decides whether it is the published one.
 """
-import gzip
+import contextlib
 import hashlib
+import http.client
 import os
 import re
-import tempfile
 import threading
+import time
+import urllib.parse
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
+import requests
+import urllib3
 from tqdm import tqdm
 
 from ..inputs.checks import DataError
+from ..reading import PIECE, in_a_line, refuse_foreign, unpacked
+from ..replacing import replacing
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-
-
-TWICE = "got a gzip file within a gzip file, expected one; unpack it once, with gunzip"
 
 
 class NotFoundError(DataError):
@@ -36,6 +40,7 @@ class Published:
     folder : its own folder among the data
     sources : URLs that end in "/", in the order to be tried
     files : {file name: (sha256 of the download, sha256 of the unpacked content or None if not published)}
+    largest : bytes that no download exceeds
     classes : the names of the classes
     """
 
@@ -43,6 +48,7 @@ class Published:
     folder: str
     sources: tuple[str, ...]
     files: dict[str, tuple[str, str | None]]
+    largest: int
     classes: tuple[str, ...] = tuple("0123456789")
 
 
@@ -93,6 +99,7 @@ def not_found(published: Published, tried: list[str], remedy: str) -> str:
 ANSWER_SECONDS = 4      # for a source to answer at all
 SILENCE_SECONDS = 10    # between two pieces of a download
 FILE_SECONDS = 900      # for a file, from the first byte to the last
+_REDIRECTS = 5
 
 
 def download(published: Published, folder: Path) -> tuple[str | None, list[str]]:
@@ -110,7 +117,7 @@ def download(published: Published, folder: Path) -> tuple[str | None, list[str]]
         The folder holds files of another data set: the two are not mixed.
     """
     for name, path in look(published, folder)[0].items():
-        if published.files[name][1] not in (hashlib.sha256(unpacked(path)).hexdigest(), None):
+        if published.files[name][1] not in (checksum(path), None):
             raise DataError(f"{path}: not the published {published.name}, whose other files are not "
                             "downloaded beside it; add the files that belong to it, or remove it")
     failures = []
@@ -126,22 +133,90 @@ def download(published: Published, folder: Path) -> tuple[str | None, list[str]]
 
 def _fetch_missing(published, source, folder):
     held, _ = look(published, folder)
-    missing = [name for name in published.files if name not in held]
-    if missing:    # else another process has fetched them meanwhile
-        check_answer(f"{source}{missing[0]}.gz")
-    for name in missing:
-        fetch(f"{source}{name}.gz", folder / f"{name}.gz", published.files[name][0])
+    for name in published.files:
+        if name not in held:
+            fetch(f"{source}{name}.gz", folder / f"{name}.gz", published.files[name][0], published.largest)
 
 
-def check_answer(url: str) -> None:
-    """Raise an OSError unless ``url`` is offered, after `ANSWER_SECONDS` at most.
+def fetch(url: str, path: Path, sha256: str, largest: int) -> None:
+    """Download ``url`` to ``path``, in about `ANSWER_SECONDS` and `FILE_SECONDS` at most.
+
+    OSError or ValueError, and no file, where it does not come, is larger than ``largest`` bytes, or its
+    sha256 is another one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _answer(url) as response, replacing(path) as file, _progress(path.name, response) as bar:
+            found, start, size = hashlib.sha256(), b"", 0
+            for piece in _pieces(response, largest):
+                file.write(piece)
+                found.update(piece)
+                bar.update(len(piece))
+                start, size = start or piece, size + len(piece)
+            if found.hexdigest() != sha256:
+                refuse_foreign(url, start)
+                raise ValueError(f"got {_what_came(start, size)} from {url}, expected the file with the "
+                                 f"sha256 {sha256[:12]}...")
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        raise OSError(reason(error)) from None
+
+
+def _what_came(start, size):
+    with contextlib.suppress(zlib.error):
+        if zlib.decompressobj(31).decompress(start, 2) == b"\x1f\x8b":
+            return "gzip within gzip"
+    return f"{size:,} bytes that are something else"
+
+
+class _Session(requests.Session):
+    """Follows no redirect by itself: it would read the whole answer that redirects."""
+
+    def get_redirect_target(self, response):
+        return None
+
+
+def _answer(url):
+    """Return the response of the server that has the file, at the end of `_REDIRECTS` redirects at most.
 
     A timeout of requests counts for one address of the host, and not for finding its addresses.
     """
-    head = pooch.HTTPDownloader(timeout=ANSWER_SECONDS)
-    offered = _within(ANSWER_SECONDS, "no answer", lambda: head(url, None, None, check_only=True))
-    if not offered:
-        raise OSError(f"does not offer {url}")
+    def get():
+        # in a session of its own, which ends with it; identity: the file is packed as it is
+        return _Session().get(place, stream=True, timeout=(ANSWER_SECONDS, SILENCE_SECONDS),
+                              headers={"Accept-Encoding": "identity"})
+
+    place = url
+    for _ in range(_REDIRECTS + 1):
+        response = _within(ANSWER_SECONDS, "no answer", get)
+        if response.status_code == 200:
+            return response
+        response.close()
+        target = response.headers.get("Location")
+        if response.status_code not in (301, 302, 303, 307, 308) or not target:
+            raise OSError(f"got {response.status_code} {response.reason} for {url}, expected the file")
+        place = urllib.parse.urljoin(place, target)
+        if not place.startswith(("http://", "https://")):
+            raise OSError(f"got a redirect from {url} to {place}, expected one to http or https")
+    raise OSError(f"got more than {_REDIRECTS} redirects from {url}, expected the file")
+
+
+def _pieces(response, largest) -> Iterator[bytes]:
+    """Yield the bytes of a response as they come, in time and no more than they may be."""
+    raw, end = response.raw, time.monotonic() + FILE_SECONDS
+    read, size = getattr(raw, "read1", raw.read), 0    # the other one waits for so many
+    while piece := read(2**16, decode_content=False):
+        size += len(piece)
+        if size > largest or int(response.headers.get("Content-Length") or 0) > largest:
+            raise OSError(f"got more than {largest:,} bytes, expected a file of fewer")
+        if time.monotonic() > end:
+            raise TimeoutError(f"not complete within {FILE_SECONDS} s")
+        yield piece
+
+
+def _progress(name, response):
+    length = response.headers.get("Content-Length", "")
+    return tqdm(total=int(length) if length.isdecimal() else None, desc=name, unit="B", unit_scale=True,
+                leave=False, disable=None)
 
 
 def _within(seconds, failure, function):
@@ -170,74 +245,17 @@ def _within(seconds, failure, function):
     return outcome[0]
 
 
-def fetch(url: str, path: Path, sha256: str) -> None:
-    """Download ``url`` to ``path``, in `FILE_SECONDS` at most.
-
-    TimeoutError after that; ValueError, and no file, where its sha256 is another one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-",
-                                     ignore_cleanup_errors=True) as beside:
-        _within(FILE_SECONDS, "not complete", lambda: _retrieve(url, path.name, beside, sha256))
-        os.replace(Path(beside, path.name), path)
-
-
-def _retrieve(url, name, folder, sha256):
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        with tqdm(total=1, desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:
-            get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16,
-                                       timeout=(ANSWER_SECONDS, SILENCE_SECONDS))
-            return pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=get)
-    finally:
-        logger.setLevel(level)
-
-
 def reason(error: BaseException) -> str:
     """Return the message at the bottom of a chain: requests wraps "connection refused" in three errors."""
     while error.__context__:
         error = error.__context__
-    return str(error) or type(error).__name__
+    return in_a_line(error)
 
 
-# ---- reading -----------------------------------------------------------------------------------------------
-
-def unpacked(path: str | Path) -> bytes:
-    """Return the bytes of a file, unpacked if it is gzipped; DataError if it is damaged or can't be read."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip file ({error}); get it anew") from error
-    if content.startswith(b"\x1f\x8b"):
-        raise DataError(f"{path}: {TWICE}")
-    return content
-
-
-# ---- what is no data ---------------------------------------------------------------------------------------
-
-_PAGE = "a web page (HTML) in its place, expected data; download the file itself"
-_FOREIGN = {    # how something begins that was saved in place of the data
-    b"version https://git-lfs": "a Git LFS pointer, which stands for the file, expected data; get it with "
-                                "git lfs pull",
-    b"<!doctype html": _PAGE,
-    b"<html": _PAGE,
-    b"<?xml": "XML, expected data",
-    b"%pdf": "a PDF document, expected data",
-    b"pk\x03\x04": "a zip archive, or an Excel file, expected data; unpack it, or save it as CSV",
-}
-
-
-def refuse_foreign(path: str | Path, start: bytes) -> None:
-    """Raise DataError where a file begins as something else than data: a web page, a Git LFS pointer."""
-    head = start[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for mark, what in _FOREIGN.items():
-        if head.startswith(mark):
-            raise DataError(f"{path}: got {what}")
+def checksum(path: str | Path) -> str:
+    """Return the sha256 of the content of a file, unpacked; DataError where it is damaged."""
+    found = hashlib.sha256()
+    with unpacked(path, "damaged") as (content, _, _):
+        while piece := content.read(PIECE):
+            found.update(piece)
+    return found.hexdigest()

@@ -21,6 +21,7 @@ from ..layers import Dense, Tanh
 from ..loading import load
 from ..model import Sequential
 from ..optimizers import SGD
+from ..replacing import replacing_text
 from . import network
 
 _SCRIPTS = "network.js", "charts.js", "pad.js", "page.js"
@@ -52,7 +53,8 @@ def write(path: str | Path, runs: Sequence[str | Path]) -> Path:
     data = {"runs": found, "shared": shared, "lead": _lead(found), "explained": steps, "explained_lead": lead,
             "difference": book.DIFFERENCE if any("book" in run for run in found) else ""}
     path = Path(path)
-    path.write_text(_page(title, data), encoding="utf-8")
+    with replacing_text(path) as file:
+        file.write(_page(title, data))
     return path
 
 

@@ -12,6 +12,8 @@ try:
 except ImportError as error:
     raise ImportError(f"nnjit's pictures: {error}; pip install nnjit[plots]") from None
 
+from ..replacing import replacing
+
 DPI = 160
 # The curves' colours and markers. Okabe's and Ito's colours: the colour-blind tell them apart.
 STYLES = {"train": ("#D55E00", "s"), "test": ("#0072B2", "o")}
@@ -31,7 +33,7 @@ def save(path: str | Path, figure: Figure, title: str) -> str | Path:
     _check_suffix(path)
     figure.suptitle(title, x=0.02, ha="left", va="bottom", y=1.0 + 0.1 / figure.get_figheight(), size=12,
                     weight="bold")
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.15)
+    write(path, figure, bbox_inches="tight", pad_inches=0.15)
     return path
 
 
@@ -39,8 +41,14 @@ def save_axes(path: str | Path, ax: Axes, title: str) -> str | Path:
     """As `save`, of the figure of a single axes, whose title it is."""
     _check_suffix(path)
     ax.set_title(title, loc="left", size=13, weight="bold", pad=12)
-    ax.figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.15)
+    write(path, ax.figure, bbox_inches="tight", pad_inches=0.15)
     return path
+
+
+def write(path: str | Path, figure: Figure, **options) -> None:
+    """Write a figure to a file, whose name's ending says in which format."""
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower(), **{"dpi": DPI, **options})
 
 
 def _check_suffix(path):

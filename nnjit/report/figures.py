@@ -17,7 +17,7 @@ from ..kernels import activations
 from ..layers import GRU, Dense, ReLU
 from ..model import Sequential
 from ..optimizers import SGD, Adam
-from ..plots.drawing import GLOW, Figure
+from ..plots.drawing import GLOW, Figure, write
 
 # Close to Okabe's and Ito's colours, which the colour-blind tell apart.
 BLUE, RED, GREEN, PURPLE, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#A64D79", "#C08A00", "#767676"
@@ -321,5 +321,5 @@ def draw(folder: str | Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in FIGURES]
     for path, figure in zip(paths, FIGURES.values()):
-        figure().savefig(path, dpi=DPI, pil_kwargs={"optimize": True})
+        write(path, figure(), dpi=DPI, pil_kwargs={"optimize": True})
     return paths

@@ -20,6 +20,7 @@ from .._numba.threads import fixed_threads, get_threads, threading_layer
 from ..datasets import Dataset, Table
 from ..layers import Dropout
 from ..model import Sequential
+from ..replacing import replacing_text
 from .details import details
 
 METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}    # as the heads call them, and in words
@@ -208,7 +209,7 @@ def _write_history(path, history, metric, part):
     """Write a row for every epoch; where it was not tested, the columns of the test stay empty."""
     log = history.history
     tested = dict(zip(history.validated, zip(log.get("val_loss", ()), log.get(f"val_{metric}", ()))))
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with replacing_text(path) as file:
         rows = csv.writer(file)
         names = [f"{which}_{name}" for which in ("train", part) for name in ("loss", metric)]
         rows.writerow(["epoch", *names, "seconds"])
@@ -234,7 +235,8 @@ def _write_run(path, title, configuration, dataset, results, raced):
 
 
 def _write_json(path, content, **how):
-    path.write_text(json.dumps(content, allow_nan=False, **how) + "\n", encoding="utf-8")
+    with replacing_text(path) as file:
+        file.write(json.dumps(content, allow_nan=False, **how) + "\n")
 
 
 def _write_model(path, model):

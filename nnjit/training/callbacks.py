@@ -5,6 +5,7 @@ A callback is given the `TrainingState` and the logs, what was measured. It ends
 training's: a callback that has nothing else goes on after an interruption as if there had been none.
 """
 import csv
+import io
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..inputs.checks import check_count, check_real
+from ..replacing import append, replacing_text
 from .state import TrainingState
 
 MAXIMISED = ("accuracy", "auc", "precision", "recall", "f1", "r2", "kappa", "exact_match")
@@ -329,20 +331,20 @@ class CSVLogger(Callback):
         """Write the header, and the epochs that were trained before."""
         self._columns = ["epoch", *sorted({*state.measured, "seconds"})]
         fresh = not self.append or not os.path.exists(self.filename) or os.path.getsize(self.filename) == 0
-        with open(self.filename, "w" if fresh else "a", newline="", encoding="utf-8") as file:
-            if fresh:
-                csv.writer(file, delimiter=self.separator).writerow(self._columns)
         if fresh:
-            for row in state.history.rows():
-                self._write(row)
+            with replacing_text(self.filename) as file:
+                file.write(self._lines(self._columns, *map(self._cells, state.history.rows())))
 
     def on_epoch_end(self, state, logs):
-        self._write({"epoch": state.epoch, **logs})
+        append(self.filename, self._lines(self._cells({"epoch": state.epoch, **logs})))
 
-    def _write(self, row):
-        with open(self.filename, "a", newline="", encoding="utf-8") as file:
-            cells = [row.get(name, "NA") for name in self._columns]
-            csv.writer(file, delimiter=self.separator).writerow(cells)
+    def _cells(self, row):
+        return [row.get(name, "NA") for name in self._columns]
+
+    def _lines(self, *rows):
+        text = io.StringIO(newline="")
+        csv.writer(text, delimiter=self.separator).writerows(rows)
+        return text.getvalue()
 
 
 class TerminateOnNaN(Callback):
