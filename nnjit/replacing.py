@@ -33,7 +33,7 @@ def replacing(path):
         with _written(path) as file:
             yield file
     except OSError as error:
-        if error.filename in (None, str(partial_of(path))) or isinstance(error.filename, int):
+        if error.errno is not None and error.filename in (None, str(partial_of(path))):    # the system's own
             error.filename = str(path)
         raise
     _sync_folder(path.parent)
@@ -46,14 +46,6 @@ def replacing_text(path):
     yield text
     with replacing(path) as file:
         file.write(text.getvalue().encode())
-
-
-def move(source, path):
-    """Rename a file that is complete to ``path``, beside it, in place of one that may be there."""
-    with open(source, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(source, path)
-    _sync_folder(Path(path).parent)
 
 
 def append(path, text):
