@@ -7,12 +7,13 @@ LINT := --isolated --target-version py310 --line-length 110 \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
 	--per-file-ignores "__init__.py:F401"
 
-# an interpreter of the oldest version that is supported, if there is one, and what `make test-oldest` runs with it
-OLDEST_PYTHON = $(shell for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python $(PYTHON); do \
+# an interpreter of a version, on the path or pyenv's, if there is one; what is tested with each
+python_of = $(shell for python in python$(1) $(HOME)/.pyenv/versions/$(1).*/bin/python; do \
 	"$$python" -c "" 2> /dev/null && echo "$$python" && break; done)
-OLDEST_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
+MATRIX := 3.10 3.11 3.12 3.13 3.14
+MATRIX_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest bench bench-peers figures docs dist lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -38,7 +39,17 @@ test-browser: .venv/test .venv/browser
 	$(BIN)/python -m pytest tests/test_page_in_browser.py $(ARGS)
 
 test-oldest: .venv-oldest/test
-	.venv-oldest/bin/python -m pytest --numprocesses 2 $(OLDEST_TESTS) $(ARGS)
+	.venv-oldest/bin/python -m pytest --numprocesses 2 $(MATRIX_TESTS) $(ARGS)
+
+# the newest packages with every Python that is here, the oldest, and code for a processor of which nothing is known
+test-matrix: test-oldest .venv/test
+	$(foreach version,$(MATRIX),$(if $(call python_of,$(version)),$(MAKE) test-python-$(version) &&,\
+		echo "Python $(version): not here, skipped" &&)) true
+	NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES= $(BIN)/python -m pytest --numprocesses 2 $(MATRIX_TESTS) $(ARGS)
+
+.SECONDARY:
+test-python-%: .venv-%/test
+	.venv-$*/bin/python -m pytest --numprocesses 2 $(MATRIX_TESTS) $(ARGS)
 
 bench: .venv/plots
 	$(BIN)/nnjit bench $(ARGS)
@@ -60,7 +71,7 @@ lint: .venv/lint
 	$(BIN)/ruff check $(LINT) nnjit scripts tests
 
 clean:
-	rm -rf .venv .venv-oldest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find nnjit scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -72,7 +83,12 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 
+.venv-%/test: setup.cfg
+	$(call python_of,$*) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
 .venv-oldest/test: setup.cfg tests/oldest.txt
-	$(OLDEST_PYTHON) -m venv .venv-oldest
+	$(or $(call python_of,$(firstword $(MATRIX))),$(PYTHON)) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/oldest.txt -e '.[test]'
 	touch $@

@@ -42,8 +42,11 @@ def build(folder: Path, date: int) -> list[Path]:
     source.mkdir(parents=True)
     archive = run("git", "archive", "HEAD", cwd=ROOT, capture_output=True).stdout
     run("tar", "x", cwd=source, input=archive)
-    run(sys.executable, "-m", "build", "--outdir", folder / "dist", source, stdout=subprocess.DEVNULL,
-        env={**os.environ, "SOURCE_DATE_EPOCH": str(date)})
+    done = subprocess.run([sys.executable, "-m", "build", "--outdir", folder / "dist", source], check=False,
+                          env={**os.environ, "SOURCE_DATE_EPOCH": str(date)}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        sys.exit(f"{done.stdout}dist: error: the build failed")
     for path in (folder / "dist").glob("*.tar.gz"):
         repack(path, date)
     return sorted((folder / "dist").iterdir())

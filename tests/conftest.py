@@ -80,7 +80,7 @@ def run_python(tmp_path):
     def run(code, **environment):
         environment = {**os.environ, "PYTHONPATH": str(Path(nnjit.__file__).parents[1]), **environment}
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=tmp_path,
-                              env=environment, text=True, capture_output=True, timeout=300)
+                              env=environment, text=True, capture_output=True, timeout=900)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
