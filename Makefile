@@ -13,7 +13,7 @@ python_of = $(shell for python in python$(1) $(HOME)/.pyenv/versions/$(1).*/bin/
 MATRIX := 3.10 3.11 3.12 3.13 3.14
 MATRIX_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist audit coverage lint clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -64,6 +64,19 @@ docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -f docs/site/mkdocs.yml
 	@echo "saved    build/site/index.html"
 
+# the lines that the tests run: kernels as Python, the rest compiled, too
+COVERAGE := $(BIN)/python -m coverage
+coverage: .venv/test .venv/coverage
+	rm -f build/coverage*
+	NUMBA_DISABLE_JIT=1 $(COVERAGE) run --rcfile=tests/coverage.ini -m pytest --numprocesses 2 $(ARGS)
+	$(COVERAGE) run --rcfile=tests/coverage.ini -m pytest --numprocesses 2 $(ARGS)
+	$(COVERAGE) combine --quiet --rcfile=tests/coverage.ini
+	$(COVERAGE) report --rcfile=tests/coverage.ini
+
+# known faults of the packages that are installed, the core's and those of the extras that the tests use
+audit: .venv/test .venv/plots .venv/audit
+	$(BIN)/pip-audit --strict --local --skip-editable
+
 dist: .venv/dist
 	$(BIN)/python scripts/dist.py
 
@@ -79,7 +92,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 # one set of optional packages each; pip is quick where nothing is missing
-.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/dist .venv/lint: .venv/%: setup.cfg | .venv/bin/python
+.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/dist .venv/audit .venv/coverage .venv/lint: .venv/%: setup.cfg | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 
