@@ -7,6 +7,8 @@ The way of the data, with the files::
 
 One direction forward, one backward: no layer knows its neighbours, no kernel knows a layer.
 """
+from . import _starting  # Ctrl-C ends the command quietly, also while the others are imported
+
 __version__ = "0.1.0"    # before the imports: parts of the package ask for it
 
 import importlib

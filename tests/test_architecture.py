@@ -14,7 +14,7 @@ from nnjit._numba.cache import KernelCache
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_numba", "kernels", "memory", "habits", "objects", "replacing", "inputs", "layers", "heads",
+ORDER = ["_starting", "_numba", "kernels", "memory", "habits", "objects", "replacing", "inputs", "layers", "heads",
          "metrics", "losses", "schedules", "optimizers", "workspaces", "graph", "inference", "checkpoint",
          "training", "callbacks", "sweep", "summary", "preparation", "model", "loading", "explain",
          "estimators", "exchange", "datasets", "experiments", "own_data", "analysis", "plots", "report",

@@ -6,6 +6,7 @@ terminal was closed.
 """
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -23,18 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` for None) and return the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
     with _forgiving_output():
-        if not argv:
-            _parser().print_help()
-            return 0
-        args, rest = _parser().parse_known_args(argv)
-        args.argv = argv[1:]
-        if args.run is sweep.run:    # the options of train, with several values each
-            args.run = partial(sweep.run, words=rest)
-        elif rest:
-            args.error(f"unrecognized arguments: {' '.join(rest)}")
         try:
             with _warnings_in_a_line(), _signals_as_interrupts():
-                return args.run(args) or 0
+                return _run(argv)
         except KeyboardInterrupt as interrupt:
             number = getattr(interrupt, "number", signal.SIGINT)
             print({signal.SIGINT: "interrupted"}.get(number, "terminated"), file=sys.stderr)
@@ -42,6 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (DataError, OSError, ImportError, MemoryError) as error:
             print(f"nnjit: error: {error}", file=sys.stderr)
             return 1
+
+
+def _run(argv):
+    if not argv:
+        _parser().print_help()
+        return 0
+    args, rest = _parser().parse_known_args(argv)
+    args.argv = argv[1:]
+    if args.run is sweep.run:    # the options of train, with several values each
+        args.run = partial(sweep.run, words=rest)
+    elif rest:
+        args.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args.run(args) or 0
 
 
 # ---- signals, pipes, warnings ------------------------------------------------------------------------------
@@ -56,18 +61,18 @@ class _Signal(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def _signals_as_interrupts():
-    """The context in which SIGTERM and SIGHUP interrupt as Ctrl-C does; outside, they act as before."""
+    """The context in which Ctrl-C, SIGTERM and SIGHUP interrupt what runs; outside, they act as before."""
     def interrupt(number, frame):
         raise _Signal(number)
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # signals belong to the main thread; one that is ignored, as by nohup, stays so
     if threading.current_thread() is not threading.main_thread():
         numbers = []
     before = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
+    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
@@ -76,15 +81,21 @@ def _signals_as_interrupts():
 
 
 class _Output:
-    """A stream that goes on without a word when its reader has gone, as `| head` does, and keeps the error of
-    a full disk for the end: what runs is saved first.
+    """A stream that goes on without a word when its reader has gone, as `| head` does, or there is none, and
+    keeps the error of a full disk for the end: what runs is saved first.
+
+    A letter that the stream's encoding lacks is written as Python writes it, ``\\xd7``.
     """
 
     def __init__(self, stream):
-        self._stream, self.error = stream, None
+        self._stream, self.error = io.StringIO() if stream is None else stream, None
 
     def write(self, text):
-        return self._tolerantly("write", text) or 0
+        try:
+            return self._tolerantly("write", text) or 0
+        except UnicodeEncodeError:
+            code = self._stream.encoding
+            return self._tolerantly("write", text.encode(code, "backslashreplace").decode(code)) or 0
 
     def flush(self):
         self._tolerantly("flush")
@@ -95,7 +106,9 @@ class _Output:
         except OSError as error:
             if not isinstance(error, BrokenPipeError):
                 self.error = error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())    # also what is not flushed yet
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())    # also what is not flushed yet
+            os.close(nowhere)
             return None
 
     def __getattr__(self, name):
@@ -105,17 +118,19 @@ class _Output:
 @contextlib.contextmanager
 def _forgiving_output():
     """The context in which a run goes on, and is saved, though nobody reads what it prints, or it cannot be
-    written; that ends the command with the status 1.
+    written; that ends the command with the status 1, if it is not only the news of its progress.
     """
-    before = sys.stdout
-    sys.stdout = output = _Output(before)
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = output, news = [_Output(stream) for stream in before]
     try:
         yield
     finally:
         output.flush()
-        sys.stdout = before
         if output.error is not None:
             print(f"nnjit: error: standard output: {output.error.strerror}", file=sys.stderr)
+        news.flush()
+        sys.stdout, sys.stderr = before
+        if output.error is not None:
             raise SystemExit(1)
 
 
