@@ -1,4 +1,5 @@
 """Names of other libraries that people try here, and what stands for them, for the messages of errors."""
+from collections.abc import Mapping
 
 # of the package
 NAMES = {
@@ -42,6 +43,6 @@ ARGUMENTS = {
 }
 
 
-def hint(table: dict, name: str) -> str:
+def hint(table: Mapping[str, str], name: str) -> str:
     """Return what stands for a name, as the end of a message, or nothing."""
     return f"; use {table[name]}" if name in table else ""

@@ -2,12 +2,16 @@
 import math
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+Array = np.ndarray    # of any shape and dtype
+Arrays = dict[str, Array]
+Shape = tuple[int, ...]
 CACHE_LINE = 64    # bytes
 _SMALL = 64 * CACHE_LINE    # bytes of an array for which finding the line takes longer than it saves
 
 
-def aligned(shape, dtype) -> np.ndarray:
+def aligned(shape: int | Shape, dtype: DTypeLike) -> Array:
     """Return an array of zeros that begins at a cache line, so that no vector of a kernel lies across two.
 
     Small arrays begin anywhere.
@@ -20,7 +24,7 @@ def aligned(shape, dtype) -> np.ndarray:
     return memory[first:first + array.nbytes].view(dtype).reshape(shape)
 
 
-def padded_shape(shape: tuple, dtype) -> tuple:
+def padded_shape(shape: Shape, dtype: DTypeLike) -> Shape:
     """Return the shape with which a matrix is stored: its rows padded to whole cache lines.
 
     Rows shorter than half a line stay as they are. From eight lines on their number is odd:
@@ -33,7 +37,7 @@ def padded_shape(shape: tuple, dtype) -> tuple:
     return shape[0], (lines + (lines >= 8 and lines % 2 == 0)) * line
 
 
-def unpadded(stored: np.ndarray, shape: tuple) -> np.ndarray:
+def unpadded(stored: Array, shape: Shape) -> Array:
     """Return the array of ``shape`` that is ``stored`` with `padded_shape`, a view."""
     return stored[..., :shape[-1]] if shape else stored
 
@@ -61,23 +65,24 @@ class Layout:
     ((64,), 30.0)
     """
 
-    def __init__(self, shapes: dict, dtype):
-        self.dtype, self.places, self.size = np.dtype(dtype), {}, 0
+    def __init__(self, shapes: dict[str, Shape], dtype: DTypeLike):
+        self.dtype, self.size = np.dtype(dtype), 0
+        self.places: dict[str, tuple[int, Shape, Shape]] = {}
         line = CACHE_LINE // self.dtype.itemsize
         for name, shape in shapes.items():
             stored = padded_shape(shape, self.dtype)
             self.places[name] = self.size, stored, shape
             self.size += -(-math.prod(stored) // line) * line
 
-    def zeros(self) -> np.ndarray:
+    def zeros(self) -> Array:
         """Return a vector of zeros."""
         return aligned(self.size, self.dtype)
 
-    def stored(self, vector: np.ndarray) -> dict:
+    def stored(self, vector: Array) -> Arrays:
         """Return ``{name: view}`` of the arrays in ``vector``, with their padding, which has to stay zero."""
         return {name: vector[offset:offset + math.prod(stored)].reshape(stored)
                 for name, (offset, stored, _) in self.places.items()}
 
-    def views(self, vector: np.ndarray) -> dict:
+    def views(self, vector: Array) -> Arrays:
         """Return ``{name: view}`` of the arrays in ``vector``, without their padding."""
         return {name: unpadded(array, self.places[name][2]) for name, array in self.stored(vector).items()}

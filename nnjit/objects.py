@@ -2,13 +2,15 @@
 import functools
 import types
 import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .habits import ARGUMENTS, hint
-from .memory import unpadded
+from .memory import Arrays, Shape, unpadded
 
-NOTHING = types.MappingProxyType({})    # in place of a dict that all objects of a class would share
+NOTHING: Any = types.MappingProxyType({})    # in place of a dict that all objects of a class would share
 
 
 def _completing(init):
@@ -40,30 +42,31 @@ class Strict:
     from them would stay as it was. A copy, and a pickled object, is without those that are attached.
     """
 
-    _attached = ()    # the names of what others attach
-    _habits = NOTHING    # what stands for attributes that other libraries have
+    _attached: tuple[str, ...] = ()    # the names of what others attach
+    _habits: Mapping[str, str] = NOTHING    # what stands for attributes that other libraries have
 
     @property
-    def _settled(self):
+    def _settled(self) -> tuple[str, ...]:
         return ()
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = _completing(cls.__init__)
+            cls.__init__ = _completing(cls.__init__)    # type: ignore[method-assign]
 
     @_completing
     def __init__(self):
         pass
 
-    def __setattr__(self, name, value):
-        if self.__dict__.get("_complete"):
-            self._check_attribute(name)
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:    # to which the two say that any attribute is there
+        def __setattr__(self, name, value):
+            if self.__dict__.get("_complete"):
+                self._check_attribute(name)
+            object.__setattr__(self, name, value)
 
-    def __getattr__(self, name):
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}"
-                             f"{hint(self._habits, name)}")
+        def __getattr__(self, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}"
+                                 f"{hint(self._habits, name)}")
 
     def _check_attribute(self, name):
         kind = type(self).__name__
@@ -112,15 +115,19 @@ class Part(Strict):
         The arrays, once a model is built with it.
     """
 
-    config = ()
-    shapes, state_shapes = NOTHING, NOTHING
-    decayed = ("W",)
-    parameters, gradients, state = NOTHING, NOTHING, NOTHING
+    config: tuple[str, ...] = ()
+    shapes: dict[str, Shape] = NOTHING
+    state_shapes: dict[str, Shape] = NOTHING
+    decayed: tuple[str, ...] = ("W",)
+    parameters: Arrays = NOTHING
+    gradients: Arrays = NOTHING
+    state: Arrays = NOTHING
     # parameters and gradients as they are stored, see `memory.padded_shape`
-    padded, padded_gradients = NOTHING, NOTHING
-    owner = None    # a weak reference to the graph whose arrays they are
+    padded: Arrays = NOTHING
+    padded_gradients: Arrays = NOTHING
+    owner: weakref.ref[Any] | None = None    # to the graph whose arrays they are
     _attached = ("parameters", "gradients", "state", "padded", "padded_gradients", "owner")
-    _declared = ("shapes", "state_shapes")    # the names of what `build` declares
+    _declared: tuple[str, ...] = ("shapes", "state_shapes")    # the names of what `build` declares
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -128,10 +135,10 @@ class Part(Strict):
             setattr(cls, name, _opening(getattr(cls, name)))
 
     @property
-    def _settled(self):
+    def _settled(self) -> tuple[str, ...]:
         return self.config
 
-    def claim(self, owner):
+    def claim(self, owner: object) -> None:
         """Let the graph ``owner`` attach its arrays; ValueError where they would take the place of another's.
 
         The reference is weak: what belonged to a model that is gone is free.
@@ -139,7 +146,7 @@ class Part(Strict):
         self.check_free(owner)
         self.owner = weakref.ref(owner)
 
-    def check_free(self, owner):
+    def check_free(self, owner: object) -> None:
         """Raise ValueError where this belongs to another graph than ``owner``."""
         holder = self.owner and self.owner()
         if holder is not None and holder is not owner:
@@ -147,12 +154,12 @@ class Part(Strict):
                              "parameters, expected a new one; make one, and take over trained weights with "
                              "model.copy_weights(other_model)")
 
-    def attach(self, padded: dict, padded_gradients: dict, state: dict):
+    def attach(self, padded: Arrays, padded_gradients: Arrays, state: Arrays) -> None:
         """Take the arrays under the names of `shapes` and `state_shapes`; parameters and state as stored."""
         self.padded, self.padded_gradients, self.state = padded, padded_gradients, state
         self.parameters, self.gradients = ({name: unpadded(array, self.shapes[name]) for name,
                                             array in arrays.items()}
                                            for arrays in (padded, padded_gradients))
 
-    def initialise(self, rng: np.random.Generator):
+    def initialise(self, rng: np.random.Generator) -> None:
         """Fill the parameters and the state. They are 0 when it is called."""

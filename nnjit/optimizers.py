@@ -10,12 +10,16 @@ import dataclasses
 import functools
 import weakref
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .inputs.checks import check_real
 from .kernels import updates
+from .memory import Array, Arrays, Layout
 from .objects import Strict
+
+LearningRate = float | Callable[[int], float]
 
 
 class Optimizer(Strict):
@@ -33,29 +37,30 @@ class Optimizer(Strict):
     slots : dict of {name: (P,) array}
     """
 
-    slot_names = ()
-    _owner = None         # a weak reference to the model's graph
-    _parameters = None    # those of the last step, which have been checked
+    slot_names: tuple[str, ...] = ()
+    _owner: weakref.ref[Any] | None = None    # to the model's graph
+    _parameters: Array | None = None    # those of the last step, which have been checked
     _attached = ("_owner", "_parameters")
 
-    def __init__(self, learning_rate, weight_decay, clip_norm):
+    def __init__(self, learning_rate: LearningRate, weight_decay: float, clip_norm: float | None):
         self.learning_rate, self.weight_decay, self.clip_norm = learning_rate, weight_decay, clip_norm
         self.iterations = 0
-        self.slots = {}
+        self.slots: Arrays = {}
 
     @property
-    def _settled(self):
+    def _settled(self) -> tuple[str, ...]:
         return "momentum", "nesterov", "centered"
 
-    def __setattr__(self, name, value):
-        check = _CHECKS.get(name)
-        super().__setattr__(name, check(value) if check else value)
+    if not TYPE_CHECKING:    # as of `Strict`
+        def __setattr__(self, name, value):
+            check = _CHECKS.get(name)
+            super().__setattr__(name, check(value) if check else value)
 
     def __copy__(self):
         """Return a copy that shares nothing: one that shared its slots would step for both."""
         return copy.deepcopy(self)
 
-    def claim(self, graph):
+    def claim(self, graph: object) -> None:
         """Belong to this graph from now on; errors as of `check_free`.
 
         A copy belongs to nobody: with a copy of the model, it goes on as the original would.
@@ -63,7 +68,7 @@ class Optimizer(Strict):
         self.check_free(graph)
         self._owner = weakref.ref(graph)
 
-    def check_free(self, graph):
+    def check_free(self, graph: object) -> None:
         """Raise ValueError where the steps were those of another graph."""
         if self._owner is not None and self._owner() is not graph:
             raise ValueError(f"optimizer: got one that has taken {self.iterations} steps with another model, "
@@ -71,7 +76,7 @@ class Optimizer(Strict):
                              f"{type(self).__name__}({self._rate_text()}); a copy of a model goes on with "
                              "copy.deepcopy(optimizer)")
 
-    def step(self, parameters: np.ndarray, gradient: np.ndarray, decayed: int | None = None):
+    def step(self, parameters: Array, gradient: Array, decayed: int | None = None) -> None:
         """Change ``parameters`` (P,) in place by their ``gradient`` (P,), of the same dtype, which clipping
         shortens in place.
 
@@ -95,7 +100,7 @@ class Optimizer(Strict):
         rate = self.learning_rate
         return _check_rate(rate(self.iterations)) if callable(rate) else rate
 
-    def state(self, layout) -> dict:
+    def state(self, layout: Layout) -> Arrays:
         """Return ``{"m/0.W": array, ...}``, copies of the slots by the names and in the shapes of the
         parameters.
 
@@ -104,7 +109,7 @@ class Optimizer(Strict):
         return {f"{slot}/{name}": array.copy() for slot, vector in self.slots.items()
                 for name, array in layout.views(vector).items() if array.size}
 
-    def load_state(self, arrays: dict, iterations: int, layout):
+    def load_state(self, arrays: Arrays, iterations: int, layout: Layout) -> None:
         """Go on from what `state` returned after so many steps, also where the layout differs."""
         self.slots, self.iterations, self._parameters = {}, iterations, None
         for slot in self.slot_names:
@@ -178,7 +183,7 @@ class SGD(Optimizer):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate: float | Callable = 0.01, momentum: float = 0.0, nesterov: bool = False,
+    def __init__(self, learning_rate: LearningRate = 0.01, momentum: float = 0.0, nesterov: bool = False,
                  weight_decay: float = 0.0, clip_norm: float | None = None):
         super().__init__(learning_rate, weight_decay, clip_norm)
         self.momentum = momentum
@@ -204,7 +209,8 @@ class _AdamStep(Optimizer):
 
     slot_names = ("m", "v")
 
-    def __init__(self, learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm):
+    def __init__(self, learning_rate: LearningRate, beta_1: float, beta_2: float, epsilon: float,
+                 weight_decay: float, clip_norm: float | None):
         super().__init__(learning_rate, weight_decay, clip_norm)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
@@ -237,7 +243,7 @@ class Adam(_AdamStep):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate: float | Callable = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+    def __init__(self, learning_rate: LearningRate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
                  epsilon: float = 1e-7, clip_norm: float | None = None):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, 0.0, clip_norm)
 
@@ -260,7 +266,7 @@ class AdamW(_AdamStep):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate: float | Callable = 0.001, weight_decay: float = 0.004,
+    def __init__(self, learning_rate: LearningRate = 0.001, weight_decay: float = 0.004,
                  beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
                  clip_norm: float | None = None):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, clip_norm)
@@ -291,7 +297,7 @@ class RMSprop(Optimizer):
         A hyperparameter is not a number of its range.
     """
 
-    def __init__(self, learning_rate: float | Callable = 0.001, rho: float = 0.9, momentum: float = 0.0,
+    def __init__(self, learning_rate: LearningRate = 0.001, rho: float = 0.9, momentum: float = 0.0,
                  epsilon: float = 1e-7, centered: bool = False, weight_decay: float = 0.0,
                  clip_norm: float | None = None):
         super().__init__(learning_rate, weight_decay, clip_norm)

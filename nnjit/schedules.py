@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .inputs.checks import check_count, check_real
 
@@ -17,6 +18,7 @@ def _check(instance, /, **checked):
         object.__setattr__(instance, name, value)
 
 
+@dataclass(frozen=True, repr=False)
 class _Schedule:
     """What schedules share: they are shown as they are written, ``cosine(rate=0.01, ...)``."""
 
@@ -84,7 +86,7 @@ class WarmUp(_Schedule):
     Step 0 has 1 / ``steps`` of the schedule's first rate.
     """
 
-    schedule: Callable | float
+    schedule: Callable[[int], float] | float
     steps: int
 
     def __post_init__(self):
@@ -92,9 +94,10 @@ class WarmUp(_Schedule):
                steps=check_count("steps", self.steps))
 
     def __call__(self, step: int) -> float:
+        schedule: Any = self.schedule    # a number has become a `Constant`
         if step < self.steps:
-            return self.schedule(0) * (step + 1) / self.steps
-        return self.schedule(step - self.steps)
+            return schedule(0) * (step + 1) / self.steps
+        return schedule(step - self.steps)
 
 
 def _rate(rate):

@@ -5,3 +5,5 @@ train`` on a question of some data, and `train_images`, the same with a preset f
 both leave; `book` and `doctor`, a command each. ``nnjit bench`` is in `nnjit.bench`.
 """
 from .main import main
+
+__all__ = ["main"]

@@ -24,6 +24,11 @@ from .made import paste_pairs, with_outliers
 from .mnist import load_fashion_mnist, load_mnist
 from .tables import read_table
 
+__all__ = ["BOOK_TRAIN_SIZE", "Dataset", "Images", "NotFoundError", "Sequences", "Table", "default_folder",
+           "holds_the_books", "load", "load_book_mnist", "load_cifar10", "load_digits", "load_fashion_mnist",
+           "load_iris", "load_mnist", "load_vowels", "paste_pairs", "read_idx", "read_images", "read_table",
+           "with_outliers"]
+
 
 def load(name: str = "auto", data_dir: str | Path | None = None) -> Dataset:
     """Return a `Dataset` by its name.

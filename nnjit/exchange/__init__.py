@@ -7,3 +7,6 @@ from .libraries import from_keras, from_torch, to_torch_state
 from .onnx_reader import from_onnx
 from .onnx_writer import to_onnx
 from .tensors import from_safetensors, to_safetensors
+
+__all__ = ["from_keras", "from_onnx", "from_safetensors", "from_torch", "to_onnx", "to_safetensors",
+           "to_torch_state"]

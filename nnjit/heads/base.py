@@ -1,14 +1,20 @@
 """The base of the heads: what a head must have and may have."""
 import inspect
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .._numba.warning import warn
 from ..inputs import targets
 from ..kernels import losses as loss_kernels
+from ..layers.base import Layer
+from ..memory import Array, Shape
 from ..objects import Part
+
+# sums over rows (w l, w metric, w): a float each; of `Heads` an array, with a number for each head
+Sums = tuple[Any, Any, Any]
 
 
 class Head(Part):
@@ -55,13 +61,13 @@ class Head(Part):
     >>> import numpy as np, nnjit as nn
     >>> class Cosine(nn.heads.Head):    # of angles, where a whole turn does not matter: l = 1 - cos(z - y)
     ...     metric = "cosine"
-    ...     def targets(self, y, N, units, dtype):
+    ...     def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> Array:
     ...         return np.asarray(y, dtype).reshape(N, units)
-    ...     def loss_and_delta(self, z, y, w, total, delta):
+    ...     def loss_and_delta(self, z: Array, y: Any, w: Array, total: float, delta: Array) -> Sums:
     ...         delta[:] = w[:, None] * np.sin(z - y) / total
     ...         cosine = float(w @ np.cos(z - y).sum(axis=1))
     ...         return w.sum() * z.shape[1] - cosine, cosine, w.sum()
-    ...     def decide(self, z):
+    ...     def decide(self, z: Array) -> Array:
     ...         return z % (2 * np.pi)
     >>> model = nn.Sequential([nn.Dense(1)], head=Cosine())
     >>> history = model.fit(np.ones((8, 1)), np.full(8, 7.0), nn.SGD(0.1), epochs=100, verbose=0)
@@ -69,18 +75,22 @@ class Head(Part):
     array([[0.72]], dtype=float32)
     """
 
-    output_activation, classifies, answers, names = None, False, None, None
+    metric: str
+    output_activation: str | None = None
+    classifies = False
+    answers: str | None = None
+    names: list[str] | None = None
     asks_for = "numbers"    # what text as targets is taken for, in a message, see `targets.as_numeric`
 
-    def infer_from_targets(self, y: ArrayLike) -> None:
+    def infer_from_targets(self, y: Any) -> None:
         """Take from the targets of the first fit what nothing else tells; called before `build`."""
 
-    def units_for(self, y: ArrayLike) -> int:
+    def units_for(self, y: Any) -> int:
         """Return how many units of the last layer these targets call for."""
         shape = targets.as_numeric("y", y, answers=self.asks_for).shape
         return shape[1] if len(shape) == 2 else 1
 
-    def check_last_layer(self, layer) -> None:
+    def check_last_layer(self, layer: Layer) -> None:
         """Object to a last layer that does something to the logits: a head applies its own activation."""
         name = type(layer).__name__
         effect = layer.effect_on_output
@@ -97,13 +107,13 @@ class Head(Part):
              "where it is most wrong; end with a Dense layer, and for classes use Bernoulli() or "
              "Categorical()")
 
-    def build(self, output_shape: tuple[int, ...]) -> None:
+    def build(self, output_shape: Shape) -> None:
         """Take the shape of the last layer's output; ValueError where the head can't work with it."""
         if len(output_shape) != 1:
             raise ValueError(f"{self!r}: got an output of shape {output_shape}, expected (units,), as Dense "
                              "gives it")
 
-    def weigh_classes(self, y, w: np.ndarray, class_weight) -> tuple:
+    def weigh_classes(self, y: Any, w: Array, class_weight: Any) -> tuple[Any, Array]:
         """Return ``y`` and ``w`` with every row weighted by its class, as ``class_weight`` of `fit` says.
 
         TypeError where the head predicts no class.
@@ -111,15 +121,15 @@ class Head(Part):
         raise TypeError(f"class_weight: got {class_weight!r} for {self!r}, expected None: it predicts no "
                         "class of a row; give sample_weight")
 
-    def row_weights(self, y, w: np.ndarray) -> np.ndarray:
+    def row_weights(self, y: Any, w: Array) -> Array:
         """Return what the rows count in the loss, (N,): here their weights ``w``."""
         return w
 
-    def weights_of_members(self, y, w: np.ndarray) -> list:
+    def weights_of_members(self, y: Any, w: Array) -> list[Array]:
         """Return the `row_weights` of each of `members`."""
         return [self.row_weights(y, w)]
 
-    def total_weight(self, y, w: np.ndarray) -> float:
+    def total_weight(self, y: Any, w: Array) -> Any:
         """Return the sum of `row_weights` in float64; ValueError where all are 0."""
         total = loss_kernels.total_weight(self.row_weights(y, w))
         if total == 0:
@@ -127,14 +137,14 @@ class Head(Part):
                              "of the row's class, expected at least one row of positive weight")
         return total
 
-    def loss(self, z: np.ndarray, y, w: np.ndarray, delta: np.ndarray) -> tuple[float, float, float]:
+    def loss(self, z: Array, y: Any, w: Array, delta: Array) -> Sums:
         """Return the sums of `loss_and_delta`. ``delta`` (N, K) is scratch; no gradient may be written.
 
         A head with parameters of its own has to define it.
         """
         return self.loss_and_delta(z, y, w, 1.0, delta)
 
-    def means(self, loss_sum: float, metric_sum: float, weight_sum: float) -> dict[str, float]:
+    def means(self, loss_sum: Any, metric_sum: Any, weight_sum: Any) -> dict[str, float]:
         """Return the mean loss and metric as a dict, from the sums of `loss` added up over all rows.
 
         Where the loss is NaN, so is the metric: right decisions that are counted from NaN would look real.
@@ -146,26 +156,40 @@ class Head(Part):
         """Return the names of what `means` returns."""
         return "loss", self.metric
 
-    def members(self, units: int) -> dict:
+    def members(self, units: int) -> dict[str, tuple["Head", int | None]]:
         """Return ``{prefix of its metrics: (head, units)}`` of the heads that it consists of: of itself."""
         return {"": (self, units)}
 
-    def split(self, z: np.ndarray, y, w: np.ndarray):
+    def split(self, z: Array, y: Any, w: Array) -> Iterator[tuple[str, "Head", Array, Any, Array]]:
         """Yield what each of `members` has of a batch: its prefix, head, logits, targets, `row_weights`."""
         yield "", self, z, y, self.row_weights(y, w)
 
-    def in_units(self, t):
+    def in_units(self, t: Array) -> Array:
         """Return targets that are numbers, as `targets` gives them, in the user's unit: here as they are."""
         return t
 
-    def named(self, decision):
+    def named(self, decision: Any) -> Any:
         """Return what `decide` returned as users get it: with names of classes, where they have some."""
         return decision if self.names is None else np.array(self.names)[decision]
 
-    def probabilities(self, z: np.ndarray) -> np.ndarray:
+    def probabilities(self, z: Array) -> Any:
         """Return the probabilities of the classes, (N, K); TypeError where there are none."""
         raise TypeError(f"predict_proba: got the head {self!r}, expected one that predicts classes; use "
                         "predict")
+
+    def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> Any:
+        """See above, as of the next two."""
+        raise self._missing("targets(self, y, N, units, dtype)")
+
+    def loss_and_delta(self, z: Array, y: Any, w: Array, total: float, delta: Array) -> Sums:
+        raise self._missing("loss_and_delta(self, z, y, w, total, delta)")
+
+    def decide(self, z: Array) -> Any:
+        raise self._missing("decide(self, z)")
+
+    def _missing(self, expected):
+        return NotImplementedError(f"{type(self).__name__}: got no method {expected.partition('(')[0]}, "
+                                   f"expected {expected}")
 
     def __repr__(self):
         signature = inspect.signature(type(self)).parameters
@@ -185,11 +209,11 @@ class NamedClasses(Head):
         self.named_by_targets = classes is None
 
     @property
-    def classes(self):
+    def classes(self) -> Any:
         """The names of the classes, or None."""
         return self.names
 
-    def infer_from_targets(self, y):
+    def infer_from_targets(self, y: Any) -> None:
         if not self.named_by_targets:
             return
         words = targets.words_of("y", y)
@@ -198,10 +222,10 @@ class NamedClasses(Head):
                              f"here can be named, {type(self).__name__}(classes=[...])")
         self.names = words or None
 
-    def units_for(self, y):
+    def units_for(self, y: Any) -> int:
         return super().units_for(targets.numbered("y", y, self.names))
 
-    def weigh_classes(self, y, w, class_weight):
+    def weigh_classes(self, y: Any, w: Array, class_weight: Any) -> tuple[Any, Array]:
         """As of `Head`, where the classes have names with these."""
         if isinstance(class_weight, dict) and self.names is not None:
             unknown = [key for key in class_weight if key not in self.names]
@@ -211,6 +235,9 @@ class NamedClasses(Head):
             class_weight = {self.names.index(key): weight for key, weight in class_weight.items()}
         return self._weigh_numbers(y, w, class_weight)
 
+    def _weigh_numbers(self, y, w, class_weight):
+        raise NotImplementedError
+
 
 class IndependentUnits(Head):
     """Units with a distribution each: a row's loss is their mean.
@@ -218,43 +245,48 @@ class IndependentUnits(Head):
     Targets are (N,) for one unit and (N, K) for K; so are predictions.
     """
 
-    metric, answers = "mae", "numbers"
+    metric = "mae"
+    answers = "numbers"
 
-    def build(self, output_shape):
+    def build(self, output_shape: Shape) -> None:
         super().build(output_shape)
         self.units = output_shape[0]
 
-    def targets(self, y, N, units, dtype):
+    def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> Array:
         """Return ``y`` checked and cast, (N, units) of ``dtype``; TypeError or ValueError otherwise."""
         y = targets.as_columns("y", targets.as_numeric("y", y, N, self.asks_for), units)
         self.check_values(y)
         return targets.as_finite("y", self.standardised(y), dtype)
 
-    def standardised(self, y):
+    def standardised(self, y: Array) -> Array:
         """Return the numbers (N, K) in the unit of z: here as they are."""
         return y
 
-    def check_values(self, y):
+    def check_values(self, y: Array) -> None:
         """Object to targets that the distribution can't have drawn."""
 
-    def loss_and_delta(self, z, y, w, total, delta):
+    def loss_and_delta(self, z: Array, y: Any, w: Array, total: float, delta: Array) -> Sums:
         losses = np.empty_like(z)
         self.likelihood(z, y, losses, delta)
         return loss_kernels.weighted_sums(losses, self.errors(z, y), w, z.shape[1], total, delta)
 
-    def means(self, loss_sum, metric_sum, weight_sum):
+    def means(self, loss_sum: Any, metric_sum: Any, weight_sum: Any) -> dict[str, float]:
         loss = mean_of(loss_sum, weight_sum)
         return {"loss": loss, self.metric: mean_of(metric_sum, weight_sum * self.units, loss)}
 
-    def errors(self, z, y):
+    def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
+        """Write the loss of each number, and its derivative by z, (N, K) each."""
+        raise NotImplementedError
+
+    def errors(self, z: Array, y: Array) -> Array:
         """Return what the metric counts, (N, K)."""
         return np.abs(self.activate(z) - y)
 
-    def activate(self, z):
+    def activate(self, z: Array) -> Array:
         """Return the distribution's parameter, of z's shape: here z itself."""
         return z
 
-    def decide(self, z):
+    def decide(self, z: Array) -> Array:
         """Return the prediction, (N,) for one unit and (N, K) for K."""
         check_logits(z)
         return flat(self.activate(z))

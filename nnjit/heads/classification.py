@@ -1,6 +1,7 @@
 """Heads of classes: `Bernoulli`, yes or no, and `Categorical`, one of K."""
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from ..inputs import targets
 from ..inputs.checks import check_count, check_real
 from ..kernels import activations, softmax
 from ..kernels import losses as loss_kernels
-from .base import IndependentUnits, NamedClasses, check_logits, flat, refuse_nan
+from ..memory import Array, Shape
+from .base import IndependentUnits, NamedClasses, Sums, check_logits, flat, refuse_nan
 
 
 class Bernoulli(NamedClasses, IndependentUnits):
@@ -67,16 +69,16 @@ class Bernoulli(NamedClasses, IndependentUnits):
                              f"{targets.in_short(self.names)}, expected two; for one of several classes use "
                              "Categorical() (softmax) and a unit for each")
 
-    def infer_from_targets(self, y):
+    def infer_from_targets(self, y: Any) -> None:
         super().infer_from_targets(y)
         self._check_two()
 
     @property
-    def answers(self):
+    def answers(self) -> str:    # type: ignore[override]    # follows from the units
         """One unit answers with one of two classes, several with labels."""
         return "classes" if self.units == 1 else "labels"
 
-    def build(self, output_shape):
+    def build(self, output_shape: Shape) -> None:
         super().build(output_shape)
         if isinstance(self.pos_weight, list) and len(self.pos_weight) != output_shape[0]:
             raise ValueError(f"Bernoulli pos_weight: got {len(self.pos_weight)} weights, expected "
@@ -85,10 +87,10 @@ class Bernoulli(NamedClasses, IndependentUnits):
             raise ValueError(f"Bernoulli: got {output_shape[0]} units in the last layer, expected 1 for the "
                              f"classes {targets.in_short(self.names)}")
 
-    def check_values(self, y):
+    def check_values(self, y: Array) -> None:
         targets.check_binary("y", y)
 
-    def targets(self, y, N, units, dtype):
+    def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> Array:
         y = targets.numbered("y", y, self.names)
         if units > 1 and targets.as_numeric("y", y, N, self.asks_for).ndim == 1:
             raise ValueError(f"y: got shape ({N},), expected ({N}, {units}), an answer for each of {units} "
@@ -102,24 +104,24 @@ class Bernoulli(NamedClasses, IndependentUnits):
                              "question; give pos_weight of Bernoulli a number for each label")
         return y, w * class_factors((y[:, 0] > 0.5).astype(np.int64), 2, class_weight).astype(w.dtype)
 
-    def likelihood(self, z, y, losses, delta):
+    def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         positive = y if self.pos_weight is None else y * np.asarray(self.pos_weight, y.dtype)
         loss_kernels.bernoulli(z, y, positive, losses, delta)
 
-    def errors(self, z, y):
+    def errors(self, z: Array, y: Array) -> Array:
         return ((z > self.logit_threshold) == (y > 0.5)).astype(z.dtype)
 
-    def activate(self, z):
+    def activate(self, z: Array) -> Array:
         p = np.empty_like(z)
         activations.sigmoid_forward(z, p)
         return p
 
-    def decide(self, z):
+    def decide(self, z: Array) -> Array:
         """Return 0 or 1, int64: (N,) for one unit, the labels that apply (N, K) for K."""
         check_logits(z)
         return flat(z > self.logit_threshold).astype(np.int64)
 
-    def probabilities(self, z):
+    def probabilities(self, z: Array) -> Array:
         """Return p(0) and p(1), (N, 2), for one unit; p of each label, (N, K), for K."""
         if z.shape[1] > 1:
             return self.activate(z)
@@ -184,13 +186,13 @@ class Categorical(NamedClasses):
         self.class_weight = _checked_class_weight(class_weight)
         self._take_names(classes)
 
-    def units_for(self, y):
+    def units_for(self, y: Any) -> int:
         if self.names is not None:
             return len(self.names)
         y = targets.as_numeric("y", y)
         return y.shape[1] if y.ndim == 2 else targets.count_classes("y", y)
 
-    def build(self, output_shape):
+    def build(self, output_shape: Shape) -> None:
         super().build(output_shape)
         K = output_shape[0]
         if K < 2:
@@ -204,12 +206,12 @@ class Categorical(NamedClasses):
             _check_classes(self.class_weight, K)
         self.K = K
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         # not in `build`: nothing is allocated for what a file merely says
         if self.class_weight is not None:
             self.weights = _weights_of_classes(self.class_weight, self.K)
 
-    def targets(self, y, N, units, dtype):
+    def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> Array:
         """Return ``y`` checked and cast: (N,) int64 for labels and one-hot rows, (N, K) for soft ones.
 
         Raises
@@ -233,13 +235,13 @@ class Categorical(NamedClasses):
         classes = y if y.ndim == 1 else y.argmax(axis=1)
         return y, w * class_factors(classes, self.K, class_weight).astype(w.dtype)
 
-    def row_weights(self, y, w):
+    def row_weights(self, y: Any, w: Array) -> Array:
         if self.class_weight is None:
             return w
         weights = self.weights.astype(w.dtype)
         return w * (weights[y] if y.ndim == 1 else (weights * y).sum(axis=1))
 
-    def loss_and_delta(self, z, y, w, total, delta):
+    def loss_and_delta(self, z: Array, y: Any, w: Array, total: float, delta: Array) -> Sums:
         if self.class_weight is not None:
             w = self.row_weights(y, w)
         if self.label_smoothing:
@@ -256,19 +258,19 @@ class Categorical(NamedClasses):
         rows = targets.one_hot(y, K, z.dtype) if y.ndim == 1 else y
         return (1 - s) * rows + z.dtype.type(s / K)
 
-    def activate(self, z):
+    def activate(self, z: Array) -> Array:
         """Return softmax(z / temperature), (N, K)."""
         p = np.multiply(z, 1 / self.temperature)
         softmax.softmax(p, p)
         return p
 
-    def decide(self, z):
+    def decide(self, z: Array) -> Array:
         """Return the most probable class of each row, (N,) int64."""
         decision = np.empty(len(z), np.int64)
         refuse_nan(loss_kernels.argmax(z, decision))
         return decision
 
-    def probabilities(self, z):
+    def probabilities(self, z: Array) -> Array:
         """Return the probabilities of the classes, (N, K)."""
         return self.activate(z)
 
@@ -293,6 +295,7 @@ def class_factors(classes: np.ndarray, K: int, class_weight) -> np.ndarray:
 
 def _checked_class_weight(given):
     """Return the weights as a dict or a list of plain numbers, or None."""
+    checked: dict[int, float] | list[float]
     if given is None:
         return None
     if isinstance(given, dict):    # in the text of a saved model, keys are strings

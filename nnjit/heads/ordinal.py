@@ -1,6 +1,7 @@
 """The head of classes with an order: `Ordinal`."""
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from ..inputs import targets
 from ..inputs.checks import check_count
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
-from .base import NamedClasses, check_logits
+from ..memory import Array, Shape
+from .base import NamedClasses, Sums, check_logits
 
 
 class Ordinal(NamedClasses):
@@ -51,21 +53,21 @@ class Ordinal(NamedClasses):
     def __init__(self, classes: int | Sequence[str] | None = None):
         counted = isinstance(classes, Real)    # also what is no number of classes, for the error
         self._take_names(None if counted else classes)
-        self.K = self.names and len(self.names)
+        self.K = len(self.names) if self.names else None
         if counted:
             self.K = check_count("Ordinal classes", classes, least=2)
         self.from_targets = classes is None
 
     @property
-    def classes(self):
+    def classes(self) -> list[str] | int | None:
         """The names of the classes, or their number, or None before it is known."""
         return self.names or self.K
 
-    def infer_from_targets(self, y):
+    def infer_from_targets(self, y: Any) -> None:
         if self.from_targets:
             self.K = targets.count_classes("y", y, answers="ranks")
 
-    def build(self, output_shape):
+    def build(self, output_shape: Shape) -> None:
         super().build(output_shape)
         if output_shape[0] != 1:
             raise ValueError(f"Ordinal: got {output_shape[0]} units in the last layer, expected 1, the score "
@@ -75,11 +77,11 @@ class Ordinal(NamedClasses):
                              "that takes it from the targets")
         self.shapes = {"b": (self.K - 1,)}
 
-    def initialise(self, rng):
-        above = np.arange(self.K - 1, 0, -1)    # how many classes lie above each cut point
+    def initialise(self, rng: np.random.Generator) -> None:
+        above = np.arange(len(self.parameters["b"]), 0, -1)    # how many classes lie above each cut point
         self.parameters["b"][:] = np.log(above / above[::-1])
 
-    def targets(self, y, N, units, dtype):
+    def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> Array:
         """Return the class numbers ``y`` checked, (N,) int64; TypeError or ValueError where they are none."""
         y = targets.as_numeric("y", targets.numbered("y", y, self.names), N, "ranks")
         if y.ndim != 1:
@@ -92,12 +94,12 @@ class Ordinal(NamedClasses):
         order = np.argsort(-self.parameters["b"], kind="stable")
         return self.parameters["b"][order], order
 
-    def loss_and_delta(self, z, y, w, total, delta):
+    def loss_and_delta(self, z: Array, y: Any, w: Array, total: float, delta: Array) -> Sums:
         sums, db, order = self._sums(z, y, w, total, delta)
         self.gradients["b"][order] = db
         return sums
 
-    def loss(self, z, y, w, delta):
+    def loss(self, z: Array, y: Any, w: Array, delta: Array) -> Sums:
         return self._sums(z, y, w, 1.0, delta)[0]
 
     def _sums(self, z, y, w, total, delta):
@@ -106,19 +108,19 @@ class Ordinal(NamedClasses):
         db, scratch = np.empty_like(b), np.empty((4, len(z), b.size), z.dtype)
         return loss_kernels.ordinal(z, b, y, w, total, scratch, delta, db), db, order
 
-    def activate(self, z):
+    def activate(self, z: Array) -> Array:
         """Return p(y > k), (N, K - 1), which does not increase with k."""
         t = z + self._cut_points()[0]
         p = np.empty_like(t)
         activations.sigmoid_forward(t, p)
         return np.minimum.accumulate(p, axis=1)    # nor does the rounding
 
-    def decide(self, z):
+    def decide(self, z: Array) -> Array:
         """Return the rank of each row, (N,) int64."""
         check_logits(z)
         return np.count_nonzero(z + self.parameters["b"] > 0, axis=1)
 
-    def probabilities(self, z):
+    def probabilities(self, z: Array) -> Array:
         """Return the probabilities of the classes, (N, K).
 
         p(y = k) = p(y > k - 1) - p(y > k) is the product p(y > k - 1) p(y <= k) (1 - e^(b_k - b_(k - 1))), in

@@ -6,13 +6,14 @@ import numpy as np
 from ..inputs import targets
 from ..inputs.checks import check_real
 from ..kernels import losses as loss_kernels
+from ..memory import Array, Shape
 from .base import IndependentUnits, check_logits, flat
 
 
 class _LocationScale(IndependentUnits):
     """Numbers in a unit of their own: y = loc + scale t, with the distribution of t about z."""
 
-    config = ("loc", "scale")
+    config: tuple[str, ...] = ("loc", "scale")
 
     def __init__(self, loc: float | Sequence[float] = 0.0, scale: float | Sequence[float] = 1.0):
         self.loc = self._numbers("loc", loc, low=-np.inf)
@@ -24,7 +25,7 @@ class _LocationScale(IndependentUnits):
             return [check_real(name, number, low, closed="()") for number in given]
         return check_real(name, given, low, closed="()")
 
-    def build(self, output_shape):
+    def build(self, output_shape: Shape) -> None:
         super().build(output_shape)
         for name in "loc", "scale":
             given = getattr(self, name)
@@ -36,18 +37,18 @@ class _LocationScale(IndependentUnits):
     def _is_plain(self):
         return (self.loc, self.scale) == (0, 1)
 
-    def standardised(self, y):
+    def standardised(self, y: Array) -> Array:
         return y if self._is_plain else (y - np.array(self.loc)) / self.scale
 
-    def in_units(self, t):
+    def in_units(self, t: Array) -> Array:
         # in float64: a float32 may not hold numbers far from 0
         return t if self._is_plain else self.loc + np.asarray(t, float) * self.scale
 
-    def errors(self, z, y):
+    def errors(self, z: Array, y: Array) -> Array:
         errors = super().errors(z, y)
         return errors if self._is_plain else errors * np.asarray(self.scale, z.dtype)
 
-    def decide(self, z):
+    def decide(self, z: Array) -> Array:
         check_logits(z)
         return flat(self.in_units(self.activate(z)))
 
@@ -80,7 +81,7 @@ class Gaussian(_LocationScale):
         Something is no finite number, or ``scale`` not above 0.
     """
 
-    def likelihood(self, z, y, losses, delta):
+    def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         loss_kernels.squared_error(z, y, losses, delta)
 
 
@@ -110,7 +111,7 @@ class Laplace(_LocationScale):
         Something is no finite number, or ``scale`` not above 0.
     """
 
-    def likelihood(self, z, y, losses, delta):
+    def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         loss_kernels.absolute_error(z, y, losses, delta)
 
 
@@ -149,7 +150,7 @@ class Huber(_LocationScale):
         super().__init__(loc, scale)
         self.delta = check_real("Huber delta", delta, closed="()")
 
-    def likelihood(self, z, y, losses, delta):
+    def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         loss_kernels.huber(z, y, self.delta, losses, delta)
 
 
@@ -173,13 +174,13 @@ class Poisson(IndependentUnits):
 
     output_activation = "exponential"
 
-    def check_values(self, y):
+    def check_values(self, y: Array) -> None:
         targets.check_non_negative("y", y)
 
-    def likelihood(self, z, y, losses, delta):
+    def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         loss_kernels.poisson(z, y, losses, delta)
 
-    def activate(self, z):
+    def activate(self, z: Array) -> Array:
         rates = np.empty_like(z)
         loss_kernels.poisson_rates(z, rates)
         return rates

@@ -1,11 +1,15 @@
 """Several outputs of one network: `Heads`, a head for each."""
 import copy
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from ..inputs.checks import check_count, check_real
+from ..layers.base import Layer
+from ..memory import Array, Arrays, Shape
 from ..objects import NOTHING
-from .base import Head, check_logits, mean_of
+from .base import Head, Sums, check_logits, mean_of
 
 
 class Heads(Head):
@@ -61,11 +65,12 @@ class Heads(Head):
                         for name in self.heads}
         if not any(self.weights.values()):
             raise ValueError("Heads weights: got only zeros, expected at least one positive weight")
-        self.metric = tuple(f"{name}_{head.metric}" for name, head in self.heads.items())
+        metric: Any = tuple(f"{name}_{head.metric}" for name, head in self.heads.items())
+        self.metric = metric    # those of all
         self.classifies = any(head.classifies for head in self.heads.values())
 
     def _check_different(self):
-        names = {}
+        names: dict[int, str] = {}
         for name, head in self.heads.items():
             if names.setdefault(id(head), name) != name:
                 raise ValueError(f"Heads: got the same head as {names[id(head)]!r} and {name!r}, expected "
@@ -83,18 +88,18 @@ class Heads(Head):
         if set(given) - set(self.heads) or (all_of_them and len(given) < len(self.heads)):
             raise ValueError(f"{what}: got {', '.join(map(repr, given)) or 'nothing'}, expected {expected}")
 
-    def infer_from_targets(self, y):
+    def infer_from_targets(self, y: Any) -> None:
         self._check_names("y", y)
         for name, head in self.heads.items():
             head.infer_from_targets(y[name])
         if self.from_targets:
             self.units = {name: head.units_for(y[name]) for name, head in self.heads.items()}
 
-    def check_last_layer(self, layer):
+    def check_last_layer(self, layer: Layer) -> None:
         for head in self.heads.values():
             head.check_last_layer(layer)
 
-    def build(self, output_shape):
+    def build(self, output_shape: Shape) -> None:
         super().build(output_shape)
         if self.units is None:
             raise ValueError("Heads: got no units, expected Heads(..., units={name: units}), or a first fit "
@@ -112,33 +117,34 @@ class Heads(Head):
             self.decayed += tuple(f"{name}.{key}" for key in head.decayed)
             first += self.units[name]
 
-    def check_free(self, owner):
+    def check_free(self, owner: object) -> None:
         super().check_free(owner)
         for head in self.heads.values():
             head.check_free(owner)
 
-    def claim(self, owner):
+    def claim(self, owner: object) -> None:
         super().claim(owner)
         for head in self.heads.values():
             head.claim(owner)
 
-    def attach(self, padded, padded_gradients, state):
+    def attach(self, padded: Arrays, padded_gradients: Arrays, state: Arrays) -> None:
         super().attach(padded, padded_gradients, state)
         for name, head in self.heads.items():
             kinds = (padded, head.shapes), (padded_gradients, head.shapes), (state, head.state_shapes)
             head.attach(*({key: arrays[f"{name}.{key}"] for key in shapes} for arrays, shapes in kinds))
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         for head in self.heads.values():
             head.initialise(rng)
 
-    def targets(self, y, N, units, dtype):
+    def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> "_TargetsByName":
         """Return the targets of all heads, checked and cast, as an object of which rows can be taken."""
         self._check_names("y", y)
-        return _TargetsByName({name: head.targets(y[name], N, self.units[name], dtype)
+        parts: Any = self.units    # known once it is built
+        return _TargetsByName({name: head.targets(y[name], N, parts[name], dtype)
                                for name, head in self.heads.items()})
 
-    def weigh_classes(self, y, w, class_weight):
+    def weigh_classes(self, y: Any, w: Array, class_weight: Any) -> tuple[Any, Array]:
         """As of `Head`, with a ``class_weight`` for some of the heads, by name, whose losses it weighs."""
         if not isinstance(class_weight, dict):
             raise TypeError(f"class_weight: got {class_weight!r}, expected a dict of {{head: class_weight}}, "
@@ -153,7 +159,7 @@ class Heads(Head):
         for name, head in self.heads.items():
             yield name, head, np.ascontiguousarray(z[:, self.columns[name]])
 
-    def total_weight(self, y, w):
+    def total_weight(self, y: Any, w: Array) -> Array:
         """Return the sum of each head's `row_weights`, (heads,) float64; as of `Head`."""
         totals = np.empty(len(self.heads))
         for k, (name, head) in enumerate(self.heads.items()):
@@ -163,7 +169,7 @@ class Heads(Head):
                 raise ValueError(f"{name}: {error}") from None
         return totals
 
-    def loss_and_delta(self, z, y, w, total, delta):
+    def loss_and_delta(self, z: Array, y: Any, w: Array, total: Any, delta: Array) -> Sums:
         """As of `Head`, with ``total`` (heads,), a number for each head; the sums are arrays like it."""
         sums = []
         for (name, head, part), own_total in zip(self._parts(z), total):
@@ -175,12 +181,12 @@ class Heads(Head):
                 gradient *= weight
         return tuple(np.array(sums).T)
 
-    def loss(self, z, y, w, delta):
+    def loss(self, z: Array, y: Any, w: Array, delta: Array) -> Sums:
         sums = [head.loss(part, y.by_name[name], y.weighted(name, w), np.empty_like(part)) for name, head,
                 part in self._parts(z)]
         return tuple(np.array(sums).T)
 
-    def means(self, loss_sum, metric_sum, weight_sum):
+    def means(self, loss_sum: Any, metric_sum: Any, weight_sum: Any) -> dict[str, float]:
         loss, metrics, common = 0.0, {}, weight_sum[0]
         for (name, head), *sums in zip(self.heads.items(), loss_sum, metric_sum, weight_sum):
             if common:    # all on one divisor
@@ -188,36 +194,38 @@ class Heads(Head):
             metrics[f"{name}_{head.metric}"] = head.means(*sums)[head.metric]
         return {"loss": mean_of(loss, common), **metrics}
 
-    def members(self, units):
+    def members(self, units: int) -> dict[str, tuple[Head, int | None]]:
         return {f"{name}_": (head, (self.units or {}).get(name)) for name, head in self.heads.items()}
 
-    def weights_of_members(self, y, w):
+    def weights_of_members(self, y: Any, w: Array) -> list[Array]:
         return [head.row_weights(y.by_name[name], y.weighted(name, w)) for name, head in self.heads.items()]
 
-    def split(self, z, y, w):
+    def split(self, z: Array, y: Any, w: Array) -> Iterator[tuple[str, Head, Array, Any, Array]]:
         for (name, head, part), weights in zip(self._parts(z), self.weights_of_members(y, w)):
             yield f"{name}_", head, part, y.by_name[name], weights
 
-    def measured(self):
+    def measured(self) -> tuple[str, ...]:
         return "loss", *(f"{name}_{head.metric}" for name, head in self.heads.items())
 
-    def decide(self, z):
+    def decide(self, z: Array) -> dict[str, Any]:
         """Return the decision of each head, a dict."""
         check_logits(z)
         return {name: head.decide(part) for name, head, part in self._parts(z)}
 
-    def named(self, decision):
+    def named(self, decision: Any) -> Any:
         """As of `Head`, a dict."""
         return {name: head.named(decision[name]) for name, head in self.heads.items()}
 
-    def probabilities(self, z):
+    def probabilities(self, z: Array) -> dict[str, Array]:
         """Return the probabilities of each head that predicts classes, a dict."""
         if not self.classifies:
             super().probabilities(z)
         return {name: head.probabilities(part) for name, head, part in self._parts(z) if head.classifies}
 
     def __repr__(self):
-        shown = [*self.heads.items(), *[("units", self.units)] * (self.units is not None)]
+        shown: list[tuple[str, object]] = [*self.heads.items()]
+        if self.units is not None:
+            shown.append(("units", self.units))
         if set(self.weights.values()) != {1.0}:
             shown.append(("weights", self.weights))
         return f"Heads({', '.join(f'{name}={value!r}' for name, value in shown)})"

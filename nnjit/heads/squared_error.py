@@ -1,6 +1,7 @@
 """`SquaredError`: pairs of activation and loss that belong to no distribution."""
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,8 @@ from ..inputs import targets
 from ..kernels import activations
 from ..kernels import losses as loss_kernels
 from ..kernels.softmax import softmax_backward
-from .base import Head
+from ..memory import Array, Shape
+from .base import Head, Sums
 from .classification import Bernoulli, Categorical
 from .regression import Gaussian
 
@@ -69,32 +71,32 @@ class SquaredError(Head):
         return {**super().__getstate__(), "base_head": copy.copy(self.base_head)}
 
     @property
-    def names(self):
+    def names(self) -> list[str] | None:    # type: ignore[override]    # follows from the activation
         """Those of the head to which the activation belongs."""
         return self.base_head.names
 
     classes = names
 
     @property
-    def answers(self):
+    def answers(self) -> str | None:    # type: ignore[override]    # follows from the activation
         """Those of the head to which the activation belongs."""
         return self.base_head.answers
 
-    def infer_from_targets(self, y):
+    def infer_from_targets(self, y: Any) -> None:
         self.base_head.infer_from_targets(y)
 
-    def units_for(self, y):
+    def units_for(self, y: Any) -> int:
         return self.base_head.units_for(y)
 
-    def build(self, output_shape):
+    def build(self, output_shape: Shape) -> None:
         self.base_head.build(output_shape)
 
-    def targets(self, y, N, units, dtype):
+    def targets(self, y: Any, N: int, units: int, dtype: np.dtype) -> Array:
         """Return ``y`` as the activation's own head takes it, but as rows (N, units) of ``dtype``."""
         y = self.base_head.targets(y, N, units, dtype)
         return targets.one_hot(y, units, dtype) if y.ndim == 1 else y
 
-    def loss_and_delta(self, z, y, w, total, delta):
+    def loss_and_delta(self, z: Array, y: Any, w: Array, total: float, delta: Array) -> Sums:
         a, losses = self.base_head.activate(z), np.empty_like(z)
         loss_kernels.squared_error(a, y, losses, delta)
         if self.activation == "sigmoid":
@@ -108,11 +110,11 @@ class SquaredError(Head):
             return (z.argmax(axis=1) == y.argmax(axis=1))[:, None].astype(z.dtype)
         return self.base_head.errors(z, y)
 
-    def means(self, loss_sum, metric_sum, weight_sum):
+    def means(self, loss_sum: Any, metric_sum: Any, weight_sum: Any) -> dict[str, float]:
         return self.base_head.means(loss_sum, metric_sum, weight_sum)
 
-    def decide(self, z):
+    def decide(self, z: Array) -> Any:
         return self.base_head.decide(z)
 
-    def probabilities(self, z):
+    def probabilities(self, z: Array) -> Any:
         return self.base_head.probabilities(z)

@@ -19,3 +19,9 @@ from .pooling import (
 from .recurrent import GRU, LSTM
 from .reshape import Flatten, ZeroPadding2D
 from .residual import Residual
+
+__all__ = ["ELU", "GELU", "GRU", "INFERENCE", "LSTM", "Activation", "AveragePool2D", "BatchNormalization",
+           "Context", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Flatten",
+           "GlobalAveragePool1D", "GlobalAveragePool2D", "GlobalMaxPool1D", "GlobalMaxPool2D", "Input",
+           "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool2D", "RandomFlip", "RandomShift",
+           "ReLU", "Residual", "SiLU", "Sigmoid", "Softplus", "Tanh", "ZeroPadding2D"]

@@ -1,7 +1,10 @@
 """The activations: an elementwise pair of kernels each, forward and backward; and their names."""
+from typing import Any
+
 from ..inputs.checks import check_real
 from ..kernels import activations
-from .base import Elementwise, as_rows
+from ..memory import Array, Shape
+from .base import Context, Elementwise, as_rows
 
 
 class Activation(Elementwise):
@@ -18,27 +21,28 @@ class Activation(Elementwise):
     """
 
     effect_on_output = "is no longer a logit"
-    kernels, constants = (), ()
+    kernels: tuple[Any, ...] = ()
+    constants: tuple[float, ...] = ()
 
     @property
-    def frees_output(self):
+    def frees_output(self) -> bool:    # type: ignore[override]    # follows from another
         """Whether `backward` takes the slope from the input."""
         return not self.in_place
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         if len(self.kernels) != 2:
             raise ValueError(f"{type(self).__name__}: got no kernels, expected a pair, such as kernels = "
                              "nn.elementwise(name, value, slope)")
         return input_shape
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         if x.ndim == 2 and not self.constants:    # the usual case, in the shortest time
             self.kernels[0](x, out)
         else:
             self.kernels[0](as_rows(x), as_rows(out), *self.constants)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         saved = a if self.in_place else x
         if dx.ndim == 2 and not self.constants:
             self.kernels[1](saved, delta, dx)

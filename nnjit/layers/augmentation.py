@@ -3,7 +3,8 @@ import numpy as np
 
 from ..inputs.checks import check_count
 from ..kernels import augmentation, random
-from .base import Elementwise
+from ..memory import Array, Shape
+from .base import Context, Elementwise
 from .reshape import intensities
 from .windows import check_images
 
@@ -15,20 +16,20 @@ class _RandomMove(Elementwise):
     input_kind = "images"
     frees_output = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         return check_images(type(self).__name__, input_shape)
 
-    def moves(self, N, ctx):
+    def moves(self, N: int, ctx: Context) -> tuple[Array, Array, Array]:
         """Return per image whether it is mirrored, and how far it goes down and right: (N,) int64."""
         raise NotImplementedError
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         if ctx.step is None:
             return intensities(x, out)
         augmentation.move(x, *self.moves(len(x), ctx), out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         if ctx.step is None:
             return delta
         mirrored, down, right = self.moves(len(x), ctx)
@@ -46,7 +47,7 @@ def _draw(N, choices, many, ctx):
 class RandomFlip(_RandomMove):
     """Mirror every other image, left to right, by chance, only at a training step."""
 
-    def moves(self, N, ctx):
+    def moves(self, N: int, ctx: Context) -> tuple[Array, Array, Array]:
         mirrored, = _draw(N, 2, 1, ctx)
         return mirrored, np.zeros_like(mirrored), np.zeros_like(mirrored)
 
@@ -71,7 +72,7 @@ class RandomShift(_RandomMove):
     def __init__(self, pixels: int):
         self.pixels = check_count("RandomShift pixels", pixels)
 
-    def moves(self, N, ctx):
+    def moves(self, N: int, ctx: Context) -> tuple[Array, Array, Array]:
         down, right = _draw(N, 2 * self.pixels + 1, 2, ctx) - self.pixels
         return np.zeros_like(down), down, right
 

@@ -4,8 +4,12 @@ A layer owns nothing but what it was given. In `build` it declares the shapes of
 that is not trained, and of the scratch arrays that its backward pass needs. The graph attaches the arrays. A
 call gets everything else in a `Context`, so nothing of a call stays on the layer.
 """
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..memory import Array, Shape
 from ..objects import NOTHING, Part
 
 _NO_KEY = np.uint64(0)
@@ -35,7 +39,9 @@ class Context:
 
     __slots__ = "first_row", "key", "mask", "scratch", "step", "w"
 
-    def __init__(self, key=_NO_KEY, scratch=NOTHING, step=None, first_row=0, w=None, mask=None):
+    def __init__(self, key: np.uint64 = _NO_KEY, scratch: dict[str, Any] = NOTHING,
+                 step: int | None = None, first_row: int = 0, w: Array | None = None,
+                 mask: Array | None = None):
         self.key, self.scratch = key, scratch
         self.step, self.first_row, self.w, self.mask = step, first_row, w, mask
 
@@ -86,46 +92,49 @@ class Layer(Part):
         of it.
     """
 
-    scratch, batch_scratch = NOTHING, NOTHING
+    scratch: dict[str, tuple[Shape, DTypeLike | None]] = NOTHING
+    batch_scratch: dict[str, tuple[Shape, DTypeLike | None]] = NOTHING
     elementwise = in_place = frees_output = only_trains = takes_sparse = takes_bytes = False
-    effect_on_output, input_kind = None, "numbers"
+    effect_on_output: str | None = None
+    input_kind: str | None = "numbers"
     mask_use, mask_reason = "refuses", "it says nothing about masks (mask_use)"
     trainable = True
-    multiply_adds, receptive_field = 0, None
+    multiply_adds = 0
+    receptive_field: tuple[Any, Any] | None = None
     _declared = (*Part._declared, "scratch", "batch_scratch")
 
-    def build(self, input_shape: tuple) -> tuple:
+    def build(self, input_shape: Shape) -> Shape:
         """Take the shape of a row, and return that of an output row; declare `shapes` and the like.
 
         ValueError where the layer can't work with it. Here: no arrays, and the shape that comes in.
         """
         return input_shape
 
-    def forward(self, x, out, ctx: Context):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         """Write the output for the rows ``x`` into ``out`` and return it, or another array that holds it."""
         raise NotImplementedError(f"{type(self).__name__}: got no method forward, expected forward(self, x, "
                                   "out, ctx)")
 
-    def backward(self, x, a, delta, dx, ctx: Context):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array | Any, ctx: Context) -> Array | None:
         """From ``delta`` = dL/da, write dL/dx into ``dx`` and return it, and fill ``gradients``.
 
-        ``x`` and ``a`` are the input and the output of `forward`, ``dx`` is None where nobody asks for dL/dx.
-        ``delta`` may be overwritten.
+        ``x`` and ``a`` are the input and the output of `forward`, ``dx`` is None where nobody asks for dL/dx:
+        of the lowest layer with parameters. ``delta`` may be overwritten.
         """
         raise NotImplementedError(f"{type(self).__name__}: got no method backward, expected backward(self, "
                                   "x, a, delta, dx, ctx)")
 
-    def output_mask(self, mask: np.ndarray) -> np.ndarray | None:
+    def output_mask(self, mask: Array) -> Array | None:
         """Return which steps of the output are valid, (N, T'), from those of the input (N, T)."""
         return None if self.mask_use == "consumes" else mask
 
-    def commit(self, ctx: Context):
+    def commit(self, ctx: Context) -> None:
         """Change the state after a training step.
 
         Only the training loop calls it, so looking at a gradient moves nothing.
         """
 
-    def take_trainable(self, other: "Layer"):
+    def take_trainable(self, other: "Layer") -> None:
         """Be as trainable as a layer of the same kind."""
         self.trainable = other.trainable
 
@@ -148,10 +157,11 @@ class Elementwise(Layer):
     """A layer without parameters whose output has the shape of its input."""
 
     elementwise = True
-    mask_use, input_kind = "passes on", None
+    mask_use = "passes on"
+    input_kind: str | None = None
     receptive_field = (1, 1)
 
 
-def as_rows(x: np.ndarray) -> np.ndarray:
+def as_rows(x: Array) -> Array:
     """Return an array (N, ...) as rows (N, D), without a copy."""
     return x if x.ndim == 2 else x.reshape(len(x), -1)

@@ -1,10 +1,13 @@
 """What the list of a network's layers may be."""
+from collections.abc import Sequence
+
+from ..memory import Shape
 from .base import Layer
 from .input import Input
 from .masking import Masking
 
 
-def check_layers(layers):
+def check_layers(layers: Sequence[Layer | Input]) -> tuple[list[Layer], Shape | None]:
     """Return the layers, with those that ``activation=`` stands for, and the shape of an `Input`, or None."""
     if not isinstance(layers, (list, tuple)):
         raise TypeError(f"layers: got {layers!r}, expected a list of layers")

@@ -1,22 +1,23 @@
 """Convolutions of images, (N, H, W, C), and of sequences, (N, T, D)."""
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from ..inputs.checks import check_count
 from ..kernels import convolution
-from .base import Layer
+from ..memory import Array, Shape
+from .base import Context, Layer
+from .initializers import Init
 from .weighted import Weighted
-from .windows import PADDINGS, as_pair, check_images, check_padding, check_pair, slide
+from .windows import PADDINGS, Padding, as_pair, check_images, check_padding, check_pair, slide
 
 
 class _Convolution(Weighted):
     """What the convolutions share: checks, and the parameters ``W``, with four sizes, and ``b``."""
 
     input_kind = "images"
-    config = ("filters", "kernel_size", "strides", "padding", "bias", "init", "l1", "l2", "dilation",
-              "groups")
+    config: tuple[str, ...] = ("filters", "kernel_size", "strides", "padding", "bias", "init", "l1", "l2",
+                               "dilation", "groups")
 
     def __init__(self, filters, kernel_size, strides, padding, bias, init, l1, l2, activation, dilation,
                  groups, paddings=PADDINGS, check_size=check_pair):
@@ -116,13 +117,13 @@ class Conv2D(_Convolution):
     takes_bytes = True
 
     def __init__(self, filters: int, kernel_size: int | tuple[int, int], strides: int | tuple[int, int] = 1,
-                 padding="same", bias: bool = True, init: str | Callable = "glorot_uniform", l1: float = 0.0,
+                 padding: Padding = "same", bias: bool = True, init: Init = "glorot_uniform", l1: float = 0.0,
                  l2: float = 0.0, activation: str | Layer | None = None,
                  dilation: int | tuple[int, int] = 1, groups: int = 1):
         super().__init__(filters, kernel_size, strides, padding, bias, init, l1, l2, activation, dilation,
                          groups)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         H, W, _ = check_images("Conv2D", input_shape)
         counts, corner = slide("Conv2D", (H, W), self.kernel_size, self.strides, self.padding, self.dilation)
         output = *counts, self.filters
@@ -131,11 +132,11 @@ class Conv2D(_Convolution):
         self.receptive_field = reach, as_pair(self.strides)
         return output
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         self._convolve(x, self.parameters["W"], self.parameters["b"], out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array | None, ctx: Context) -> Array | None:
         self._gradients(x, delta, self.gradients["W"], self.gradients["b"])
         if dx is not None:
             self._convolve_back(delta, self.parameters["W"], self.no_bias, dx)
@@ -178,7 +179,7 @@ class Conv1D(_Convolution):
     mask_reason = "with padding='same' and strides, what a window sees depends on the padded length"
 
     def __init__(self, filters: int, kernel_size: int, strides: int = 1, padding: str = "same",
-                 bias: bool = True, init: str | Callable = "glorot_uniform", l1: float = 0.0,
+                 bias: bool = True, init: Init = "glorot_uniform", l1: float = 0.0,
                  l2: float = 0.0, activation: str | Layer | None = None, dilation: int = 1, groups: int = 1):
         super().__init__(filters, kernel_size, strides, padding, bias, init, l1, l2, activation, dilation,
                          groups, (*PADDINGS, "causal"), check_count)
@@ -186,14 +187,14 @@ class Conv1D(_Convolution):
             raise ValueError(f"Conv1D padding: got {padding!r}, expected 'same', 'valid' or 'causal'")
 
     @property
-    def mask_use(self):
+    def mask_use(self) -> str:    # type: ignore[override]    # follows from the arguments
         """Masked steps count as zeros."""
         return "refuses" if self.padding == "same" and self.strides > 1 else "uses"
 
     def _steps(self):
         return (1, self.strides), (1, self.dilation)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
             raise ValueError(f"Conv1D: got rows of shape {input_shape}, expected sequences (T, D)")
         (T, D), k, s = input_shape, self.kernel_size, self.strides
@@ -208,7 +209,7 @@ class Conv1D(_Convolution):
         self.scratch = {"masked": ((T, D), None)}
         return steps, self.filters
 
-    def output_mask(self, mask):
+    def output_mask(self, mask: Array) -> Array | None:
         if self.padding != "valid":
             return mask[:, ::self.strides]
         reach, T = (self.kernel_size - 1) * self.dilation + 1, mask.shape[1]
@@ -221,11 +222,11 @@ class Conv1D(_Convolution):
             x = np.multiply(x, ctx.mask[..., None], out=ctx.scratch["masked"])
         return x[:, None]
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         self._convolve(self._input(x, ctx), self.parameters["W"][None], self.parameters["b"], out[:, None])
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array | None, ctx: Context) -> Array | None:
         images = x if ctx.mask is None else ctx.scratch["masked"]
         self._gradients(images[:, None], delta[:, None], self.gradients["W"][None], self.gradients["b"])
         if dx is not None:
@@ -277,7 +278,7 @@ class Conv2DTranspose(_Convolution):
     config = (*_Convolution.config, "output_padding")
 
     def __init__(self, filters: int, kernel_size: int | tuple[int, int], strides: int | tuple[int, int] = 1,
-                 padding="same", bias: bool = True, init: str | Callable = "glorot_uniform", l1: float = 0.0,
+                 padding: Padding = "same", bias: bool = True, init: Init = "glorot_uniform", l1: float = 0.0,
                  l2: float = 0.0, activation: str | Layer | None = None,
                  dilation: int | tuple[int, int] = 1, groups: int = 1,
                  output_padding: int | tuple[int, int] | None = None):
@@ -291,7 +292,7 @@ class Conv2DTranspose(_Convolution):
                                      f"than the strides, {self.strides}")
         self.output_padding = output_padding
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         H, W, _ = check_images("Conv2DTranspose", input_shape)
         more = (None, None) if self.output_padding is None else as_pair(self.output_padding)
         sides = self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
@@ -309,11 +310,11 @@ class Conv2DTranspose(_Convolution):
     def _options(self):
         return [*super()._options(), ("output_padding", self.output_padding, None)]
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         self._convolve_back(x, self.parameters["W"], self.parameters["b"], out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array | None, ctx: Context) -> Array | None:
         # to the convolution, the deltas are images, and the images deltas
         self._gradients(delta, x, self.gradients["W"], self.no_bias)
         if self.bias:

@@ -1,12 +1,15 @@
 """The fully connected layer."""
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from ..inputs.checks import check_count
+from ..inputs.rows import DenseStream
+from ..inputs.sparse_rows import SparseBatch
 from ..kernels import affine
-from .base import Layer
+from ..memory import Array, Shape
+from .base import Context, Layer
+from .initializers import Init
 from .weighted import Weighted
 
 
@@ -41,12 +44,12 @@ class Dense(Weighted):
     config = ("units", "bias", "init", "l1", "l2")
     takes_sparse, mask_use = True, "passes on"
 
-    def __init__(self, units: int, bias: bool = True, init: str | Callable = "glorot_uniform",
+    def __init__(self, units: int, bias: bool = True, init: Init = "glorot_uniform",
                  l1: float = 0.0, l2: float = 0.0, activation: str | Layer | None = None):
         super().__init__(bias, init, l1, l2, activation)
         self.units = check_count("Dense units", units)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) > 2:
             raise ValueError(f"Dense: got rows of shape {input_shape}, expected flat rows (D,), or steps (T, "
                              "D); put Flatten() before it")
@@ -55,7 +58,7 @@ class Dense(Weighted):
         self.multiply_adds = math.prod(steps) * D * self.units
         return (*steps, self.units)
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array | DenseStream | SparseBatch, out: Array, ctx: Context) -> Array:
         W, b = self.padded["W"], self.parameters["b"]
         if out.ndim > 2:
             affine.product(_rows(x), False, W, False, b, _rows(out))
@@ -65,7 +68,8 @@ class Dense(Weighted):
             x.product(W, b, out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array | SparseBatch, a: Array | None, delta: Array, dx: Array | None,
+                 ctx: Context) -> Array | None:
         if delta.ndim > 2:
             self.backward(_rows(x), None, _rows(delta), None if dx is None else _rows(dx), ctx)
             return dx

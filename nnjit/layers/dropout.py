@@ -3,7 +3,8 @@ import numpy as np
 
 from ..inputs.checks import check_real
 from ..kernels import dropout
-from .base import Elementwise, as_rows
+from ..memory import Array, Shape
+from .base import Context, Elementwise, as_rows
 
 
 class Dropout(Elementwise):
@@ -31,16 +32,16 @@ class Dropout(Elementwise):
         self.rate = check_real("Dropout rate", rate, 0.0, 1.0)
         self.keep = dropout.keep_digits(self.rate)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         units = int(np.prod(input_shape))
         self.scratch = {"mask": ((-(-units // dropout.WORD),), np.uint64)} if self.rate else {}
         return input_shape
 
-    def draw(self, mask, ctx):
+    def draw(self, mask: Array, ctx: Context) -> None:
         """Write the mask of a step into ``mask`` (N, ceil(units / 64)) uint64, a bit a unit."""
         dropout.draw_mask(ctx.key, ctx.step, ctx.first_row, *self.keep, mask)
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         if ctx.step is None or self.rate == 0:
             return x
         mask = ctx.scratch["mask"]
@@ -48,7 +49,7 @@ class Dropout(Elementwise):
         dropout.apply_mask(as_rows(x), mask, 1 / (1 - self.rate), as_rows(out))
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         if ctx.step is None or self.rate == 0:
             return delta
         dropout.apply_mask(as_rows(delta), ctx.scratch["mask"], 1 / (1 - self.rate), as_rows(dx))

@@ -3,7 +3,8 @@ import math
 
 import numpy as np
 
-from .base import Elementwise
+from ..memory import Array, Shape
+from .base import Context, Elementwise
 
 
 class Masking(Elementwise):
@@ -31,21 +32,21 @@ class Masking(Elementwise):
             raise TypeError(f"Masking mask_value: got {mask_value!r}, expected a number")
         self.mask_value = float(mask_value)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
             raise ValueError(f"Masking: got rows of shape {input_shape}, expected sequences (T, D)")
         return input_shape
 
-    def mask_of(self, x: np.ndarray) -> np.ndarray:
+    def mask_of(self, x: Array) -> Array:
         """Return which steps of x (N, T, D) are valid, (N, T)."""
         if math.isnan(self.mask_value):
             return ~np.isnan(x).all(axis=2)
         return (x != self.mask_value).any(axis=2)
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         return x
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         return delta
 
     def __repr__(self):

@@ -5,7 +5,8 @@ import numpy as np
 
 from ..inputs.checks import check_real
 from ..kernels import normalization
-from .base import Layer
+from ..memory import Array, Arrays, Shape
+from .base import Context, Layer
 
 _SIDE_BY_SIDE = 256    # numbers in a row of pixels that lie side by side, at most
 
@@ -17,7 +18,9 @@ class _Normalization(Layer):
     elementwise = frees_output = True
     input_kind = None
     receptive_field = (1, 1)
-    gamma = beta = None    # the parameters, or 1 and 0 in place of those that are left out
+    gamma: Array | None = None    # the parameters, or 1 and 0 in place of those that are left out
+    beta: Array | None = None
+    _channels: int
     _attached = (*Layer._attached, "beta", "gamma")
 
     def __init__(self, epsilon, center, scale):
@@ -28,20 +31,20 @@ class _Normalization(Layer):
                 raise TypeError(f"{name} {option}: got {value!r}, expected True or False")
         self.center, self.scale = bool(center), bool(scale)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         channels = input_shape[-1]
         self.shapes = {"gamma": (channels if self.scale else 0,), "beta": (channels if self.center else 0,)}
         self.multiply_adds = math.prod(input_shape)
         return input_shape
 
-    def attach(self, padded, padded_gradients, state):
+    def attach(self, padded: Arrays, padded_gradients: Arrays, state: Arrays) -> None:
         super().attach(padded, padded_gradients, state)
         # what is left out has values, and a gradient that nobody looks at
         for name, left_out in ("gamma", np.ones), ("beta", np.zeros):
             array = self.parameters[name]
             setattr(self, name, array if array.size else left_out(self._channels, array.dtype))
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         self.parameters["gamma"][:] = 1
 
     def _gradients(self):
@@ -90,7 +93,7 @@ class BatchNormalization(_Normalization):
         super().__init__(epsilon, center, scale)
         self.momentum = check_real("BatchNormalization momentum", momentum, 0.0, 1.0)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) > 3:
             raise ValueError(f"BatchNormalization: got rows of shape {input_shape}, expected flat rows (D,), "
                              "sequences (T, D) or images (H, W, C)")
@@ -103,7 +106,7 @@ class BatchNormalization(_Normalization):
         self.batch_scratch = {"statistics": ((2, self._channels), None)}
         return super().build(input_shape)
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         super().initialise(rng)
         self.state["moving_variance"][:] = 1
 
@@ -127,7 +130,7 @@ class BatchNormalization(_Normalization):
             return ctx.scratch["statistics"]
         return self.state["moving_mean"], self.state["moving_variance"]
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         w, rows = self._weighted_rows(x, ctx)
         if self._uses_batch(ctx):
             normalization.batch_statistics(rows, w, self.state["moving_mean"], self.state["moving_variance"],
@@ -137,7 +140,7 @@ class BatchNormalization(_Normalization):
                                 out.reshape(rows.shape))
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         (mean, variance), (dgamma, dbeta) = self._statistics(ctx), self._gradients()
         w, rows = self._weighted_rows(x, ctx)
         slopes, target = delta.reshape(rows.shape), dx.reshape(rows.shape)
@@ -149,7 +152,7 @@ class BatchNormalization(_Normalization):
             normalization.normalize_backward(slopes, variance, self.epsilon, self.gamma, target)
         return dx
 
-    def commit(self, ctx):
+    def commit(self, ctx: Context) -> None:
         if not self.trainable:
             return
         for moving, batch in zip(self.state.values(), ctx.scratch["statistics"]):
@@ -180,18 +183,18 @@ class LayerNormalization(_Normalization):
     def __init__(self, epsilon: float = 1e-3, center: bool = True, scale: bool = True):
         super().__init__(epsilon, center, scale)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         self._channels = input_shape[-1]
         self.scratch = {"statistics": ((*input_shape[:-1], 2), None)}
         return super().build(input_shape)
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         rows = x.reshape(-1, self._channels)
         normalization.layer_normalize(rows, self.epsilon, self.gamma, self.beta,
                                       ctx.scratch["statistics"].reshape(-1, 2), out.reshape(rows.shape))
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         rows = x.reshape(-1, self._channels)
         normalization.layer_normalize_backward(rows, ctx.scratch["statistics"].reshape(-1, 2), self.gamma,
                                                delta.reshape(rows.shape), *self._gradients(),

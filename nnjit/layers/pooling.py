@@ -2,19 +2,20 @@
 import numpy as np
 
 from ..kernels import pooling
-from .base import Layer
-from .windows import as_pair, check_images, check_padding, check_pair, slide
+from ..memory import Array, Shape
+from .base import Context, Layer
+from .windows import Padding, as_pair, check_images, check_padding, check_pair, slide
 
 
 class _Pool(Layer):
     """What the layers share that take windows of each channel apart."""
 
     input_kind = "images"
-    config = ("pool_size", "strides", "padding")
+    config: tuple[str, ...] = ("pool_size", "strides", "padding")
     frees_output = True
 
     def __init__(self, pool_size: int | tuple[int, int] = 2, strides: int | tuple[int, int] | None = None,
-                 padding="valid"):
+                 padding: Padding = "valid"):
         name = type(self).__name__
         self.pool_size = check_pair(f"{name} pool_size", pool_size)
         self.strides = self.pool_size if strides is None else check_pair(f"{name} strides", strides)
@@ -24,7 +25,7 @@ class _Pool(Layer):
             raise ValueError(f"{name} padding: got {padding!r}, expected less than the window, "
                              f"{self.pool_size}, of which a part has to lie in the image")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         name = type(self).__name__
         H, W, C = check_images(name, input_shape)
         counts, corner = slide(name, (H, W), self.pool_size, self.strides, self.padding)
@@ -58,11 +59,11 @@ class MaxPool2D(_Pool):
         or one as large as the window.
     """
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         pooling.max_pool(x, *self.windows, out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         pooling.max_pool_backward(x, delta, *self.windows, dx)
         return dx
 
@@ -80,15 +81,15 @@ class AveragePool2D(_Pool):
     config = (*_Pool.config, "count_padding")
 
     def __init__(self, pool_size: int | tuple[int, int] = 2, strides: int | tuple[int, int] | None = None,
-                 padding="valid", count_padding: bool = False):
+                 padding: Padding = "valid", count_padding: bool = False):
         super().__init__(pool_size, strides, padding)
         self.count_padding = bool(count_padding)
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         pooling.average_pool(x, *self.windows, self.count_padding, out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         pooling.average_pool_backward(delta, *self.windows, self.count_padding, dx)
         return dx
 
@@ -99,7 +100,7 @@ class _GlobalPool2D(Layer):
     input_kind = "images"
     frees_output = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         H, W, C = check_images(type(self).__name__, input_shape)
         self.windows = (H, W), (1, 1), (0, 0)
         return (C,)
@@ -108,11 +109,11 @@ class _GlobalPool2D(Layer):
 class GlobalAveragePool2D(_GlobalPool2D):
     """The mean of each channel over all pixels: images (N, H, W, C) to rows (N, C)."""
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         pooling.average_pool(x, *self.windows, False, out.reshape(len(out), 1, 1, -1))
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         pooling.average_pool_backward(delta.reshape(len(delta), 1, 1, -1), *self.windows, False, dx)
         return dx
 
@@ -122,11 +123,11 @@ class GlobalMaxPool2D(_GlobalPool2D):
     goes to the first of equals.
     """
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         pooling.max_pool(x, *self.windows, out.reshape(len(out), 1, 1, -1))
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         pooling.max_pool_backward(x, delta.reshape(len(delta), 1, 1, -1), *self.windows, dx)
         return dx
 
@@ -139,7 +140,7 @@ class _GlobalPool1D(Layer):
     input_kind, mask_use = "sequences", "consumes"
     frees_output = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
             raise ValueError(f"{type(self).__name__}: got rows of shape {input_shape}, expected sequences "
                              "(T, D)")
@@ -153,11 +154,11 @@ def _mask_of(x, ctx):
 class GlobalAveragePool1D(_GlobalPool1D):
     """The mean of each number over the valid steps: sequences (N, T, D) to rows (N, D)."""
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         pooling.average_steps(x, _mask_of(x, ctx), out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         pooling.average_steps_backward(delta, _mask_of(x, ctx), dx)
         return dx
 
@@ -167,10 +168,10 @@ class GlobalMaxPool1D(_GlobalPool1D):
     to the first of equals.
     """
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         pooling.largest_of_steps(x, _mask_of(x, ctx), out)
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         pooling.largest_of_steps_backward(x, _mask_of(x, ctx), delta, dx)
         return dx

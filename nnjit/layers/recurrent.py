@@ -1,11 +1,14 @@
 """Recurrent layers, which go through the steps of a sequence: GRU and LSTM."""
+from collections.abc import Callable
+
 import numpy as np
 
 from ..inputs.checks import check_count
 from ..kernels import affine, convolution
 from ..kernels.recurrent import gru, lstm, reset_gru
 from ..kernels.recurrent import steps as packing
-from .base import Layer
+from ..memory import Array, Shape
+from .base import Context, Layer
 from .initializers import initial_weights, orthogonal
 
 _STEPS = "lengths", "first", "order", "places"
@@ -21,9 +24,12 @@ class _Recurrent(Layer):
     frees_output = True
     decayed = ("W", "U")
     input_kind = "sequences"
-    gates, kept = 0, ()
+    gates = 0
+    kept: tuple[str, ...] = ()
+    _recur: Callable[..., None]
+    _recur_back: Callable[..., None]
 
-    def __init__(self, units, return_sequences, bias, go_backwards):
+    def __init__(self, units: int, return_sequences: bool, bias: bool, go_backwards: bool):
         name = type(self).__name__
         self.units = check_count(f"{name} units", units)
         for option, value in (("return_sequences", return_sequences), ("bias", bias),
@@ -32,11 +38,11 @@ class _Recurrent(Layer):
         self.return_sequences, self.bias, self.go_backwards = return_sequences, bias, go_backwards
 
     @property
-    def mask_use(self):
+    def mask_use(self) -> str:    # type: ignore[override]    # follows from the arguments
         """Masked steps are left out; where there is an output for each step, it is 0 there."""
         return "uses" if self.return_sequences else "consumes"
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
             raise ValueError(f"{type(self).__name__}: got rows of shape {input_shape}, expected sequences "
                              "(T, D)")
@@ -49,15 +55,15 @@ class _Recurrent(Layer):
         self.multiply_adds = T * (D + H) * width
         return (T, H) if self.return_sequences else (H,)
 
-    def _bias_shape(self):
+    def _bias_shape(self) -> Shape:
         return (self.gates * self.units,)
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         name = type(self).__name__
         self.parameters["W"][:] = initial_weights(name, "glorot_uniform", rng, self.shapes["W"])
         self.parameters["U"][:] = orthogonal(rng, self.shapes["U"])
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         N, T, D = x.shape
         steps = tuple(ctx.scratch[name].reshape(-1) for name in _STEPS)
         mask = np.ones((N, T), bool) if ctx.mask is None else ctx.mask
@@ -83,7 +89,7 @@ class _Recurrent(Layer):
         return gates.reshape(-1, gates.shape[-1])[:P], tuple(
             ctx.scratch[name].reshape(-1, self.units)[:P] for name in self.kept)
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array | None, ctx: Context) -> Array | None:
         N, T, D = x.shape
         steps = tuple(ctx.scratch[name].reshape(-1) for name in _STEPS)
         P = int(steps[0].sum())
@@ -244,7 +250,7 @@ class LSTM(_Recurrent):
                  go_backwards: bool = False):
         super().__init__(units, return_sequences, bias, go_backwards)
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         super().initialise(rng)
         if self.bias:
             self.parameters["b"][self.units:2 * self.units] = 1

@@ -3,11 +3,12 @@ import math
 
 import numpy as np
 
-from .base import Elementwise, Layer, as_rows
-from .windows import check_images, check_padding
+from ..memory import Array, Shape
+from .base import Context, Elementwise, Layer, as_rows
+from .windows import Padding, check_images, check_padding
 
 
-def intensities(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+def intensities(x: Array, out: Array) -> Array:
     """Return x, or where it is of bytes, ``out`` with these divided by 255."""
     return np.divide(x, out.dtype.type(255), out=out, dtype=out.dtype) if x.dtype == np.uint8 else x
 
@@ -19,13 +20,13 @@ class Flatten(Elementwise):
     input_kind = "images"
     mask_use, mask_reason = "refuses", "it puts valid and masked steps side by side, with weights for each"
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         return intensities(as_rows(x), out)
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         return delta.reshape(x.shape)
 
 
@@ -47,21 +48,21 @@ class ZeroPadding2D(Layer):
     frees_output = True
     receptive_field = (1, 1)
 
-    def __init__(self, padding: int | tuple = 1):
+    def __init__(self, padding: Padding = 1):
         self.padding = check_padding("ZeroPadding2D padding", padding, words=())
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         H, W, C = check_images("ZeroPadding2D", input_shape)
         (top, bottom), (left, right) = self.padding
         self.inside = slice(None), slice(top, top + H), slice(left, left + W)
         return H + top + bottom, W + left + right, C
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         out[:] = 0
         out[self.inside] = x
         return out
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array, ctx: Context) -> Array:
         dx[:] = delta[self.inside]
         return dx
 

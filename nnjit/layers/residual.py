@@ -1,9 +1,12 @@
 """A layer that holds layers: `Residual`, the sum of two ways."""
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..kernels import random
+from ..memory import Array, Arrays, Shape
 from .base import Context, Layer
 from .checks import check_layers
 
@@ -38,7 +41,7 @@ class Residual(Layer):
     input_kind, frees_output = None, True
     mask_reason = "one of its layers refuses masks, or leaves no steps"
 
-    def __init__(self, layers: list[Layer], shortcut: list[Layer] = ()):
+    def __init__(self, layers: Sequence[Layer], shortcut: Sequence[Layer] = ()):
         self.layers, self.shortcut = (_Way(given) for given in (layers, shortcut or ()))
         if not self.layers:
             raise ValueError("Residual: got no layers, expected at least one")
@@ -54,7 +57,7 @@ class Residual(Layer):
 
     # ---- arrays --------------------------------------------------------------------------------------------
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> Shape:
         outputs = [way.build(input_shape) for _, way in self._ways()]
         if outputs[0] != outputs[1]:
             raise ValueError(f"Residual: got {outputs[0]} from its layers and {outputs[1]} from the "
@@ -72,23 +75,23 @@ class Residual(Layer):
         self.receptive_field = self.layers.receptive_field()
         return outputs[0]
 
-    def check_free(self, owner):
+    def check_free(self, owner: object) -> None:
         super().check_free(owner)
         for _, layer in self._parts():
             layer.check_free(owner)
 
-    def claim(self, owner):
+    def claim(self, owner: object) -> None:
         super().claim(owner)
         for _, layer in self._parts():
             layer.claim(owner)
 
-    def attach(self, padded, padded_gradients, state):
+    def attach(self, padded: Arrays, padded_gradients: Arrays, state: Arrays) -> None:
         super().attach(padded, padded_gradients, state)
         for prefix, layer in self._parts():
             kinds = (padded, layer.shapes), (padded_gradients, layer.shapes), (state, layer.state_shapes)
             layer.attach(*({name: arrays[prefix + name] for name in names} for arrays, names in kinds))
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         for _, layer in self._parts():
             layer.initialise(rng)
 
@@ -97,36 +100,36 @@ class Residual(Layer):
         return {**super().__getstate__(), "layers": self.layers.copied(), "shortcut": self.shortcut.copied()}
 
     @property
-    def trainable(self):
+    def trainable(self) -> bool:
         """Whether a training changes parameters of any of its layers; set, it is of all."""
         return any(layer.trainable for _, layer in self._parts())
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         for _, layer in self._parts():
             layer.trainable = value
 
-    def take_trainable(self, other):
+    def take_trainable(self, other: Any) -> None:
         for (_, own), (_, its) in zip(self._parts(), other._parts()):
             own.take_trainable(its)
 
-    def frozen_names(self):
+    def frozen_names(self) -> list[str]:
         return [prefix + name for prefix, layer in self._parts() for name in layer.frozen_names()]
 
-    def penalise(self, with_gradient):
+    def penalise(self, with_gradient: bool) -> float:
         return sum([layer.penalise(with_gradient) for _, layer in self._parts()])
 
     # ---- the passes ----------------------------------------------------------------------------------------
 
     @property
-    def mask_use(self):
+    def mask_use(self) -> str:    # type: ignore[override]    # follows from the arguments
         """It uses a mask if all its layers do with it what they should, and leave the steps."""
         uses = {layer.mask_use for _, layer in self._parts()}
         return "refuses" if uses & {"refuses", "consumes"} else "uses"
 
-    def output_mask(self, mask):
+    def output_mask(self, mask: Array) -> Array | None:
         for layer in self.layers:
-            mask = layer.output_mask(mask)
+            mask = layer.output_mask(mask)    # type: ignore[assignment]    # none of them consumes it
         return mask
 
     def _contexts(self, ctx):
@@ -141,7 +144,7 @@ class Residual(Layer):
         own = {key.removeprefix(name): array for key, array in ctx.scratch.items() if key.startswith(name)}
         return layer, Context(np.uint64(random.absorb(ctx.key, np.uint64(number))), own), name
 
-    def forward(self, x, out, ctx):
+    def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         ends = []
         for way in self._contexts(ctx):
             a, mask = x, ctx.mask
@@ -153,16 +156,16 @@ class Residual(Layer):
                 mask = None if mask is None else layer.output_mask(mask)
             ends.append(a)
         ctx.scratch["ends"] = ends
-        return np.add(*ends, out=out)
+        return np.add(ends[0], ends[1], out=out)
 
-    def backward(self, x, a, delta, dx, ctx):
+    def backward(self, x: Array, a: Array, delta: Array, dx: Array | None, ctx: Context) -> Array | None:
         deltas = []
         for way, end in zip(self._contexts(ctx), ctx.scratch["ends"]):
             # a layer may write over its delta, which the other way needs, too
             deltas.append(_backward(way, end, delta.copy() if way else delta, dx is not None))
-        return None if dx is None else np.add(*deltas, out=dx)
+        return None if dx is None else np.add(deltas[0], deltas[1], out=dx)
 
-    def commit(self, ctx):
+    def commit(self, ctx: Context) -> None:
         for way in self._contexts(ctx):
             for layer, context, _ in way:
                 layer.commit(context)
@@ -184,7 +187,7 @@ def _backward(way, a, delta, wants_dx):
     return delta
 
 
-class _Way(list):
+class _Way(list[Layer]):
     """Layers in a row."""
 
     def __init__(self, layers):

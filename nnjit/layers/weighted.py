@@ -1,20 +1,24 @@
 """What layers with weights W and biases b share: how W begins, and the penalty on it."""
-from collections.abc import Callable
+
+import numpy as np
 
 from ..inputs.checks import check_real
 from ..kernels import penalties
+from ..memory import Array, Arrays
 from .activations import as_activation
 from .base import Layer, as_rows
-from .initializers import check_init, initial_weights
+from .initializers import Init, check_init, initial_weights
 
 
 class Weighted(Layer):
     """A layer with the parameters ``W`` and ``b``; b begins at 0, and is of size 0 without biases."""
 
-    frees_output, no_bias = True, None
+    frees_output = True
+    no_bias: Array | None = None
     _attached = (*Layer._attached, "no_bias")
 
-    def __init__(self, bias: bool, init: str | Callable, l1: float, l2: float, activation=None):
+    def __init__(self, bias: bool, init: Init, l1: float, l2: float,
+                 activation: str | Layer | None = None):
         name = type(self).__name__
         if isinstance(bias, str):
             raise TypeError(f"{name} bias: got {bias!r}, expected True or False; for an activation give "
@@ -23,14 +27,14 @@ class Weighted(Layer):
         self.activation = as_activation(name, activation)    # until the network takes it as its next layer
         self.l1, self.l2 = check_real(f"{name} l1", l1), check_real(f"{name} l2", l2)
 
-    def attach(self, padded, padded_gradients, state):
+    def attach(self, padded: Arrays, padded_gradients: Arrays, state: Arrays) -> None:
         super().attach(padded, padded_gradients, state)
         self.no_bias = self.parameters["b"][:0]    # for kernels that add a bias to what they compute
 
-    def initialise(self, rng):
+    def initialise(self, rng: np.random.Generator) -> None:
         self.parameters["W"][:] = initial_weights(type(self).__name__, self.init, rng, self.shapes["W"])
 
-    def penalise(self, with_gradient):
+    def penalise(self, with_gradient: bool) -> float:
         if self.l1 == 0 and self.l2 == 0:
             return 0.0
         W, dW = (as_rows(arrays["W"]) for arrays in (self.padded, self.padded_gradients))

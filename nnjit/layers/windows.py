@@ -1,11 +1,13 @@
 """What layers whose windows slide over images take: sizes, strides and padding, in rows and columns."""
 from .._numba.warning import warn
 from ..inputs.checks import check_count
+from ..memory import Shape
 
 PADDINGS = "same", "valid"
+Padding = str | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
 
 
-def check_images(layer: str, shape: tuple) -> tuple:
+def check_images(layer: str, shape: Shape) -> Shape:
     """Return a row's shape; ValueError unless it is that of images (H, W, C).
 
     Warns of images whose channels seem to come first.
@@ -63,7 +65,7 @@ def _two_sides(name, side):
     return tuple(check_count(name, number, least=0) for number in side)
 
 
-def slide(layer: str, shape: tuple, window, strides, padding, dilation=(1, 1)) -> tuple[tuple, tuple]:
+def slide(layer: str, shape: Shape, window, strides, padding, dilation=(1, 1)) -> tuple[Shape, Shape]:
     """Return how many windows there are, (rows, columns), and the corner: how many rows and columns lie
     before the image in the first.
 

@@ -18,3 +18,5 @@ ranks                         mae, and what there is for classes
 ============================  ==============================================================================
 """
 from .measured import Metrics
+
+__all__ = ["Metrics"]

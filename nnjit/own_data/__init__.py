@@ -5,3 +5,5 @@ In reading order: `sources`, what files and folders hold; `target`, the question
 and good settings; `compare`, whether a network is worth it. ``nnjit train FILE`` puts them together.
 """
 from .prepare import learn
+
+__all__ = ["learn"]

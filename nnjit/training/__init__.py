@@ -2,3 +2,5 @@
 from .history import History
 from .loop import Evaluation, fit, make_plan
 from .state import TrainingState
+
+__all__ = ["Evaluation", "History", "TrainingState", "fit", "make_plan"]
