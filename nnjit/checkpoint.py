@@ -12,28 +12,26 @@ declares with those that the description implies, before it reads an array, allo
 weight. Nothing in the archive is compressed, so that it can't take more memory than the file has bytes.
 """
 import contextlib
-import errno
 import inspect
-import io
 import json
-import math
-import os
-import stat
-import zipfile
 
 import numpy as np
 
-from . import heads, layers
+from . import archives, heads, layers
 from .inputs import preprocessing
-from .inputs.checks import DataError, check_count, check_real
+from .inputs.checks import check_count, check_real
 from .inputs.scale import Scale
 from .objects import Part
+from .reading import room
 from .replacing import replacing
 
 FORMAT = 2
+WHAT = "not a saved model"    # what is said of a damaged one
 _TEXT = "description"       # the member that holds the JSON text
 _MOST_TEXT = 2**24          # bytes of it
-_MOST_HEADER = 2**12        # bytes before the numbers of a member
+_MOST_HEADER = 2**12        # bytes before it
+_MOST_PARTS = 2**14         # layers and heads in it
+_VALUE = 64                 # bytes that a value of it takes in memory
 
 
 # ---- models ------------------------------------------------------------------------------------------------
@@ -58,7 +56,8 @@ def load(path, make, custom=None):
     """
     custom = _check_custom({} if custom is None else custom)
     with _opened(path) as (archive, members, description):
-        missing = sorted(set(_own_kinds(description)) - set(custom))
+        own = {str(part["kind"]) for part in _parts(description) if part.get("custom")}
+        missing = sorted(own - set(custom))
         if not missing:
             parts = [remake(layer, custom) for layer in description["layers"]]
             model = make(parts, remake(description["head"], custom), description["dtype"])
@@ -90,7 +89,8 @@ def has_training(path) -> bool:
 def read(path) -> tuple[dict, dict]:
     """Return the description and all arrays of a file, which is checked as a whole; errors as of `load`."""
     with _opened(path) as (archive, members, description):
-        headers = {name: _whole_header(archive, info)[:2] for name, info in members.items() if name != _TEXT}
+        headers = {name: archives.header_of(archive, info)[:2] for name, info in members.items()
+                   if name != _TEXT}
         return description, _read_arrays(archive, members, headers)
 
 
@@ -174,16 +174,16 @@ def remake(description: dict, custom: dict):
     return part
 
 
-def _own_kinds(description):
-    """Yield the names of the user's own classes in a description."""
+def _parts(description):
+    """Yield the descriptions of all layers and heads in a description."""
     if isinstance(description, dict):
-        if _is_part(description) and description.get("custom"):
-            yield str(description["kind"])
+        if _is_part(description):
+            yield description
         for value in description.values():
-            yield from _own_kinds(value)
+            yield from _parts(value)
     elif isinstance(description, list):
         for value in description:
-            yield from _own_kinds(value)
+            yield from _parts(value)
 
 
 def _check_custom(custom):
@@ -208,55 +208,10 @@ def write(path, description: dict, arrays: dict):
 # ---- reading -----------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def _refusing(path):
-    """Turn whatever goes wrong while a file is read into a DataError: a damaged one can fail anywhere."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(f"{path}: not a saved model, or damaged: {reason}") from error
-
-
-@contextlib.contextmanager
 def _opened(path):
     """Give the archive of a file, its members by name, and its description; a DataError if it is damaged."""
-    with _refusing(path), open(path, "rb", opener=_open_file) as file, zipfile.ZipFile(file) as archive:
-        members = _members(archive, os.fstat(file.fileno()).st_size)
+    with archives.opened_archive(path, WHAT) as (archive, members):
         yield archive, members, _read_description(archive, members)
-
-
-def _open_file(path, flags):
-    """Open a regular file. Others are refused: before they are opened, and never waiting for a writer."""
-    def check(status):
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "Is a folder, a device or a pipe, expected a file")
-
-    check(os.stat(path))
-    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    try:
-        check(os.fstat(handle))
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _members(archive, size):
-    """Return the members of an archive by name, without their suffix; ``size`` is the file's in bytes."""
-    members = {}
-    for info in archive.infolist():
-        name = info.filename.removesuffix(".npy")
-        if name in members or name == info.filename:
-            raise ValueError(f"got the member {info.filename!r}, expected different names that end in .npy")
-        stored = info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
-        if not stored or info.flag_bits & 1:
-            raise ValueError(f"{name}: got a compressed or encrypted member, expected one stored as it is")
-        members[name] = info
-    if sum(info.file_size for info in members.values()) > size:
-        raise ValueError("got members that are larger than the file")
-    return members
 
 
 def _read_description(archive, members):
@@ -264,11 +219,16 @@ def _read_description(archive, members):
     size = members[_TEXT].file_size
     if size > _MOST_TEXT + _MOST_HEADER:
         raise ValueError(f"{_TEXT}: got {size:,} bytes, expected at most {_MOST_TEXT:,}")
-    text = archive.read(members[_TEXT])
-    shape, dtype, _, begin = _header(text[:_MOST_HEADER], size)
-    if (dtype, len(shape)) != (np.uint8, 1):
-        raise ValueError(f"{_TEXT}: got {dtype} {shape}, expected a text as uint8")
-    description = json.loads(text[begin:])
+    text = archives.read_array(archive, members[_TEXT])
+    if (text.dtype, text.ndim) != (np.uint8, 1):
+        raise ValueError(f"{_TEXT}: got {text.dtype} {text.shape}, expected a text as uint8")
+    text = text.tobytes()
+    values = sum(map(text.count, (b",", b"[", b"{")))    # at least as many as Python makes objects of
+    if _VALUE * values > room(len(text)):
+        raise ValueError(f"{_TEXT}: got {values:,} values in {len(text):,} bytes, expected fewer")
+    description = json.loads(text)
+    if sum(1 for _ in _parts(description)) > _MOST_PARTS:
+        raise ValueError(f"{_TEXT}: got more than {_MOST_PARTS:,} layers and heads, expected fewer")
     if description["format"] == 1:
         for name in [name for name in members if name != _TEXT]:
             members[f"parameters/{name}"] = members.pop(name)
@@ -296,34 +256,8 @@ def _read_arrays(archive, members, expected):
     found = members.keys() - {_TEXT}
     if found != expected.keys():
         raise ValueError(f"got the arrays {sorted(found)}, expected {sorted(expected)}")
-    places = {}
     for name, (shape, dtype) in expected.items():
-        got_shape, got_dtype, order, begin = _whole_header(archive, members[name])
+        got_shape, got_dtype = archives.header_of(archive, members[name])[:2]
         if (got_shape, got_dtype) != (shape, dtype):
             raise ValueError(f"{name}: got {got_dtype} {got_shape}, expected {dtype} {shape}")
-        places[name] = order, begin
-    return {name: np.frombuffer(archive.read(members[name]), dtype, offset=places[name][1])
-            .reshape(shape, order=places[name][0]) for name, (shape, dtype) in expected.items()}
-
-
-def _whole_header(archive, info):
-    with archive.open(info) as member:
-        return _header(member.read(_MOST_HEADER), info.file_size)
-
-
-def _header(content, size):
-    """Return an array's shape, dtype and order, and where its numbers begin.
-
-    ``content`` is the beginning of its member, which has ``size`` bytes in all.
-    """
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-    if dtype.hasobject:
-        raise ValueError("got Python objects, expected numbers")
-    if math.prod(shape) * dtype.itemsize != size - stream.tell():
-        raise ValueError(f"got {size:,} bytes for {dtype} {shape}")
-    return shape, dtype, "F" if fortran else "C", stream.tell()
+    return {name: archives.read_array(archive, members[name]) for name in expected}

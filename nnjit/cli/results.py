@@ -11,7 +11,7 @@ from ..inputs.checks import DataError
 from ..model import Sequential
 from ..own_data.training import OwnData
 from ..report import RunFolder
-from ..training.backup import read_notes
+from ..training.restoring import read_notes
 from .options import print_saved
 
 BACKUP = "backup.npz"

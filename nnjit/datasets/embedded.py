@@ -1,11 +1,10 @@
 """The data that come with the package, beside this file: the book's MNIST, the UCI digits, iris, vowels."""
 import hashlib
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ..archives import read_arrays
 from ..inputs.checks import DataError
 from .dataset import Dataset, Sequences, Table
 
@@ -38,9 +37,9 @@ def load_book_mnist() -> Dataset:
     """
     path = _FOLDER / "mnist.npz"
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in BOOK_SHA256}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        found = read_arrays(path)
+        arrays = {name: found[name] for name in BOOK_SHA256}
+    except (DataError, KeyError) as error:
         raise DataError(f"{path}: damaged ({error}); install the package anew") from error
     checksums = {name: hashlib.sha256(array).hexdigest() for name, array in arrays.items()}
     if checksums != BOOK_SHA256:

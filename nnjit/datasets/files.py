@@ -203,20 +203,24 @@ def _answer(url):
 def _pieces(response, largest) -> Iterator[bytes]:
     """Yield the bytes of a response as they come, in time and no more than they may be."""
     raw, end = response.raw, time.monotonic() + FILE_SECONDS
-    read, size = getattr(raw, "read1", raw.read), 0    # the other one waits for so many
+    read, size, declared = getattr(raw, "read1", raw.read), 0, _length(response) or 0    # read waits for all
     while piece := read(2**16, decode_content=False):
         size += len(piece)
-        if size > largest or int(response.headers.get("Content-Length") or 0) > largest:
+        if size > largest or declared > largest:
             raise OSError(f"got more than {largest:,} bytes, expected a file of fewer")
         if time.monotonic() > end:
             raise TimeoutError(f"not complete within {FILE_SECONDS} s")
         yield piece
 
 
-def _progress(name, response):
+def _length(response):
+    """Return how many bytes a response says to have, or None."""
     length = response.headers.get("Content-Length", "")
-    return tqdm(total=int(length) if length.isdecimal() else None, desc=name, unit="B", unit_scale=True,
-                leave=False, disable=None)
+    return int(length) if length.isdecimal() and len(length) < 20 else None
+
+
+def _progress(name, response):
+    return tqdm(total=_length(response), desc=name, unit="B", unit_scale=True, leave=False, disable=None)
 
 
 def _within(seconds, failure, function):
@@ -247,7 +251,7 @@ def _within(seconds, failure, function):
 
 def reason(error: BaseException) -> str:
     """Return the message at the bottom of a chain: requests wraps "connection refused" in three errors."""
-    while error.__context__:
+    while error.__context__ and not isinstance(error, DataError):
         error = error.__context__
     return in_a_line(error)
 

@@ -1,4 +1,5 @@
 """The IDX format, in which MNIST and its relatives come: arrays of any type and shape."""
+import hashlib
 import math
 import re
 import struct
@@ -6,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import reading
 from ..inputs.checks import DataError
-from . import files
 
 # the third byte of a file → the type of the elements, as they are stored
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -30,28 +31,49 @@ def read_idx(path: str | Path) -> np.ndarray:
     (8: unsigned byte, 9: signed, b: int16, c: int32, d: float32, e: float64), the number of dimensions; the
     size of each, 4 bytes, big-endian; the elements, big-endian.
     """
-    return parse_idx(files.unpacked(path), path)
+    return read_with_checksum(path)[0]
 
 
-def parse_idx(content: bytes, path: str | Path) -> np.ndarray:
-    """Return the array in the bytes of an IDX file; ``path`` is for the errors."""
-    files.refuse_foreign(path, content)
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or content[3] < 1:
-        raise DataError(f"{path}: not an IDX file: starts with {content[:4].hex(' ') or 'nothing'}, expected "
-                        f"00 00, a type ({_CODES}) and the number of dimensions")
-    start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise DataError(f"{path}: truncated: got {len(content)} bytes, expected a header of {start}")
-    shape, dtype = struct.unpack(f">{content[3]}I", content[4:start]), np.dtype(TYPES[content[2]])
-    expected = start + math.prod(shape) * dtype.itemsize
-    if len(content) != expected:
-        fault = "truncated" if len(content) < expected else "trailing bytes"
-        raise DataError(f"{path}: {fault}: got {len(content)} bytes, expected {expected} for the shape "
-                        f"{shape}")
-    if expected == start:
-        raise DataError(f"{path}: got an empty array of shape {shape}, expected some elements")
-    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return array.astype(dtype.newbyteorder("="))    # a copy can be written to
+def read_with_checksum(path: str | Path) -> tuple[np.ndarray, str]:
+    """Return the array in an IDX file, and the sha256 of the file's content, unpacked."""
+    with reading.unpacked(path, "not an IDX file") as (content, size, packed):
+        header, shape, dtype = _header(content, reading.named(path))
+        expected = len(header) + math.prod(shape) * dtype.itemsize
+        if packed and expected > size:
+            raise reading.too_large(path, size)
+        if not packed and size != expected:
+            raise _of_another_size(path, f"{size}", size < expected, expected, shape)
+        if expected == len(header):
+            raise DataError(f"{reading.named(path)}: got an empty array of shape {shape[:8]}, expected some "
+                            "elements")
+        array, found = np.empty(shape, dtype), hashlib.sha256(header)
+        done = reading.read_into(content, array, found.update)
+        if done < array.nbytes or content.read(1):
+            got = f"{len(header) + done}" if done < array.nbytes else f"{expected + 1} or more"
+            raise _of_another_size(path, got, done < array.nbytes, expected, shape)
+    if not dtype.isnative:
+        array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return array, found.hexdigest()
+
+
+def _header(content, path):
+    """Return the bytes of a header, and the shape and the type that it gives."""
+    header = content.read(4)
+    if len(header) < 4 or header[:2] != b"\0\0" or header[2] not in TYPES or header[3] < 1:
+        raise DataError(f"{path}: not an IDX file: starts with {header.hex(' ') or 'nothing'}, expected 00 "
+                        f"00, a type ({_CODES}) and the number of dimensions")
+    start = 4 + 4 * header[3]
+    header += content.read(start - 4)
+    if len(header) < start:
+        raise DataError(f"{path}: truncated: got {len(header)} bytes, expected a header of {start}")
+    return header, struct.unpack(f">{header[3]}I", header[4:]), np.dtype(TYPES[header[2]])
+
+
+def _of_another_size(path, got, truncated, expected, shape):
+    fault = "truncated" if truncated else "trailing bytes"
+    more = "" if len(shape) <= 8 else f" and {len(shape) - 8} more"
+    return DataError(f"{reading.named(path)}: {fault}: got {got} bytes, expected {expected} for "
+                     f"the shape {shape[:8]}{more}")
 
 
 # ---- pairs of files ----------------------------------------------------------------------------------------

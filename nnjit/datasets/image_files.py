@@ -1,5 +1,8 @@
 """Images of one's own: folders of files, by Pillow."""
-from collections.abc import Sequence
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +12,12 @@ from tqdm import tqdm
 
 from ..inputs.checks import DataError
 from ..inputs.targets import in_short
-from .files import refuse_foreign
+from ..reading import named, opened, room, size_of
 from .tables import import_extra
 
+_FORMATS = "PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM"    # others start programs, such as Ghostscript
+_PIXEL = {"1": 2, "L": 1, "P": 5, "RGB": 4, "I;16": 3}    # bytes that Pillow has for one
+_ORIENTATION = 0x0112    # of an image, in its EXIF data
 SUFFIXES = ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"
 LARGEST = 96       # pixels of a side, up to which images that are all alike keep their size
 SIDE = 32          # of the others
@@ -69,24 +75,28 @@ def read_images(path: str | Path, size: tuple[int, int] | None = None, channels:
     import_extra("PIL.Image")
     path = Path(path)
     files, classes = _found(path)
+    decoder = _Decoder(files)
     bar = tqdm(total=2 * len(files), desc=path.name, unit="", leave=False,
                disable=True if quiet or len(files) < _BAR else None)
-    with bar, ThreadPoolExecutor() as pool:
+    with bar, ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")    # of Pillow, of what does no harm
+
         def each(function):
             def one(file):
-                found = function(file)
+                with decoder.image(file) as (image, shape):
+                    found = function(image, shape)
                 bar.update()
                 return found
             return list(pool.map(one, files))
 
-        kinds = each(_kind)
+        kinds = each(lambda image, shape: (shape, _is_grey(image)))
         shapes = [shape for shape, _ in kinds]
         if size is None:
             alike = len(set(shapes)) == 1 and max(shapes[0]) <= LARGEST
             size = shapes[0] if alike else (SIDE, SIDE)
         if channels is None:
             channels = 1 if all(grey for _, grey in kinds) else 3
-        x = np.stack(each(lambda file: _pixels(file, size, channels)))
+        x = np.stack(each(lambda image, _: _pixels(image, size, channels)))
     below = path if path.is_dir() else path.parent
     sizes = {shape: shapes.count(shape) for shape in sorted(set(shapes))}
     return Images(x, classes, tuple(str(file.relative_to(below)) for file in files), sizes)
@@ -94,10 +104,11 @@ def read_images(path: str | Path, size: tuple[int, int] | None = None, channels:
 
 def _found(path):
     """Return the images' files, and the names of their classes (N,), or None."""
-    if path.is_file():
-        return [path], None
     if not path.is_dir():
-        raise DataError(f"{path}: got nothing there, expected a folder of images")
+        if not path.exists():
+            raise DataError(f"{named(path)}: got nothing there, expected a folder of images")
+        with opened(path, "no image"):    # a pipe is none
+            return [path], None
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not _is_hidden(folder))
     files, classes = [], []
     for folder in folders:
@@ -129,43 +140,111 @@ def has_images(path: Path) -> bool:
 
 # ---- a file ------------------------------------------------------------------------------------------------
 
-def _opened(file):
-    """Return a file's image, upright, in the mode L or RGB; DataError where it is none."""
-    from PIL import Image, ImageOps
+class _Decoder:
+    """Decodes images in several threads, which hold no more memory at a time than their files suggest."""
+
+    def __init__(self, files):
+        self._left = self._most = room(sum(file.stat().st_size for file in files))
+        self._freed = threading.Condition()
+
+    @contextlib.contextmanager
+    def image(self, file) -> Iterator[tuple]:
+        """The context of a file's image, upright, in the mode L or RGB, and its (H, W)."""
+        from PIL import ImageOps
+        with opened(file, "no image") as content, _parsed(content) as image:
+            H, W = _fitted(file, image, size_of(content))
+            with self._taking(_bytes_of(image)):
+                ImageOps.exif_transpose(image, in_place=True)
+                upright = (H, W) if (image.height > image.width) == (H > W) else (W, H)
+                yield _as_grey_or_rgb(image), upright
+
+    @contextlib.contextmanager
+    def _taking(self, size):
+        """The context in which so much memory is taken; it waits for others that have too much."""
+        size = min(size, self._most)
+        with self._freed:
+            self._freed.wait_for(lambda: self._left >= size)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._left += size
+                self._freed.notify_all()
+
+
+def _parsed(content):
+    """Return the image of an open file, of which no more than the header is read yet."""
+    from PIL import Image, UnidentifiedImageError
     try:
-        with Image.open(file) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):    # 16 bits
-                return Image.fromarray((np.asarray(image, float) / 257).round().astype(np.uint8))
-            if image.mode in ("1", "L"):
-                return image.convert("L")
-            if image.mode == "RGB":
-                return image.copy()
-            over = image.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", image.size, "white"), over).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        with open(file, "rb") as content:
-            refuse_foreign(file, content.read(200))
-        raise DataError(f"{file}: no image, or damaged ({str(error).split(':')[0]}); remove it, or get it "
-                        "anew") from error
+        return Image.open(content, formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"got something else than {', '.join(_FORMATS)}") from None
 
 
-def _kind(file):
-    """Return an image's (H, W), and whether it is grey."""
-    image = _opened(file)
+def _bytes_of(image):
+    """Return how many bytes an image takes while it is made upright, grey or coloured."""
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    return image.width * image.height * _PIXEL.get(image.mode, 8) * (2 if turned else 1)
+
+
+def _fitted(file, image, size):
+    """Return the (H, W) of an image that there is room for; a JPEG that is too large is decoded smaller.
+
+    DataError for others that are larger than their file of ``size`` bytes suggests.
+    """
+    H, W, taken, scale = image.height, image.width, _bytes_of(image), 1
+    if image.format in ("JPEG", "MPO"):
+        while taken > scale**2 * room(size) and scale < 8:
+            scale *= 2
+        image.draft(None, (W // scale, H // scale))
+    if taken > scale**2 * room(size):
+        raise DataError(f"{named(file)}: got an image of {H:,} × {W:,} pixels in {size:,} bytes, expected "
+                        "fewer; make it smaller")
+    return H, W
+
+
+def _as_grey_or_rgb(image):
+    from PIL import Image
+    if image.mode.startswith("I"):    # 16 bits
+        deep = np.asarray(image)
+        rows = [np.rint(deep[i:i + 64] / 257).clip(0, 255).astype(np.uint8) for i in range(0, len(deep), 64)]
+        return Image.fromarray(np.concatenate(rows))
+    if image.mode in ("L", "RGB"):
+        image.load()
+        return image
+    if image.mode == "1":
+        return image.convert("L")
+    image.load()
+    whole = Image.new("RGB", image.size)
+    for strip in _strips(image):
+        over = image.crop(strip).convert("RGBA")
+        white = Image.new("RGBA", over.size, "white")
+        whole.paste(Image.alpha_composite(white, over).convert("RGB"), strip[:2])
+    return whole
+
+
+def _strips(image):
+    """Return the boxes of an image's strips, of 64 rows each."""
+    return [(0, y, image.width, min(y + 64, image.height)) for y in range(0, image.height, 64)]
+
+
+def _is_grey(image):
+    """Return whether an image shows grey only."""
     if image.mode == "L":
-        return image.size[::-1], True
-    pixels = np.asarray(image)
-    return image.size[::-1], bool((pixels == pixels[..., :1]).all())
+        return True
+    strips = (np.asarray(image.crop(strip)) for strip in _strips(image))
+    return all((strip == strip[..., :1]).all() for strip in strips)
 
 
-def _pixels(file, size, channels):
+def _pixels(image, size, channels):
     """Return an image as (H, W, C) uint8."""
     from PIL import Image
-    image = _opened(file).convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
     if image.size != size[::-1]:
+        image = image if image.mode == mode else image.convert(mode)
         image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(image, np.uint8).reshape(*size, channels)
+    return np.asarray(image.convert(mode), np.uint8).reshape(*size, channels)
 
 
 def sizes_in_words(sizes: Sequence[tuple[int, int]]) -> str:

@@ -1,5 +1,4 @@
 """MNIST and Fashion-MNIST: four IDX files each, found or downloaded."""
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ from ..inputs.checks import DataError
 from . import files
 from .dataset import Dataset
 from .files import NotFoundError, Published
-from .idx import parse_idx
+from .idx import read_with_checksum
 
 MNIST = Published(
     name="MNIST",
@@ -25,6 +24,7 @@ MNIST = Published(
         "t10k-labels-idx1-ubyte": ("f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
                                    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     },
+    largest=2**24,
 )
 
 FASHION_MNIST = Published(
@@ -37,6 +37,7 @@ FASHION_MNIST = Published(
         "t10k-images-idx3-ubyte": ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", None),
         "t10k-labels-idx1-ubyte": ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", None),
     },
+    largest=2**25,
     classes=("T-shirt", "trouser", "pullover", "dress", "coat",
              "sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
@@ -109,12 +110,12 @@ def _load_idx(published, data_dir, download):
 
 def _read(published, paths, source):
     """Return the four files of ``paths``, {file name: Path}, as a `Dataset`."""
-    contents = {name: files.unpacked(paths[name]) for name in published.files}
-    arrays = {name: parse_idx(contents[name], paths[name]) for name in published.files}
+    arrays, checksums = {}, {}
+    for name in published.files:
+        arrays[name], checksums[name] = read_with_checksum(paths[name])
     train_images, train_labels, test_images, test_labels = published.files
     for images, labels in [(train_images, train_labels), (test_images, test_labels)]:
         _check_pair(arrays[images], paths[images], arrays[labels], paths[labels])
-    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     foreign = [name for name in checksums if published.files[name][1] not in (checksums[name], None)]
     if foreign:
         source += f" (not the published {published.name}: {', '.join(foreign)})"

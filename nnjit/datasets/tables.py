@@ -7,11 +7,10 @@ import codecs
 import contextlib
 import csv
 import difflib
-import gzip
 import importlib
 import re
 import warnings
-import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +20,14 @@ from tqdm.utils import CallbackIOWrapper
 from .._numba.warning import warn
 from ..inputs.checks import DataError
 from ..inputs.targets import in_short
-from .files import TWICE, refuse_foreign
+from ..reading import PIECE, named, opened, room, size_of, too_large, unpacked
 
 TABLES = ".csv", ".tsv", ".tab", ".txt", ".data", ".parquet", ".pq"
 MISSING = "?", "."           # beside what pandas takes for a missing value
 _DELIMITERS = ",", ";", "\t", "|"
-_HEAD = 2**16                # bytes from which encoding, delimiter and header are read
+_HEAD = 2**20                # bytes from which encoding, delimiter and header are read
+_CELL = 16                   # bytes that a field takes in memory while pandas reads it
+_FOOTER = 2**18              # bytes, and parts, of what a small parquet file says of its columns
 _BAR = 2**24                 # bytes of a file from which on its reading is shown
 _UNNAMED = "column {}"       # in a table without names
 
@@ -89,20 +90,58 @@ def import_extra(name: str):
 
 def _read_parquet(path, columns):
     import_extra("pyarrow")
-    from pyarrow import ArrowException, parquet
-    try:
-        with open(path, "rb") as file:
-            start = file.read(_HEAD)
-            refuse_foreign(path, start)
-            names = parquet.read_schema(path).names
+    from pyarrow import parquet
+    with opened(path, "no parquet file") as file:
+        size = size_of(file)
+        file.seek(max(size - 8, 0))
+        footer = int.from_bytes(file.read(8)[:4], "little")    # bytes of what describes the columns
+        if footer > _FOOTER + size // 10:
+            raise ValueError(f"got a footer of {footer:,} bytes in a file of {size:,}")
+        with parquet.ParquetFile(file, thrift_container_size_limit=_FOOTER) as table:
+            names = [name for name in table.schema_arrow.names if not name.startswith("__index_level_")]
             _check_columns(path, names, columns)
-            frame = parquet.read_table(path, columns=columns).to_pandas(split_blocks=True, self_destruct=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ArrowException as error:
-        raise DataError(f"{path}: no parquet file, or damaged ({' '.join(str(error).split())[:100]}); get it "
-                        "anew") from error
-    return frame.reset_index(drop=True)[[str(name) for name in names if columns is None or name in columns]]
+            names = [name for name in names if columns is None or name in columns]
+            _check_room(path, file, table, names)
+            read = table.read(names)
+            return read.to_pandas(split_blocks=True, self_destruct=True, ignore_metadata=True)[names]
+
+
+def _room(size):
+    """Return how many bytes of memory a table in a file of so many bytes may take: a number has 8."""
+    return 32 * size + room(0)
+
+
+def _check_room(path, file, table, names):
+    """Object to columns of a parquet file that are no numbers or text, or would take more than `_room`."""
+    schema, texts, width, size = table.schema, [], 0, size_of(file)
+    for i in range(len(schema)):
+        column = schema.column(i)
+        if column.path in names:
+            width += max(8, column.length)
+            texts += [column.path] * (column.physical_type == "BYTE_ARRAY")
+        elif column.path.split(".")[0] in names:
+            name = column.path.split(".")[0]
+            raise DataError(f"{named(path)}: got lists or the like in the column {name[:80]!r}, expected "
+                            "numbers or text; leave it out")
+    rows = sum(table.metadata.row_group(k).num_rows for k in range(table.metadata.num_row_groups))
+    total = rows * width
+    if texts and total <= _room(size):
+        total += _text_bytes(file, texts)
+    if total > _room(size):
+        raise DataError(f"{named(path)}: got {rows:,} rows that take {total:,} bytes from a file of "
+                        f"{size:,}, expected at most {_room(size):,}; read fewer columns, or write it as CSV")
+
+
+def _text_bytes(file, names):
+    """Return how many bytes texts have in all rows: in the file a long one may stand once for many."""
+    from pyarrow import compute, parquet
+    total = 0
+    with parquet.ParquetFile(file, read_dictionary=names, thrift_container_size_limit=_FOOTER) as table:
+        for batch in table.iter_batches(2**16, columns=names):
+            for column in batch.columns:
+                lengths = compute.binary_length(column.dictionary)
+                total += compute.sum(lengths.take(column.indices)).as_py() or 0
+    return total
 
 
 # ---- text --------------------------------------------------------------------------------------------------
@@ -121,15 +160,17 @@ def _read_text(pandas, path, columns, quiet):
            "skip_blank_lines": True, "decimal": _decimal(lines[1:], delimiter)}
     try:
         frame = _parsed(pandas, path, how, quiet)
-    except UnicodeDecodeError:
-        warn(f"{path}: the text is not UTF-8, and is read as Windows-1252; save it as UTF-8 where letters "
-             "look wrong")
-        frame = _parsed(pandas, path, {**how, "encoding": "cp1252", "encoding_errors": "replace"}, quiet)
-    except (pandas.errors.ParserError, pandas.errors.ParserWarning) as error:    # of rows that are too long
-        _check_fields(path, encoding, delimiter, len(names))
-        raise DataError(f"{path}: no table ({' '.join(str(error).split())[:150]})") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip file ({error}); get it anew") from error
+    except DataError as error:
+        cause = error.__cause__
+        if isinstance(cause, UnicodeDecodeError) and encoding == "utf-8-sig":
+            warn(f"{path}: the text is not UTF-8, and is read as Windows-1252; save it as UTF-8 where "
+                 "letters look wrong")
+            frame = _parsed(pandas, path, {**how, "encoding": "cp1252", "encoding_errors": "replace"}, quiet)
+        elif isinstance(cause, (pandas.errors.ParserError, pandas.errors.ParserWarning)):    # as of long rows
+            _check_fields(path, encoding, delimiter, len(names))
+            raise
+        else:
+            raise
     if names[-1] not in frame or frame[names[-1]].isna().any():    # as where a row is too short
         _check_fields(path, encoding, delimiter, len(names))
     return _without_row_numbers(frame)
@@ -147,20 +188,15 @@ def _parsed(pandas, path, how, quiet):
 
 
 def _start_of(path):
-    """Return the first bytes of the content of a file; DataError where it is no text."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: got a {'folder' if path.is_dir() else 'pipe'}, expected a file")
-    try:
-        with open(path, "rb") as file:
-            start = file.read(_HEAD)
-        if start.startswith(b"\x1f\x8b"):
-            with gzip.open(path) as file:
-                start = file.read(_HEAD)
-            if start.startswith(b"\x1f\x8b"):
-                raise DataError(f"{path}: {TWICE}")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    refuse_foreign(path, start)
+    """Return the first bytes of the content of a file; DataError where it is no text, or too much of it."""
+    with unpacked(path, "no table") as (content, most, packed):
+        start = content.read(_HEAD)
+        rest, cells = start, 0
+        while packed and rest:    # before pandas makes numbers of it
+            cells += sum(map(rest.count, (b",", b";", b"\t", b"|", b"\n")))
+            if _CELL * cells > _room(path.stat().st_size):
+                raise too_large(path, most)
+            rest = content.read(PIECE)
     return start
 
 
@@ -185,10 +221,11 @@ def _header(path, lines, delimiter):
     if all(map(_is_number, first)):
         return [_UNNAMED.format(i + 1) for i in range(len(first))], False
     names = [name.strip() or _UNNAMED.format(i + 1) for i, name in enumerate(first)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = [(count, name) for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{path}: got {names.count(twice[0])} columns called {twice[0]!r}, expected a name "
-                        "for each; rename one")
+        count, name = twice[0]
+        raise DataError(f"{path}: got {count} columns called {name[:80]!r}, expected a name for each; "
+                        "rename one")
     return names, True
 
 
@@ -223,12 +260,11 @@ def missing_column(where, name: str, names: list[str]) -> str:
 def _opened(path, quiet):
     """The context of a file, unpacked, whose reading is shown where it is large."""
     size = path.stat().st_size
-    with open(path, "rb") as file, tqdm(total=size, desc=path.name, unit="B", unit_scale=True, leave=False,
-                                        disable=True if quiet or size < _BAR else None) as bar:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        shown = CallbackIOWrapper(bar.update, file, "read")
-        yield gzip.GzipFile(fileobj=shown) if packed else shown
+    with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, leave=False,
+              disable=True if quiet or size < _BAR else None) as bar, \
+            unpacked(path, "no table",
+                     lambda file: CallbackIOWrapper(bar.update, file, "read")) as (content, _, _):
+        yield content
 
 
 # ---- rows --------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Networks from ONNX files that are made of what the library has."""
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from .. import reading
 from ..heads import Bernoulli, Categorical, Gaussian
 from ..inputs.checks import DataError
 from ..layers import (
@@ -26,7 +26,8 @@ from ..layers import (
 from ..model import Sequential
 from .tensors import import_extra
 
-_LARGEST = 2**31    # bytes of a file
+_LARGEST = 2**31        # bytes of a file
+_MOST_PARTS = 100_000   # of its operators, attributes and the like
 
 
 def from_onnx(path: str | Path, dtype: str = "float32") -> Sequential:
@@ -47,35 +48,71 @@ def from_onnx(path: str | Path, dtype: str = "float32") -> Sequential:
         There is no onnx.
     """
     onnx = import_extra("onnx", "onnx")
-    made = _loaded(onnx, path)
-    try:
-        reader = _Reader(onnx, made.graph)
-        for node in made.graph.node:
-            reader.read(node)
-        return reader.network(dtype)
-    except _Lacking as error:
-        raise DataError(f"{path}: {error}") from None
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path}: got operators that do not fit together: {reason}") from error
-
-
-def _loaded(onnx, path):
-    """Return the checked model of a file, which may not refer to other files."""
-    try:
-        if os.path.getsize(path) > _LARGEST:
+    with reading.opened(path, "no ONNX file") as file:
+        size = reading.size_of(file)
+        if size > _LARGEST:
             raise DataError(f"{path}: got more than {_LARGEST:,} bytes, expected a small network")
-        with open(path, "rb") as file:
-            made = onnx.load_model_from_string(file.read())
-        onnx.checker.check_model(made)
-        return made
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:    # whatever a damaged file makes of the parser
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path}: no ONNX file, or damaged: {reason}") from error
+        made = _parsed(onnx, file.read())
+        try:
+            reader = _Reader(onnx, made.graph)
+            for node in made.graph.node:
+                reader.read(node)
+            return reader.network(dtype)
+        except _Lacking as error:
+            raise DataError(f"{reading.named(path)}: {reading.in_a_line(error)}") from None
+
+
+def _parsed(onnx, content):
+    """Return the checked model of a file's content, which is not allowed to refer to other files."""
+    parts = _parts_of(content)
+    if parts > _MOST_PARTS + len(content) // 100:
+        raise ValueError(f"got {parts:,} parts in {len(content):,} bytes, expected fewer")
+    onnx.checker.check_model(content)
+    return onnx.load_model_from_string(content)
+
+
+# Of the messages in an ONNX file, by the numbers of their parts: which are messages in turn, or bytes (None).
+# Of those that are not listed every two bytes may be one.
+_TEXTS = {1: None, 2: None}
+_WITHIN = {
+    "model": {2: None, 3: None, 4: None, 6: None, 7: "graph", 14: "texts"},
+    "graph": {1: "node", 2: None, 5: "tensor", 10: None, 11: "value", 12: "value", 13: "value", 16: "texts"},
+    "node": {**_TEXTS, 3: None, 4: None, 5: "attribute", 6: None, 7: None, 9: "texts"},
+    "attribute": {1: None, 4: None, 5: "tensor", 6: "graph", 7: None, 8: None, 13: None},
+    "tensor": {1: None, 4: None, 5: None, 7: None, 8: None, 9: None, 10: None, 11: None, 12: None},
+    "value": {1: None, 3: None, 4: "texts"}, "texts": _TEXTS}
+_FIXED = {1: 8, 5: 4}    # bytes of a part of these kinds; 0 is a number, 2 has its length before it
+
+
+def _parts_of(content):
+    """Return how many objects a file's content becomes at most, of which one of two bytes takes 300 bytes."""
+    count, left = 0, [("model", 0, len(content))]
+    while left:
+        message, at, end = left.pop()
+        while at < end:
+            key, at = _number(content, at)
+            number, kind, count = key >> 3, key & 7, count + 1
+            if kind != 2:
+                at = _number(content, at)[1] if kind == 0 else at + _FIXED.get(kind, end)
+                continue
+            length, begin = _number(content, at)
+            at = begin + length
+            if number not in _WITHIN[message]:
+                count += length // 2
+            elif _WITHIN[message][number]:
+                left.append((_WITHIN[message][number], begin, min(at, end)))
+    return count
+
+
+def _number(content, at):
+    """Return the number of 7 bits a byte at a place, and where it ends."""
+    found = shift = 0
+    while at < len(content):
+        found |= (content[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if content[at - 1] < 128 or shift > 63:
+            break
+    return found, at
 
 
 class _Lacking(ValueError):

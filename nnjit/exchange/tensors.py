@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import checkpoint
+from .. import checkpoint, reading
 from ..inputs.checks import DataError
 from ..model import Sequential
 from ..replacing import replacing
 
 _CHECKSUM, _DESCRIPTION = "sha256", "nnjit"    # what the file's metadata hold
+_HEADER = 20    # as many times a header's size is what becomes of it in memory
 
 
 def import_extra(name: str, extra: str):
@@ -54,10 +55,13 @@ def from_safetensors(model: Sequential, path: str | Path) -> Sequential:
         There is no such file, or it is damaged; an array is missing, is there without a place, or has another
         shape or dtype; the arrays are not those of the checksum. The model is as it was.
     """
-    opened = import_extra("safetensors", "safetensors")
+    library = import_extra("safetensors", "safetensors")
     own = _arrays_of(model)
-    try:
-        with opened.safe_open(path, framework="np") as file:
+    with reading.opened(path, "no safetensors file") as content:
+        size, header = reading.size_of(content), int.from_bytes(content.read(8), "little")
+        if header > reading.room(size) // _HEADER:
+            raise ValueError(f"got a header of {header:,} bytes in a file of {size:,}")
+        with library.safe_open(path, framework="np") as file:
             metadata, names = file.metadata() or {}, set(file.keys())
             _check_names(path, names, set(own))
             for name, array in own.items():
@@ -67,13 +71,6 @@ def from_safetensors(model: Sequential, path: str | Path) -> Sequential:
                     raise DataError(f"{path}: got {name} of {part.get_dtype()} {got[0]}, expected "
                                     f"{array.dtype} {array.shape}")
             arrays = {name: file.get_tensor(name) for name in own}
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:    # whatever a damaged file makes of the reader
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: no safetensors file, or damaged: {reason}") from error
     if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(arrays):
         raise DataError(f"{path}: damaged: the arrays are not those of its checksum; get it anew")
     for name, array in own.items():
@@ -93,8 +90,12 @@ def _arrays_of(model):
 def _check_names(path, got, expected):
     for names, what in (expected - got, "lacks"), (got - expected, "has, and the model has not,"):
         if names:
-            raise DataError(f"{path}: {what} {', '.join(sorted(names)[:5])}; expected the arrays "
-                            f"{', '.join(sorted(expected)[:8])}")
+            raise DataError(f"{reading.named(path)}: {what} {_in_short(names, 3)}; expected the arrays "
+                            f"{_in_short(expected, 8)}")
+
+
+def _in_short(names, most):
+    return ", ".join(ascii(name[:30])[1:-1] for name in sorted(names)[:most])
 
 
 def _checksum(arrays):

@@ -1,13 +1,12 @@
 """Files and folders of one's own, of whichever kind, as inputs and answers."""
 import hashlib
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ..archives import read_arrays
 from ..datasets import read_images, read_table
-from ..datasets.files import refuse_foreign
 from ..datasets.idx import find_pairs, lies_on_its_side, read_pair
 from ..datasets.image_files import SUFFIXES, has_images, sizes_in_words
 from ..datasets.tables import import_extra
@@ -209,7 +208,7 @@ def _of_pairs(path, pairs):
 # ---- arrays ------------------------------------------------------------------------------------------------
 
 def _read_arrays(path, targets, image, as_trained):
-    arrays, parts = _arrays_of(path), {}
+    arrays, parts = read_arrays(path), {}
     answers = [*(targets or ()), *(_ANSWERS if as_trained is not None or not targets else ())]
     for part in ("", *_PARTS):
         x, y = (_named(arrays, names, part) for names in (_INPUTS, answers))
@@ -223,23 +222,6 @@ def _read_arrays(path, targets, image, as_trained):
                         "y_train, x_test and y_test")
     whole.others = parts
     return whole
-
-
-def _arrays_of(path):
-    try:
-        with open(path, "rb") as file:
-            refuse_foreign(path, b"" if path.suffix == ".npz" else file.read(200))
-        found = np.load(path, allow_pickle=False)
-        return {"X": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error):
-            raise DataError(f"{path}: got Python objects, expected arrays of numbers or text; such a file "
-                            "can run code") from None
-        raise DataError(f"{path}: no archive of arrays, or damaged; get it anew") from error
 
 
 def _named(arrays, names, part):
