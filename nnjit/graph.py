@@ -11,7 +11,7 @@ from .kernels import random
 from .layers.base import INFERENCE, Context, Layer
 from .layers.masking import Masking
 from .layers.reshape import Flatten
-from .memory import Layout
+from .memory import Layout, check_fits
 from .workspaces import Workspaces, scratch
 
 _MOST_OTHERS = 8    # graphs for sequences of other lengths that are kept
@@ -77,6 +77,9 @@ class Graph:
         self.head.check_last_layer(next((layer for layer in reversed(self.layers)
                                          if not isinstance(layer, Flatten)), self.layers[-1]))
         self.head.build(shape[-1:])
+        check_fits("parameters and gradients", 2 * sum(math.prod(shape) for _, part in self.parts()
+                                                       for shape in part.shapes.values()), self.dtype)
+        check_fits("outputs of the layers", sum(map(math.prod, self.shapes)), self.dtype)
         return {f"{kind}/{key}.{name}": shape for key, part in self.parts()
                 for kind, shapes in (("parameters", part.shapes), ("state", part.state_shapes))
                 for name, shape in shapes.items() if math.prod(shape)}

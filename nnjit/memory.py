@@ -1,5 +1,6 @@
 """Memory: arrays that begin at a cache line, rows padded to whole lines, named arrays in one flat vector."""
 import math
+import os
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -9,6 +10,21 @@ Arrays = dict[str, Array]
 Shape = tuple[int, ...]
 CACHE_LINE = 64    # bytes
 _SMALL = 64 * CACHE_LINE    # bytes of an array for which finding the line takes longer than it saves
+
+
+def check_fits(what: str, count: int, dtype: DTypeLike) -> None:
+    """Raise ValueError where so many numbers are more than the machine's memory holds."""
+    needed, there = count * np.dtype(dtype).itemsize, _physical_memory()
+    if needed > there:
+        raise ValueError(f"{what}: got {count:.4g} numbers, which take {needed / 2**30:.3g} GiB, expected at "
+                         f"most the {there / 2**30:.3g} GiB of this machine's memory; give smaller sizes")
+
+
+def _physical_memory():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):    # not there to be asked, as on Windows
+        return 2**44
 
 
 def aligned(shape: int | Shape, dtype: DTypeLike) -> Array:

@@ -142,6 +142,16 @@ class Optimizer(Strict):
         self._parameters = parameters
 
 
+_NORMAL = {np.dtype(one): (float(np.finfo(one).tiny), float(np.finfo(one).max) / 4)
+           for one in (np.float32, np.float64)}
+
+
+def _held(epsilon, dtype):
+    """Return epsilon within the normal numbers of the parameters: 0 / 0 would come of one that becomes 0."""
+    least, most = _NORMAL[dtype]
+    return min(max(epsilon, least), most)
+
+
 def _check_rate(rate):
     return check_real("learning_rate", rate, 0.0, closed="()")
 
@@ -215,7 +225,8 @@ class _AdamStep(Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def _update(self, W, g, m, v, rate, weight_decay):
-        updates.adam(W, g, m, v, self.iterations, rate, self.beta_1, self.beta_2, self.epsilon, weight_decay)
+        updates.adam(W, g, m, v, self.iterations, rate, self.beta_1, self.beta_2,
+                     _held(self.epsilon, W.dtype), weight_decay)
 
     def __repr__(self):
         decay = f", weight_decay={self.weight_decay:g}" if isinstance(self, AdamW) else ""
@@ -233,7 +244,7 @@ class Adam(_AdamStep):
     beta_1, beta_2 : float
         In [0, 1): how much of the running means of g and g² a step keeps.
     epsilon : float
-        Above 0.
+        Above 0; in the arithmetic of the parameters at least their smallest normal number.
     clip_norm : float, optional
         As of `SGD`.
 
@@ -285,7 +296,7 @@ class RMSprop(Optimizer):
     momentum : float
         In [0, 1).
     epsilon : float
-        Above 0, beside the running mean under the root.
+        Above 0, beside the running mean under the root; held as of `Adam`.
     centered : bool
         Whether the running mean of g, squared, is subtracted from that of g².
     weight_decay, clip_norm
@@ -308,7 +319,8 @@ class RMSprop(Optimizer):
         *given, rate, weight_decay = rest
         slots = dict(zip(self.slot_names[1:], given))
         mean, velocity = (slots.get(name, v[:0]) for name in ("mean", "velocity"))
-        updates.rmsprop(W, g, v, mean, velocity, rate, self.rho, self.momentum, self.epsilon, weight_decay)
+        updates.rmsprop(W, g, v, mean, velocity, rate, self.rho, self.momentum, _held(self.epsilon, W.dtype),
+                        weight_decay)
 
     def __repr__(self):
         return (f"RMSprop(learning_rate={self._rate_text()}, rho={self.rho:g}, momentum={self.momentum:g}, "

@@ -299,7 +299,7 @@ def test_every_hint_is_for_a_name_that_is_missing():
 
 @pytest.mark.parametrize("kind", [np.array, lambda words: np.array(words, object), list, pandas.Series])
 @pytest.mark.parametrize("head, words, remedy", [
-    (nn.Gaussian(), ["1.5", "2"], "give np.asarray(y, float)"),
+    (nn.Gaussian(), ["1.5", "2"], "give np.asarray(y).astype(float)"),
     (nn.Laplace(), ["low", "high"], "for classes use Categorical(), with a unit for each, which takes text"),
     (nn.Ordinal(3), ["low", "mid"], "give them in their order, such as Ordinal(classes=['mid', 'low'])"),
     (nn.Ordinal(), ["low", "mid"], "give them in their order, such as Ordinal(classes=['mid', 'low'])"),

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._numba.warning import warn
 from ..inputs import targets
+from ..inputs.checks import shown
 from ..kernels import losses as loss_kernels
 from ..layers.base import Layer
 from ..memory import Array, Shape
@@ -118,8 +119,8 @@ class Head(Part):
 
         TypeError where the head predicts no class.
         """
-        raise TypeError(f"class_weight: got {class_weight!r} for {self!r}, expected None: it predicts no "
-                        "class of a row; give sample_weight")
+        raise TypeError(f"class_weight: got {shown(class_weight)} for {self!r}, expected None: it predicts "
+                        "no class of a row; give sample_weight")
 
     def row_weights(self, y: Any, w: Array) -> Array:
         """Return what the rows count in the loss, (N,): here their weights ``w``."""
@@ -156,7 +157,7 @@ class Head(Part):
         """Return the names of what `means` returns."""
         return "loss", self.metric
 
-    def members(self, units: int) -> dict[str, tuple["Head", int | None]]:
+    def members(self, units: int) -> dict[str, tuple["Head", Any]]:
         """Return ``{prefix of its metrics: (head, units)}`` of the heads that it consists of: of itself."""
         return {"": (self, units)}
 
@@ -256,7 +257,11 @@ class IndependentUnits(Head):
         """Return ``y`` checked and cast, (N, units) of ``dtype``; TypeError or ValueError otherwise."""
         y = targets.as_columns("y", targets.as_numeric("y", y, N, self.asks_for), units)
         self.check_values(y)
-        return targets.as_finite("y", self.standardised(y), dtype)
+        return targets.as_finite("y", self.standardised(y), dtype, self.largest_target(dtype))
+
+    def largest_target(self, dtype: np.dtype) -> float:
+        """Return up to which targets, in the unit of z, losses are finite in ``dtype``."""
+        return math.inf
 
     def standardised(self, y: Array) -> Array:
         """Return the numbers (N, K) in the unit of z: here as they are."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs import targets
-from ..inputs.checks import check_count, check_real
+from ..inputs.checks import LARGEST_WEIGHT, check_count, check_real, shown
 from ..kernels import activations, softmax
 from ..kernels import losses as loss_kernels
 from ..memory import Array, Shape
@@ -36,8 +36,8 @@ class Bernoulli(NamedClasses, IndependentUnits):
     threshold : float
         In (0, 1).
     pos_weight : float or sequence of K floats, optional
-        Above 0: the weight of a target of 1 in the loss; that of a target of 0 is 1. For labels that are
-        rare.
+        Above 0, up to 1e15: the weight of a target of 1 in the loss; that of a target of 0 is 1. For labels
+        that are rare.
     classes : sequence of 2 str, optional
         The names of 0 and 1. By default the first ``fit`` takes them from its targets, where these are text.
 
@@ -56,9 +56,9 @@ class Bernoulli(NamedClasses, IndependentUnits):
         # where sigmoid(z) is the threshold
         self.logit_threshold = math.log(self.threshold / (1 - self.threshold))
         if isinstance(pos_weight, (list, tuple, np.ndarray)):
-            pos_weight = [check_real("Bernoulli pos_weight", weight, closed="()") for weight in pos_weight]
+            pos_weight = [_check_positive(weight) for weight in pos_weight]
         elif pos_weight is not None:
-            pos_weight = check_real("Bernoulli pos_weight", pos_weight, closed="()")
+            pos_weight = _check_positive(pos_weight)
         self.pos_weight = pos_weight
         self._take_names(classes)
         self._check_two()
@@ -100,7 +100,7 @@ class Bernoulli(NamedClasses, IndependentUnits):
 
     def _weigh_numbers(self, y, w, class_weight):
         if y.shape[1] > 1:
-            raise ValueError(f"class_weight: got {class_weight!r} for {y.shape[1]} labels, expected one "
+            raise ValueError(f"class_weight: got {shown(class_weight)} for {y.shape[1]} labels, expected one "
                              "question; give pos_weight of Bernoulli a number for each label")
         return y, w * class_factors((y[:, 0] > 0.5).astype(np.int64), 2, class_weight).astype(w.dtype)
 
@@ -152,13 +152,13 @@ class Categorical(NamedClasses):
     Parameters
     ----------
     temperature : float
-        Above 0.
+        At least 1e-15.
     label_smoothing : float
         In [0, 1): the fraction s of every target that is spread over all classes, y -> (1 - s) y + s / K.
     class_weight : dict of {class: weight} or sequence of K floats, optional
-        From 0 on; classes that a dict leaves out have the weight 1. A row's weight is multiplied by that of
-        its class, for soft targets by the mean over its classes. So rows of a class with the weight 2 count
-        as if they were given twice, in the loss and in the accuracy.
+        From 0 to 1e15; classes that a dict leaves out have the weight 1. A row's weight is multiplied by that
+        of its class, for soft targets by the mean over its classes. So rows of a class with the weight 2
+        count as if they were given twice, in the loss and in the accuracy.
     base : float, optional
         Above 1: the softmax's base, in place of a temperature.
     classes : sequence of K str, optional
@@ -176,7 +176,7 @@ class Categorical(NamedClasses):
     def __init__(self, temperature: float = 1.0, label_smoothing: float = 0.0,
                  class_weight: dict[int, float] | Sequence[float] | None = None, base: float | None = None,
                  classes: Sequence[str] | None = None):
-        self.temperature = check_real("Categorical temperature", temperature, closed="()")
+        self.temperature = check_real("Categorical temperature", temperature, 1e-15)
         if base is not None:
             if temperature != 1:
                 raise ValueError(f"Categorical: got temperature={temperature} and base={base}, expected one "
@@ -275,6 +275,10 @@ class Categorical(NamedClasses):
         return self.activate(z)
 
 
+def _check_positive(weight):
+    return check_real("Bernoulli pos_weight", weight, high=LARGEST_WEIGHT, closed="(]")
+
+
 def class_factors(classes: np.ndarray, K: int, class_weight) -> np.ndarray:
     """Return the weight of the class of every row, (N,) float64.
 
@@ -284,7 +288,7 @@ def class_factors(classes: np.ndarray, K: int, class_weight) -> np.ndarray:
     """
     if isinstance(class_weight, str):
         if class_weight != "balanced":
-            raise ValueError(f"class_weight: got {class_weight!r}, expected 'balanced' or a dict of "
+            raise ValueError(f"class_weight: got {shown(class_weight)}, expected 'balanced' or a dict of "
                              "{class: weight}")
         counts = np.bincount(classes, minlength=K)
         return (len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[classes]
@@ -300,13 +304,17 @@ def _checked_class_weight(given):
         return None
     if isinstance(given, dict):    # in the text of a saved model, keys are strings
         checked = {check_count("class_weight class", _as_number(k), least=0):
-                   check_real("class_weight", weight) for k, weight in given.items()}
+                   _check_weight(weight) for k, weight in given.items()}
     elif isinstance(given, (list, tuple, np.ndarray)):
-        checked = [check_real("class_weight", weight) for weight in given]
+        checked = [_check_weight(weight) for weight in given]
     else:
-        raise TypeError(f"class_weight: got {given!r}, expected a dict of {{class: weight}} or a weight for "
-                        "each class")
+        raise TypeError(f"class_weight: got {shown(given)}, expected a dict of {{class: weight}} or a weight "
+                        "for each class")
     return checked
+
+
+def _check_weight(weight):
+    return check_real("class_weight", weight, high=LARGEST_WEIGHT, closed="[]")
 
 
 def _as_number(key):

@@ -12,6 +12,8 @@ from ..kernels import losses as loss_kernels
 from ..memory import Array, Shape
 from .base import NamedClasses, Sums, check_logits
 
+MOST_CLASSES = 2**20    # of which a row has a number each while it is trained on
+
 
 class Ordinal(NamedClasses):
     """One of K ordered classes, such as 1 to 5 stars: a score, K - 1 cut points, cumulative sigmoids (CORAL).
@@ -37,8 +39,8 @@ class Ordinal(NamedClasses):
     Parameters
     ----------
     classes : int or sequence of str, optional
-        K, at least 2, or the names of the classes in their order, ``["bad", "fair", "good"]``: targets are
-        text then, and so are predictions. By default the first ``fit`` takes K from the largest of its
+        K, from 2 to 2^20, or the names of the classes in their order, ``["bad", "fair", "good"]``: targets
+        are text then, and so are predictions. By default the first ``fit`` takes K from the largest of its
         targets.
 
     Raises
@@ -55,7 +57,7 @@ class Ordinal(NamedClasses):
         self._take_names(None if counted else classes)
         self.K = len(self.names) if self.names else None
         if counted:
-            self.K = check_count("Ordinal classes", classes, least=2)
+            self.K = check_count("Ordinal classes", classes, least=2, most=MOST_CLASSES)
         self.from_targets = classes is None
 
     @property

@@ -1,4 +1,5 @@
 """Heads of numbers: `Gaussian`, `Laplace`, `Huber`, `Poisson`."""
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,15 +39,26 @@ class _LocationScale(IndependentUnits):
         return (self.loc, self.scale) == (0, 1)
 
     def standardised(self, y: Array) -> Array:
-        return y if self._is_plain else (y - np.array(self.loc)) / self.scale
+        if self._is_plain:
+            return y
+        with np.errstate(over="ignore"):    # what is too large is refused
+            return (y - np.array(self.loc)) / self.scale
 
     def in_units(self, t: Array) -> Array:
         # in float64: a float32 may not hold numbers far from 0
-        return t if self._is_plain else self.loc + np.asarray(t, float) * self.scale
+        with np.errstate(over="ignore"):
+            return t if self._is_plain else self.loc + np.asarray(t, float) * self.scale
 
     def errors(self, z: Array, y: Array) -> Array:
         errors = super().errors(z, y)
-        return errors if self._is_plain else errors * np.asarray(self.scale, z.dtype)
+        if not isinstance(self.scale, list):
+            return errors
+        return errors * np.asarray(np.divide(self.scale, max(self.scale)), z.dtype)
+
+    def means(self, loss_sum: float, metric_sum: float, weight_sum: float) -> dict[str, float]:
+        # the unit comes last, in float64: a float32 may not hold it
+        found = super().means(loss_sum, metric_sum, weight_sum)
+        return {**found, self.metric: found[self.metric] * float(np.max(self.scale))}
 
     def decide(self, z: Array) -> Array:
         check_logits(z)
@@ -83,6 +95,9 @@ class Gaussian(_LocationScale):
 
     def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         loss_kernels.squared_error(z, y, losses, delta)
+
+    def largest_target(self, dtype: np.dtype) -> float:
+        return _largest_square(dtype)
 
 
 class Laplace(_LocationScale):
@@ -153,6 +168,14 @@ class Huber(_LocationScale):
     def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         loss_kernels.huber(z, y, self.delta, losses, delta)
 
+    def largest_target(self, dtype: np.dtype) -> float:
+        return max(_largest_square(dtype), float(np.finfo(dtype).max) / 8 / max(1.0, self.delta))
+
+
+def _largest_square(dtype):
+    """Return a number beside which squared errors are finite."""
+    return math.sqrt(np.finfo(dtype).max) / 4
+
 
 class Poisson(IndependentUnits):
     """Counts of events: exponential output, Poisson's likelihood; the network predicts the rate.
@@ -165,8 +188,8 @@ class Poisson(IndependentUnits):
     decision      e^z, the expected count
     ============  ==============================================================================
 
-    Targets are non-negative numbers. For counts over unlike times: y = count / time, and the times as
-    ``sample_weight``.
+    Targets are non-negative numbers, at most e^80 = 5.5e34. For counts over unlike times: y = count / time,
+    and the times as ``sample_weight``.
 
     Source: P. McCullagh, J. A. Nelder, "Generalized Linear Models", 2nd edition, Chapman and Hall, 1989,
     chapter 6.
@@ -175,7 +198,7 @@ class Poisson(IndependentUnits):
     output_activation = "exponential"
 
     def check_values(self, y: Array) -> None:
-        targets.check_non_negative("y", y)
+        targets.check_non_negative("y", y, math.exp(80))
 
     def likelihood(self, z: Array, y: Array, losses: Array, delta: Array) -> None:
         loss_kernels.poisson(z, y, losses, delta)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs.checks import check_count, check_real
+from ..inputs.checks import LARGEST_WEIGHT, check_count, check_real, shown
 from ..layers.base import Layer
 from ..memory import Array, Arrays, Shape
 from ..objects import NOTHING
@@ -61,7 +61,8 @@ class Heads(Head):
             self.units = {name: check_count(f"Heads units of {name}", units[name]) for name in self.heads}
         weights = {} if weights is None else weights
         self._check_names("weights", weights, all_of_them=False)
-        self.weights = {name: check_real(f"Heads weight of {name}", weights.get(name, 1))
+        self.weights = {name: check_real(f"Heads weight of {name}", weights.get(name, 1),
+                                              high=LARGEST_WEIGHT, closed="[]")
                         for name in self.heads}
         if not any(self.weights.values()):
             raise ValueError("Heads weights: got only zeros, expected at least one positive weight")
@@ -147,8 +148,8 @@ class Heads(Head):
     def weigh_classes(self, y: Any, w: Array, class_weight: Any) -> tuple[Any, Array]:
         """As of `Head`, with a ``class_weight`` for some of the heads, by name, whose losses it weighs."""
         if not isinstance(class_weight, dict):
-            raise TypeError(f"class_weight: got {class_weight!r}, expected a dict of {{head: class_weight}}, "
-                            f"with some of {', '.join(self.heads)}")
+            raise TypeError(f"class_weight: got {shown(class_weight)}, expected a dict of {{head: "
+                            f"class_weight}}, with some of {', '.join(self.heads)}")
         self._check_names("class_weight", class_weight, all_of_them=False)
         factors = {name: self.heads[name].weigh_classes(y.by_name[name], np.ones_like(w), given)[1]
                    for name, given in class_weight.items()}
@@ -194,7 +195,7 @@ class Heads(Head):
             metrics[f"{name}_{head.metric}"] = head.means(*sums)[head.metric]
         return {"loss": mean_of(loss, common), **metrics}
 
-    def members(self, units: int) -> dict[str, tuple[Head, int | None]]:
+    def members(self, units: int) -> dict[str, tuple[Head, Any]]:
         return {f"{name}_": (head, (self.units or {}).get(name)) for name, head in self.heads.items()}
 
     def weights_of_members(self, y: Any, w: Array) -> list[Array]:

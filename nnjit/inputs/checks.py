@@ -1,5 +1,7 @@
 """The checks of single values, arrays and weights. Each message says what was got and what is expected."""
+import math
 import numbers
+import reprlib
 
 import numpy as np
 import scipy.sparse
@@ -7,6 +9,8 @@ import scipy.sparse
 from ..kernels.sparse import format as kernel
 from .threads import chunks, map_in_threads
 
+LARGEST_WEIGHT = 1e15        # of a class: with it the losses of float32 stay finite
+_LARGE_EXPONENT = 32         # of two, from which on weights are brought near 1
 _PARALLEL_NUMBERS = 2**22    # numbers of an array from which on threads pay
 
 
@@ -16,31 +20,50 @@ class DataError(ValueError):
 
 # ---- single values -----------------------------------------------------------------------------------------
 
-def check_count(name: str, value, least: int = 1) -> int:
-    """Return ``value`` as an int from ``least`` to 2^63 - 1; TypeError or ValueError otherwise."""
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+
+def shown(value) -> str:
+    """Return what was given as a message shows it: in a line, shortened where it is long."""
+    if isinstance(value, numbers.Integral) and abs(int(value)) >= 10**20:
+        digits = math.ceil(int(value).bit_length() * math.log10(2))
+        return f"a whole number {'below 0 ' * (value < 0)}of about {digits} digits"
+    text = str(value) if isinstance(value, numbers.Real) else _SHORT.repr(value)
+    return " ".join(text.split())
+
+
+def check_count(name: str, value, least: int = 1, most: int = 2**63 - 1) -> int:
+    """Return ``value`` as an int from ``least`` to ``most``; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: got {value!r}, expected a whole number")
-    if not least <= value < 2**63:
-        expected = f"at least {least}" if value < least else "less than 2**63"
-        raise ValueError(f"{name}: got {value}, expected {expected}")
+        raise TypeError(f"{name}: got {shown(value)}, expected a whole number")
+    if not least <= value <= most:
+        expected = f"at least {least}" if value < least else f"at most {most:,}" if most < 2**62 else \
+            "less than 2**63"
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
     return int(value)
 
 
 def check_real(name: str, value, low: float = 0.0, high: float = np.inf, closed: str = "[)") -> float:
     """Return ``value`` as a finite float between ``low`` and ``high``; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}: got {value!r}, expected a number")
-    above = value >= low if closed[0] == "[" else value > low
-    below = value <= high if closed[1] == "]" else value < high
-    if not (above and below and np.isfinite(value)):
-        raise ValueError(f"{name}: got {value}, expected a number in {closed[0]}{low:g}, {high:g}{closed[1]}")
-    return float(value)
+        raise TypeError(f"{name}: got {shown(value)}, expected a number")
+    try:
+        number = float(value)    # in which more may be infinite, or 0
+    except OverflowError:
+        number = math.inf
+    above = number >= low if closed[0] == "[" else number > low
+    below = number <= high if closed[1] == "]" else number < high
+    if not (above and below and math.isfinite(number)):
+        raise ValueError(f"{name}: got {shown(value)}, expected a number in {closed[0]}{low:g}, "
+                         f"{high:g}{closed[1]}")
+    return number
 
 
 def check_sparse(sparse, possible: bool = True):
     """Return ``sparse``: "auto", True or False; ValueError for others, and for True unless ``possible``."""
-    if sparse is not True and sparse is not False and sparse != "auto":
-        raise ValueError(f"sparse: got {sparse!r}, expected 'auto', True or False")
+    if not isinstance(sparse, (bool, str)) or isinstance(sparse, str) and sparse != "auto":
+        raise ValueError(f"sparse: got {shown(sparse)}, expected 'auto', True or False")
     if sparse is True and not possible:
         raise ValueError("sparse: got True, expected 'auto' or False, because the first layer is not Dense")
     return sparse if possible else False
@@ -53,7 +76,7 @@ def check_dtype(dtype) -> np.dtype:
     except TypeError:
         found = None
     if found not in (np.float32, np.float64):
-        raise ValueError(f"dtype: got {dtype!r}, expected 'float32' or 'float64'")
+        raise ValueError(f"dtype: got {shown(dtype)}, expected 'float32' or 'float64'")
     return found
 
 
@@ -65,18 +88,50 @@ def as_numbers(name: str, values) -> np.ndarray:
     TypeError for other kinds and for masked arrays, ValueError for rows of different lengths.
     """
     refuse_masked(name, values)
-    given = values
-    try:
-        values = np.asarray(values, order="C")
-    except ValueError:
-        raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
+    given, values = values, as_array(name, values)
+    if values.dtype.kind == "O":
+        values = _with_missing(given, values)
     if values.dtype.kind not in "buif":
         got = _columns_without_numbers(given) or values.dtype
-        raise TypeError(f"{name}: got {got}, expected an array of real numbers")
+        raise TypeError(f"{name}: got {got}, expected an array of real numbers{_hint(name, values)}")
     if values.flags.writeable:
         return values
     # kernels would be compiled anew for a read-only array
     return _as_writable(values) if is_map(values) else values.copy()
+
+
+def as_array(name: str, values) -> np.ndarray:
+    """Return ``values`` as a C-contiguous array of any dtype; TypeError or ValueError where they give none.
+    """
+    if scipy.sparse.issparse(values):
+        raise TypeError(f"{name}: got a {values.format} matrix of scipy.sparse, expected an array; give "
+                        f"{name}.toarray()")
+    try:
+        return np.asarray(values, order="C")
+    except ValueError:
+        raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
+    except Exception as error:    # of what turns itself into an array
+        why = " ".join(str(error).split())[:100]
+        raise TypeError(f"{name}: got {type(values).__name__} that gives no array ({why}), expected an array "
+                        "of real numbers") from None
+
+
+def _with_missing(given, values):
+    """Return a data frame or series of numbers of which some may be missing, NaN then, as an array; anything
+    else as ``values`` are.
+    """
+    if not hasattr(given, "to_numpy") or _columns_without_numbers(given):
+        return values
+    if getattr(getattr(given, "dtype", None), "kind", "f") not in "buif":
+        return values
+    return np.ascontiguousarray(given.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _hint(name, values):
+    """Return what to do where an array of objects holds numbers."""
+    flat = values.ravel()[:1000].tolist() if values.dtype.kind == "O" else []
+    numeric = flat and all(isinstance(one, numbers.Real) for one in flat)
+    return f"; give np.asarray({name}, float)" if numeric else ""
 
 
 def _columns_without_numbers(frame) -> str:
@@ -84,9 +139,16 @@ def _columns_without_numbers(frame) -> str:
     columns, kinds = getattr(frame, "columns", None), getattr(frame, "dtypes", None)
     if columns is None or kinds is None:
         return ""
-    names = [str(name) for name, kind in zip(columns, kinds) if getattr(kind, "kind", "O") not in "buif"]
+    names = [str(name) for name, kind in zip(columns, kinds) if not _is_of_numbers(kind)]
     more = "" if len(names) <= 5 else f" and {len(names) - 5} more"
-    return f"columns without numbers, {', '.join(map(repr, names[:5]))}{more}" if names else ""
+    return f"columns without numbers, {', '.join(map(shown, names[:5]))}{more}" if names else ""
+
+
+def _is_of_numbers(kind):
+    """Return whether the dtype of a column is one of numbers: NumPy's, pandas', or polars'."""
+    if hasattr(kind, "kind"):
+        return kind.kind in "buif"
+    return str(kind) == "Boolean" or hasattr(kind, "is_numeric") and kind.is_numeric()
 
 
 def is_map(values) -> bool:
@@ -155,7 +217,8 @@ def check_length(name: str, values, N: int):
 def check_weights(sample_weight, N: int, dtype: np.dtype, some_positive: bool = True) -> np.ndarray:
     """Return ``sample_weight`` as (N,) of ``dtype``, ones for None.
 
-    ValueError unless all are non-negative and, where that is asked for, some positive.
+    Only their ratios count: where they are all weights, very large or small ones are multiplied by a power of
+    two. ValueError unless all are non-negative and, where that is asked for, some positive.
     """
     if sample_weight is None:
         return np.ones(N, dtype)
@@ -163,10 +226,15 @@ def check_weights(sample_weight, N: int, dtype: np.dtype, some_positive: bool = 
     check_length("sample_weight", w, N)
     if w.ndim != 1:
         raise ValueError(f"sample_weight: got shape {w.shape}, expected ({N},)")
-    w = cast(w, dtype)
     if not np.isfinite(w).all() or w.min() < 0:
         bad = w[~((w >= 0) & np.isfinite(w))][0]
         raise ValueError(f"sample_weight: got {bad}, expected finite non-negative numbers")
     if some_positive and w.max() == 0:
         raise ValueError("sample_weight: got only zeros, expected at least one positive weight")
-    return w
+    exponent = np.frexp(w.max())[1] if w.dtype.kind == "f" else 0
+    if abs(exponent) > _LARGE_EXPONENT and some_positive:
+        w = np.ldexp(w, -exponent)
+    elif exponent > _LARGE_EXPONENT:
+        raise ValueError(f"sample_weight: got {w.max():g} in a block, expected at most 2**{_LARGE_EXPONENT}; "
+                         "only their ratios count")
+    return cast(w, dtype)

@@ -49,7 +49,13 @@ def validate(X, input_shape: tuple | None):
     if 0 in X.shape:
         raise ValueError(f"X: got shape {X.shape}, expected at least one row and one column")
     X = as_csr(X) if scipy.sparse.issparse(X) else X
-    return X if X.dtype.isnative and X.dtype.char not in _UNSUPPORTED_DTYPES else X.astype(np.float64)
+    if X.dtype.isnative and X.dtype.char not in _UNSUPPORTED_DTYPES:
+        return X
+    with np.errstate(over="ignore"):
+        found = X.astype(np.float64)
+    if not np.isfinite(found.data if scipy.sparse.issparse(found) else found).all():
+        raise_nonfinite(X, found.dtype)
+    return found
 
 
 def intensities(rows, dtype: np.dtype, takes_bytes: bool) -> np.ndarray:

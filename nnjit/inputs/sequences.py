@@ -1,7 +1,7 @@
 """Sequences (N, T, D): which of their steps are valid, lists of different lengths, values of every step."""
 import numpy as np
 
-from .checks import as_numbers, check_length
+from .checks import as_array, as_numbers, check_length
 
 
 def is_ragged(X) -> bool:
@@ -35,7 +35,7 @@ def check_mask(mask, N: int, T: int) -> np.ndarray:
 
     TypeError or ValueError for anything else, and where a sequence has no valid step.
     """
-    mask = np.asarray(mask)
+    mask = as_array("mask", mask)
     if mask.dtype.kind not in "bui":
         raise TypeError(f"mask: got {mask.dtype}, expected ({N}, {T}) of True and False, or lengths ({N},)")
     if mask.ndim == 1 and mask.dtype.kind != "b":
@@ -80,7 +80,7 @@ def flat_steps(name: str, values, valid: np.ndarray):
     N, T = valid.shape
     if isinstance(values, (list, tuple)) and len({np.shape(one)[:1] for one in values}) > 1:
         values = _padded_values(name, values, T)
-    values = np.asarray(values)
+    values = as_array(name, values)
     if values.shape[:2] != (N, T):
         raise ValueError(f"{name}: got shape {values.shape}, expected ({N}, {T}, ...), a value for each "
                          "step, because the last layer gives an output at every step; for one a sequence let "

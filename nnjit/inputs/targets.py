@@ -5,7 +5,9 @@ numbers and ValueError where their shape or their values are not as they should 
 """
 import numpy as np
 
-from .checks import as_numbers, cast, check_length
+from .checks import as_array, as_numbers, cast, check_length, shown
+
+_MANY_CLASSES = 10_000    # a class number from here on is taken for a mistake, unless there are as many
 
 
 def as_numeric(name, y, N=None, answers="classes"):
@@ -20,11 +22,13 @@ def as_numeric(name, y, N=None, answers="classes"):
         words = words_of(name, y)
         if not words:
             raise
-        raise TypeError(f"{name}: got text, such as {words[0]!r}, expected numbers; "
+        raise TypeError(f"{name}: got text, such as {shown(words[0])}, expected numbers; "
                         f"{_as_number(name, words, answers)}") from None
     if N is not None:
         check_length(name, y, N)
-    return y.astype(np.uint8) if y.dtype.kind == "b" else y
+    if y.dtype.char in "?e":    # a float16 can't be compared with what is larger than it holds
+        return y.astype(np.uint8 if y.dtype.kind == "b" else np.float32)
+    return y
 
 
 # ---- text --------------------------------------------------------------------------------------------------
@@ -51,14 +55,14 @@ def numbered(name, y, classes) -> np.ndarray:
     words, places = np.unique(text, return_inverse=True)
     unknown = [word for word in words.tolist() if word not in number]
     if unknown:
-        raise ValueError(f"{name}: got the class {unknown[0]!r}, expected one of {in_short(classes)}")
+        raise ValueError(f"{name}: got the class {shown(unknown[0])}, expected one of {in_short(classes)}")
     return np.array([number[word] for word in words.tolist()])[places.reshape(text.shape)]
 
 
 def in_short(names, most: int = 8) -> str:
     """Return names, quoted, with commas; of many the first."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+    return ", ".join(map(shown, names[:most])) + more
 
 
 def check_names(name, classes) -> list[str] | None:
@@ -67,16 +71,16 @@ def check_names(name, classes) -> list[str] | None:
         return None
     some = isinstance(classes, (list, tuple, np.ndarray))
     if not some or not all(isinstance(word, str) for word in classes):
-        raise TypeError(f"{name}: got {classes!r}, expected the classes' names, such as ['no', 'yes']")
+        raise TypeError(f"{name}: got {shown(classes)}, expected the classes' names, such as ['no', 'yes']")
     names = list(map(str, classes))
     if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"{name}: got {names!r}, expected at least 2 different names")
+        raise ValueError(f"{name}: got {shown(names)}, expected at least 2 different names")
     return names
 
 
 def _as_text(name, y):
     """Return an array of text as such, and None for anything else."""
-    given, y = y, np.asarray(y)
+    given, y = y, as_array(name, y)
     if y.dtype.kind == "U" and isinstance(given, (list, tuple)):
         y = np.array(given, object)    # in which None and NaN are not yet text
     elif y.dtype.kind == "U":
@@ -89,8 +93,8 @@ def _as_text(name, y):
         return None
     if not all(text):
         row = text.index(False)
-        raise ValueError(f"{name}: got text and {flat[row]!r} (number {row}), expected text for every row; "
-                         "fill in or drop what is missing")
+        raise ValueError(f"{name}: got text and {shown(flat[row])} (number {row}), expected text for every "
+                         "row; fill in or drop what is missing")
     return np.array(flat).reshape(y.shape)
 
 
@@ -101,15 +105,23 @@ def _as_number(name, words, answers):
     except ValueError:
         values = None
     if answers == "numbers":
-        return (f"give np.asarray({name}, float)" if values is not None else
+        return (f"give np.asarray({name}).astype(float)" if values is not None else
                 "for classes use Categorical(), with a unit for each, which takes text")
     if values is not None and sorted(values) == list(range(len(values))):
         return f"give np.asarray({name}).astype(int)"
     if answers == "yes or no" and len(words) == 2:
-        return f"give {name} == {words[1]!r}"
+        return f"give {name} == {shown(words[1])}"
     if answers == "ranks" and values is None:
-        return f"give them in their order, such as Ordinal(classes={words[::-1]})"
-    return _number_them(name)
+        return f"give them in their order, such as Ordinal(classes={_some(words[::-1])})"
+    if answers == "yes or no":
+        return _number_them(name)
+    return f"{_number_them(name)}, or name them, Categorical(classes={_some(words)})"
+
+
+def _some(words):
+    """Return a list of few words as it is written, and the beginning of that of many."""
+    more = ", ..." if len(words) > 8 else ""
+    return f"[{', '.join(map(shown, words[:3] if more else words))}{more}]"
 
 
 def _number_them(name):
@@ -133,19 +145,21 @@ def as_columns(name, y, units):
                      "for K numbers a row it takes K units")
 
 
-def as_finite(name, y, dtype):
-    """Return ``y`` as ``dtype``, all finite."""
+def as_finite(name, y, dtype, most=np.inf):
+    """Return ``y`` as ``dtype``, all finite and at most ``most``."""
     rows = cast(y, dtype)
-    if np.isfinite(rows).all():
+    if (np.abs(rows) <= min(most, np.finfo(rows.dtype).max)).all():
         return rows
     if np.isfinite(y).all():
         raise ValueError(f"{name}: got a number too large for {rows.dtype}, expected at most "
-                         f"{np.finfo(rows.dtype).max:.3g}; scale the targets")
+                         f"{min(most, np.finfo(rows.dtype).max):.3g}; scale the targets")
     raise ValueError(f"{name}: got NaN or infinity, expected finite numbers; fill in or drop what is missing")
 
 
-def check_non_negative(name, y):
-    """Check that no number of ``y`` is below 0."""
+def check_non_negative(name, y, most=np.inf):
+    """Check that no number of ``y`` is below 0, or finite and above ``most``."""
+    if ((y > most) & np.isfinite(y)).any():
+        raise ValueError(f"{name}: got {y.max():g}, expected counts up to {most:.2g}; scale the targets")
     if y.min() < 0:
         raise ValueError(f"{name}: got {y.min():g}, expected non-negative counts; numbers of either sign are "
                          "for Gaussian() (squared error)")
@@ -163,7 +177,7 @@ def check_binary(name, y):
         raise ValueError(f"{name}: got labels 1 and 2, expected 0 and 1; give {name} - 1")
     if (y == np.floor(y)).all() and y.min() >= 0:
         raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected 0 and 1, the answer to a "
-                         f"question; for one of {int(y.max()) + 1} classes use Categorical() (softmax) and a "
+                         f"question; for one of {_count(y.max())} classes use Categorical() (softmax) and a "
                          "unit for each")
     bad = y[(y < 0) | (y > 1)].flat[0]
     raise ValueError(f"{name}: got {bad:g}, expected 0 and 1, or probabilities between them")
@@ -179,20 +193,32 @@ def as_labels(name, y, classes, more):
         raise ValueError(f"{name}: got NaN or infinity, {expected}; fill in or drop what is missing")
     whole = y == np.floor(y)
     if not whole.all():
-        raise ValueError(f"{name}: got {y[~whole].flat[0]}, {expected}; numbers that are not whole are for "
+        raise ValueError(f"{name}: got {y[~whole].flat[0]:g}, {expected}; numbers that are not whole are for "
                          "Gaussian() (squared error)")
-    low, high = int(y.min()), int(y.max())
-    got = f"{name}: got labels {low} .. {high}, {expected}"
+    low, high = y.min(), y.max()
+    got = f"{name}: got labels {_label(low)} .. {_label(high)}, {expected}"
+    room = f"for {_count(high)} classes {more.format(_count(high))}"
     if low >= 1 and high == classes:
-        raise ValueError(f"{got}: the first class is 0; if the labels begin at 1, give {name} - 1; for "
-                         f"{high + 1} classes {more.format(high + 1)}")
+        raise ValueError(f"{got}: the first class is 0; if the labels begin at 1, give {name} - 1; {room}")
     if low < 0:
         raise ValueError(f"{got}; {_number_them(name)}")
+    if high >= classes and high >= _MANY_CLASSES:
+        raise ValueError(f"{got}; {_number_them(name)}")
     if high >= classes >= len(np.unique(y)):
-        raise ValueError(f"{got}; {_number_them(name)}; for {high + 1} classes {more.format(high + 1)}")
+        raise ValueError(f"{got}; {_number_them(name)}; {room}")
     if high >= classes:
-        raise ValueError(f"{got}; for {high + 1} classes {more.format(high + 1)}")
+        raise ValueError(f"{got}; {room}")
     return y.astype(np.int64)
+
+
+def _label(number) -> str:
+    """Return a whole number as a message shows it."""
+    return str(int(number)) if abs(float(number)) < 1e15 else f"{float(number):g}"
+
+
+def _count(highest) -> str:
+    """Return how many classes there are up to this number."""
+    return str(int(highest) + 1) if highest < 1e15 else f"{float(highest):g}"
 
 
 def count_classes(name, y, answers="classes"):
@@ -200,7 +226,11 @@ def count_classes(name, y, answers="classes"):
     y = as_numeric(name, y, answers=answers)
     if y.ndim != 1 or y.size == 0:
         raise ValueError(f"{name}: got shape {y.shape}, expected class numbers (N,)")
-    classes = max(2, int(np.nanmax(np.where(np.isfinite(y), y, 0))) + 1)
+    highest = y[np.isfinite(y)].max(initial=1)
+    if highest >= _MANY_CLASSES > len(np.unique(y)):
+        raise ValueError(f"{name}: got labels up to {_label(highest)}, expected class numbers from 0 on, "
+                         f"without large gaps; {_number_them(name)}")
+    classes = int(highest) + 1
     as_labels(name, y, classes, "")
     if y.min() > 0:
         raise ValueError(f"{name}: got labels {y.min():g} .. {y.max():g}, expected the first class to be 0; "

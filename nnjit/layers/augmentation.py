@@ -70,7 +70,7 @@ class RandomShift(_RandomMove):
     config = ("pixels",)
 
     def __init__(self, pixels: int):
-        self.pixels = check_count("RandomShift pixels", pixels)
+        self.pixels = check_count("RandomShift pixels", pixels, most=2**31)
 
     def moves(self, N: int, ctx: Context) -> tuple[Array, Array, Array]:
         down, right = _draw(N, 2 * self.pixels + 1, 2, ctx) - self.pixels
