@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ._numba.threads import parallel_region
 from .layers import Dense, Dropout, Flatten
+from .memory import Arrays
 from .model import Sequential
 from .optimizers import SGD, Optimizer
 from .preparation import examples, sequences_of
@@ -44,7 +45,7 @@ class Step:
     part: str
     title: str
     formula: str
-    arrays: dict = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
 
 
 class Explanation:

@@ -1,9 +1,13 @@
 """The model: what a user calls. The way of a batch goes through `graph`, the epochs through `training`."""
 import contextlib
 import copy
+from collections.abc import Sequence
 from functools import partial
+from os import PathLike
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from . import checkpoint, inference, preparation, training
 from ._numba.jit import Stopwatch
@@ -11,9 +15,11 @@ from ._numba.threads import parallel_region
 from .graph import Graph
 from .habits import MODEL
 from .heads import Head
-from .inputs.checks import as_numbers, check_count, check_dtype
+from .inputs.checks import as_numbers, check_count, check_dtype, shown
+from .layers import Input, Layer
 from .layers.checks import check_layers
-from .metrics import Metrics
+from .memory import Array, Arrays, Shape
+from .metrics import Asked, Metrics
 from .objects import Strict
 from .optimizers import Optimizer
 from .summary import in_a_line, in_a_notebook, summary
@@ -54,21 +60,23 @@ class Sequential(Strict):
     _habits = MODEL
     __repr__, _repr_html_ = in_a_line, in_a_notebook
 
-    def __init__(self, layers, head, dtype="float32"):
-        (layers, shape), dtype = check_layers(layers), check_dtype(dtype)
+    def __init__(self, layers: Sequence[Layer | Input], head: Head, dtype: DTypeLike = "float32"):
+        (parts, shape), dtype = check_layers(layers), check_dtype(dtype)
         if not isinstance(head, Head):
-            raise TypeError(f"head: got {head!r}, expected a head such as Categorical()")
-        self.graph = Graph(layers, head, dtype)
-        self.input_scale = None    # of what was trained on, an `inputs.scale.Scale`
-        self.preprocessing = None    # of the file that it was, `inputs.columns.Columns` or `Pictures`
-        self.history, self.optimizer, self.untouched = None, None, None
+            raise TypeError(f"head: got {shown(head)}, expected a head such as Categorical()")
+        self.graph = Graph(parts, head, dtype)
+        self.input_scale: Any = None    # of what was trained on, an `inputs.scale.Scale`
+        self.preprocessing: Any = None    # of the file that it was, `inputs.columns.Columns` or `Pictures`
+        self.history: training.History | None = None
+        self.optimizer: Optimizer | None = None
+        self.untouched: int | None = None
         if shape is not None:
             self.build(shape)
             # the first `fit` begins anew, with its own seed
             self.untouched = preparation.checksum(self.graph)
 
     @property
-    def layers(self) -> list:
+    def layers(self) -> list[Layer]:
         """The layers."""
         return self.graph.layers
 
@@ -83,21 +91,21 @@ class Sequential(Strict):
         return self.graph.dtype
 
     @property
-    def input_shape(self) -> tuple | None:
+    def input_shape(self) -> Shape | None:
         """The shape of a row, None before the model is built."""
         return self.graph.input_shape
 
     @property
-    def vector(self) -> np.ndarray:
+    def vector(self) -> Array:
         """All parameters, (P,), of which those of the layers are views; padding between them is 0."""
         return self.graph.vector
 
     @property
-    def gradient_vector(self) -> np.ndarray:
+    def gradient_vector(self) -> Array:
         """The gradient of the last batch, laid out like `vector`."""
         return self.graph.gradient_vector
 
-    def build(self, input_shape, seed: int = 0) -> "Sequential":
+    def build(self, input_shape: int | Shape, seed: int = 0) -> "Sequential":
         """Make the parameters for rows of ``input_shape`` (a tuple, or D for flat rows) and initialise them.
 
         Building again starts anew. Returns the model.
@@ -108,17 +116,18 @@ class Sequential(Strict):
         self.input_scale, self.untouched = None, None
         return self
 
-    def parameters(self) -> dict:
+    def parameters(self) -> Arrays:
         """Return the live parameters: ``{"0.W": (in, out), "0.b": (out,)}``, a head's as ``"head.…"``."""
         self._check_built()
         return self.graph.named("parameters")
 
-    def state(self) -> dict:
+    def state(self) -> Arrays:
         """Return the live arrays that are saved but not trained, under keys as of `parameters`."""
         self._check_built()
         return self.graph.named("state")
 
-    def gradients(self, X, y, sample_weight=None, step: int | None = None, mask=None) -> dict:
+    def gradients(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, step: int | None = None,
+                  mask: ArrayLike | None = None) -> Arrays:
         """Return d(mean loss)/d(parameter) under the keys of `parameters`, as copies.
 
         ``step`` is the number of a training step, whose dropout masks are applied; None applies none.
@@ -133,12 +142,12 @@ class Sequential(Strict):
                                          data.graph.workspaces()[len(data)], step)
         return {name: array.copy() for name, array in self.graph.named("gradients").items()}
 
-    def get_weights(self) -> list[np.ndarray]:
+    def get_weights(self) -> list[Array]:
         """Return copies of all arrays, those of `parameters` and then those of `state`."""
         self._check_built()
         return [array.copy() for array in self.graph.arrays().values()]
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Set all arrays to what `get_weights` returned; ValueError where they are others."""
         self._check_built()
         arrays = self.graph.arrays()
@@ -155,7 +164,7 @@ class Sequential(Strict):
         for array, values in zip(arrays.values(), given):
             array[...] = values
 
-    def copy_weights(self, other: "Sequential", layers=None):
+    def copy_weights(self, other: "Sequential", layers: slice | Sequence[str] | None = None) -> None:
         """Copy trained weights, and state, from another model into this one, which must be built.
 
         Parameters
@@ -178,17 +187,19 @@ class Sequential(Strict):
         self.graph.copy_arrays(other.graph, layers)
         self.untouched = None
 
-    def __copy__(self):
+    def __copy__(self) -> "Sequential":
         """Return a copy that shares nothing: one that shared its weights would be trained by halves."""
         return copy.deepcopy(self)
 
     # ---- training ------------------------------------------------------------------------------------------
 
-    def fit(self, X, y=None, optimizer: Optimizer = None, epochs: int = 1, batch_size: int | None = None,
-            validation_data=None, validation_split: float = 0.0, sample_weight=None, shuffle: bool = True,
-            seed: int = 0, callbacks=(), verbose="auto", validate_every: int = 1, sparse="auto",
-            initial_epoch: int = 0, class_weight=None, metrics=(), mask=None, shards: int | None = None,
-            comm=None) -> training.History:
+    def fit(self, X: Any, y: Any = None, optimizer: Optimizer | None = None, epochs: int = 1,
+            batch_size: int | None = None, validation_data: Any = None, validation_split: float = 0.0,
+            sample_weight: ArrayLike | None = None, shuffle: bool = True, seed: int = 0,
+            callbacks: training.Callbacks = (), verbose: str | int = "auto", validate_every: int = 1,
+            sparse: bool | str = "auto", initial_epoch: int = 0,
+            class_weight: dict[Any, Any] | str | None = None, metrics: Asked = (),
+            mask: ArrayLike | None = None, shards: int | None = None, comm: Any = None) -> training.History:
         """Train on the rows of ``X`` and their targets ``y``; the first call builds the network.
 
         Parameters
@@ -266,10 +277,10 @@ class Sequential(Strict):
                                       initial_epoch, check_shards(shards, ranks))
             seed = check_count("seed", seed, least=0)
             if not isinstance(optimizer, Optimizer):
-                raise TypeError(f"optimizer: got {optimizer!r}, expected an optimizer such as SGD(0.01)")
+                raise TypeError(f"optimizer: got {shown(optimizer)}, expected an optimizer such as SGD(0.01)")
             self.graph.check_free()
             optimizer.check_free(self.graph)
-            data, validation, metrics = preparation.training_examples(
+            data, validation, measuring = preparation.training_examples(
                 self, X, y, sample_weight, class_weight, mask, (validation_data, validation_split), metrics,
                 sparse, seed, plan.epochs - plan.began, (ranks.rank, ranks.size) if ranks else (0, 1))
             if ranks:
@@ -277,13 +288,14 @@ class Sequential(Strict):
                                   sample_of(X, y), "settings": repr((plan.settings(), seed, len(data)))})
             optimizer.claim(self.graph)
             self.graph.seed = seed
-            measured = self.head.measured() + metrics.names
+            measured = self.head.measured() + measuring.names
             measured += tuple(f"val_{name}" for name in measured) if validation else ()
-            state = training.TrainingState(optimizer, seed, self, metrics, measured, plan.began, plan.began)
+            state = training.TrainingState(optimizer, seed, self, measuring, measured, plan.began, plan.began)
             self.history, self.optimizer = state.history, optimizer
             return training.fit(self, data, validation, state, plan, watch)
 
-    def train_on_batch(self, X, y, optimizer: Optimizer, sample_weight=None, seed: int = 0) -> dict:
+    def train_on_batch(self, X: Any, y: Any, optimizer: Optimizer, sample_weight: ArrayLike | None = None,
+                       seed: int = 0) -> training.Logs:
         """Take one step on all rows of ``X``, and return the logs, ``{"loss": ..., "accuracy": ...}``.
 
         Arguments and errors are those of `fit`, whose history this does not touch.
@@ -297,13 +309,15 @@ class Sequential(Strict):
             self.history = history
         return {name: values[-1] for name, values in log.items() if name != "seconds"}
 
-    def test_on_batch(self, X, y, sample_weight=None) -> dict:
+    def test_on_batch(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> training.Logs:
         """Return what `evaluate` does, under Keras's name."""
         return self.evaluate(X, y, sample_weight)
 
     # ---- use -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, X, y=None, sample_weight=None, sparse="auto", metrics=(), mask=None) -> dict:
+    def evaluate(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None,
+                 sparse: bool | str = "auto", metrics: Asked = (),
+                 mask: ArrayLike | None = None) -> training.Logs:
         """Return ``{"loss": mean loss, "accuracy": fraction of right decisions}``, and the ``metrics`` that
         were asked for, as of `fit`; all weighted, without dropout.
 
@@ -311,12 +325,12 @@ class Sequential(Strict):
         `logits`.
         """
         self._check_built()
-        metrics = Metrics(self.head, self.graph.shapes[-1][-1], metrics)
+        measuring = Metrics(self.head, self.graph.shapes[-1][-1], metrics)
         data = preparation.evaluated_examples(self, X, y, sample_weight, sparse, mask)
         with contextlib.closing(data):
-            return training.Evaluation(data, metrics).run()
+            return training.Evaluation(data, measuring).run()
 
-    def logits(self, X, sparse="auto", mask=None) -> np.ndarray:
+    def logits(self, X: Any, sparse: bool | str = "auto", mask: ArrayLike | None = None) -> Array:
         """Return the last layer's output (N, K), before the head; at each step, (N, T, K), where it has any.
 
         A row's last digits (differences of about 1e-6 in float32, 1e-15 in float64) may depend on how many
@@ -331,17 +345,17 @@ class Sequential(Strict):
             X is of another scale than what was trained on: one of the two goes up to 1, the other above 50.
         """
         self._check_built()
-        x, mask, graph = preparation.rows_to_use(self, X, mask, sparse)
-        return inference.logits(graph, x, mask)
+        x, valid, graph = preparation.rows_to_use(self, X, mask, sparse)
+        return inference.logits(graph, x, valid)
 
-    def activations(self, X, mask=None) -> list:
+    def activations(self, X: Any, mask: ArrayLike | None = None) -> list[Array]:
         """Return a list of every layer's output, (N, ...), for the rows of X, without dropout."""
         self._check_built()
-        x, mask, graph = preparation.rows_to_use(self, X, mask, sparse=False)
+        x, valid, graph = preparation.rows_to_use(self, X, mask, sparse=False)
         with parallel_region():
-            return graph.activations(x, mask)
+            return graph.activations(x, valid)
 
-    def predict(self, X, sparse="auto", mask=None):
+    def predict(self, X: Any, sparse: bool | str = "auto", mask: ArrayLike | None = None) -> Array | Any:
         """Return the head's decision for every row: for `Categorical` the class numbers (N,) int64, or their
         names, where the targets had some; or for every step, (N, T).
 
@@ -349,7 +363,8 @@ class Sequential(Strict):
         """
         return self.head.named(inference.by_step(self.head.decide, self.logits(X, sparse, mask)))
 
-    def predict_proba(self, X, sparse="auto", mask=None):
+    def predict_proba(self, X: Any, sparse: bool | str = "auto",
+                      mask: ArrayLike | None = None) -> Array | Any:
         """Return the head's probabilities, (N, K) or (N, T, K), with the notes and warnings of `logits`."""
         return inference.by_step(partial(inference.probabilities, self.head), self.logits(X, sparse, mask))
 
@@ -362,7 +377,7 @@ class Sequential(Strict):
         self._check_built()
         return summary(self.graph)
 
-    def save(self, path):
+    def save(self, path: str | PathLike[str]) -> None:
         """Write the network and its parameters to the file ``path``, which `load` reads.
 
         A file that was there is replaced only when the new one is complete and on the disk; it hands its

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -28,6 +29,8 @@ from .training.history import History
 _ROUNDS = 3    # that end with a dead worker and without a result, until jobs run one at a time
 _RANKED_BY = ("val_accuracy", "validation_accuracy", "test_accuracy", "accuracy", "val_loss",
               "validation_loss", "test_loss", "loss")
+
+Grid = dict[str, Any] | Sequence[dict[str, Any]]    # {name: list of values}, or settings
 
 
 # ---- what was found ----------------------------------------------------------------------------------------
@@ -43,7 +46,7 @@ class Sweep:
         By which settings are ranked.
     """
 
-    def __init__(self, runs: list[dict], metric: str | None = None):
+    def __init__(self, runs: list[dict[str, Any]], metric: str | None = None):
         self.runs, self.metric = runs, metric
         done = [run for run in runs if "results" in run]
         names = list(dict.fromkeys(name for run in done for name in run["results"]))
@@ -53,15 +56,15 @@ class Sweep:
             raise ValueError(f"metric: got {metric!r}, expected one of {', '.join(names)}")
 
     @property
-    def failed(self) -> list[dict]:
+    def failed(self) -> list[dict[str, Any]]:
         """The runs that ended with an error."""
         return [run for run in self.runs if "error" in run]
 
-    def rows(self) -> list[dict]:
+    def rows(self) -> list[dict[str, Any]]:
         """Return a row for each setting, best first: ``"setting"``, ``"runs"``, how many, and for each number
         ``(mean, standard deviation over seeds)``, NaN of a single one.
         """
-        groups = {}
+        groups: dict[str, list[dict[str, Any]]] = {}
         for run in self.runs:
             if "results" in run:
                 groups.setdefault(json.dumps(run["setting"], sort_keys=True), []).append(run)
@@ -73,7 +76,7 @@ class Sweep:
             return math.inf if math.isnan(mean) else -mean if more else mean
         return sorted(rows, key=order)
 
-    def best(self) -> dict:
+    def best(self) -> dict[str, Any]:
         """Return the setting that is best; ValueError where no run has ended well."""
         rows = self.rows()
         if not rows:
@@ -140,9 +143,9 @@ def _mean_and_sd(mean, sd):
 
 # ---- the sweep ---------------------------------------------------------------------------------------------
 
-def sweep(function: Callable, grid: dict | Sequence[dict], seeds: int | Sequence[int] = 1, jobs: int = 1, *,
-          data: dict | None = None, out_dir: str | Path | None = None, metric: str | None = None,
-          backend: str | None = None, verbose="auto") -> Sweep:
+def sweep(function: Callable[..., Any], grid: Grid, seeds: int | Sequence[int] = 1, jobs: int = 1, *,
+          data: dict[str, Any] | None = None, out_dir: str | Path | None = None, metric: str | None = None,
+          backend: str | None = None, verbose: str | int = "auto") -> Sweep:
     """Call ``function(seed=..., **data, **setting)`` for every setting and seed; return what it found.
 
     Parameters
@@ -195,7 +198,7 @@ def sweep(function: Callable, grid: dict | Sequence[dict], seeds: int | Sequence
     return Sweep([found[key] for key in todo], metric)
 
 
-def settings_of(grid) -> list[dict]:
+def settings_of(grid: Grid) -> list[dict[str, Any]]:
     """Return the settings of a grid, all combinations of its values; or those that are listed."""
     if isinstance(grid, dict):
         wrong = [name for name, values in grid.items()
@@ -250,7 +253,8 @@ def _keep(folder, key, run):
 
 # ---- execution ---------------------------------------------------------------------------------------------
 
-def _executed(function, pending, jobs, data, backend) -> Iterator[tuple[str, dict]]:
+def _executed(function, pending: dict[str, tuple[Any, int]], jobs, data,
+              backend) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (key, run) as the jobs end."""
     if jobs == 1 and backend is None:
         for key, job in pending.items():

@@ -17,6 +17,6 @@ numbers                       mae, mse, rmse, r2; of several units the mean
 ranks                         mae, and what there is for classes
 ============================  ==============================================================================
 """
-from .measured import Metrics
+from .measured import Asked, Metrics
 
-__all__ = ["Metrics"]
+__all__ = ["Asked", "Metrics"]

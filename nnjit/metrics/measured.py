@@ -1,5 +1,7 @@
 """What `fit` and `evaluate` do with metrics: check their names, measure batches, add up, make figures."""
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -7,6 +9,9 @@ from ..heads import Head
 from ..kernels.losses import first_nan
 from .names import possible
 from .statistics import Answers
+
+# names, for `Heads` those of each head
+Asked = Sequence[str] | dict[str, Sequence[str]]
 
 
 class Metrics:
@@ -31,8 +36,10 @@ class Metrics:
         Something is no name, or not possible for the head; the message lists what is.
     """
 
-    def __init__(self, head: Head, units: int, given=()):
-        self.head, self._functions, self._statistics = head, {}, []
+    def __init__(self, head: Head, units: int, given: Asked = ()):
+        self.head = head
+        self._functions: dict[str, tuple[int, Callable[[Any], Any]]] = {}
+        self._statistics: list[tuple[str, Any]] = []
         own = head.measured()
         names = [name for name in _flat_names(head, given) if name not in own]
         known = {f"{prefix}{name}": (prefix, *found) for prefix, (one, its_units) in
@@ -48,7 +55,7 @@ class Metrics:
             self._functions[name] = self._statistics.index((prefix, statistic)), function
         self.names = tuple(self._functions)
 
-    def of(self, z: np.ndarray, y, w: np.ndarray) -> list:
+    def of(self, z: np.ndarray, y: Any, w: np.ndarray) -> list[Any]:
         """Return the statistics of a batch, from the logits z (N, K), rows of the head's targets, weights."""
         if not self._statistics:
             return []
@@ -72,10 +79,11 @@ class Metrics:
 class Tally:
     """The statistics of some metrics, joined over batches in order."""
 
-    def __init__(self, statistics: list):
-        self._statistics, self._parts = statistics, [[] for _ in statistics]
+    def __init__(self, statistics: list[Any]):
+        self._statistics = statistics
+        self._parts: list[list[Any]] = [[] for _ in statistics]
 
-    def add(self, found: list):
+    def add(self, found: list[Any]) -> None:
         """Add what `Metrics.of` returned for a batch."""
         for statistic, parts, part in zip(self._statistics, self._parts, found):
             if part is not None:
@@ -83,12 +91,12 @@ class Tally:
                 if statistic.is_small:
                     parts[:] = [statistic.joined(parts)]
 
-    def sums(self) -> list:
+    def sums(self) -> list[Any]:
         """Return the statistics, an array each; None where no row had a weight."""
         return [statistic.joined(parts) if parts else None
                 for statistic, parts in zip(self._statistics, self._parts)]
 
-    def load(self, sums: list):
+    def load(self, sums: list[Any]) -> None:
         """Go on from what `sums` returned."""
         self._parts = [[] if part is None else [part] for part in sums]
 

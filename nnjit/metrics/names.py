@@ -1,14 +1,16 @@
 """The names of the metrics: for each a statistic, and the formula that makes a figure of its sums."""
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from ..heads import Head
 from . import formulas
 from .statistics import Calibration, Confusion, Decisions, LogLoss, Moments, PerRow, Scores, TopK
 
 _AVERAGES = "macro", "micro", "weighted"
+Possible = dict[str, tuple[Any, Callable[[Any], Any]]]    # a statistic, and a function of its sums
 
 
-def possible(head: Head, units: int) -> dict:
+def possible(head: Any, units: int) -> Possible:
     """Return the metrics of a head that is built, ``{name: (statistic, function of its sums)}``."""
     kind = head.answers
     if kind in ("classes", "ranks"):
@@ -22,7 +24,7 @@ def possible(head: Head, units: int) -> dict:
 
 def _of_classes(K):
     confusion, scores = Confusion(), Scores()
-    found = {"accuracy": (confusion, formulas.accuracy),
+    found: Possible = {"accuracy": (confusion, formulas.accuracy),
              "balanced_accuracy": (confusion, formulas.balanced_accuracy)}
     for name, score in formulas.SCORES.items():
         if K == 2:
@@ -42,7 +44,7 @@ def _of_classes(K):
 
 def _of_labels(K):
     decisions, rows = Decisions(), PerRow()
-    found = {}
+    found: Possible = {}
     for name, score in formulas.SCORES.items():
         found |= {f"{name}_{average}": (decisions, partial(formulas.over_labels, score, average))
                   for average in _AVERAGES}

@@ -34,7 +34,7 @@ class Statistic:
         """Return the sums over these rows."""
         raise NotImplementedError
 
-    def joined(self, parts: list) -> np.ndarray:
+    def joined(self, parts: list[np.ndarray]) -> np.ndarray:
         """Return the sums over the rows of all parts, which are added up in order."""
         total = parts[0]
         for part in parts[1:]:

@@ -1,6 +1,7 @@
 """Training: its state, the epoch loop, callbacks, the history and the progress that is shown."""
-from .history import History
+from .callbacks import Callbacks
+from .history import History, Logs
 from .loop import Evaluation, fit, make_plan
 from .state import TrainingState
 
-__all__ = ["Evaluation", "History", "TrainingState", "fit", "make_plan"]
+__all__ = ["Callbacks", "Evaluation", "History", "Logs", "TrainingState", "fit", "make_plan"]

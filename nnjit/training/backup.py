@@ -159,7 +159,7 @@ def fingerprint(examples) -> dict[str, Any] | None:
     for array in map(_arrays_of, (examples.x, examples.y, examples.w, examples.mask)):
         for one in array:
             found.append(f"{one.dtype.name} {one.shape}")
-            crc = zlib.crc32(np.ascontiguousarray(one).view(np.uint8).reshape(-1), crc)
+            crc = zlib.crc32(np.ascontiguousarray(one).view(np.uint8).reshape(-1).data, crc)
     return {"arrays": found, "checksum": crc}
 
 

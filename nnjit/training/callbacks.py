@@ -10,11 +10,13 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..inputs.checks import check_count, check_real
+from ..inputs.checks import check_count, check_real, shown
 from ..replacing import append, replacing_text
+from .history import Logs
 from .state import TrainingState
 
 MAXIMISED = ("accuracy", "auc", "precision", "recall", "f1", "r2", "kappa", "exact_match")
@@ -28,46 +30,50 @@ class Callback:
     ended, from 0.
     """
 
-    def on_train_begin(self, state: TrainingState, logs: dict):
+    def on_train_begin(self, state: TrainingState, logs: Logs) -> None:
         """Called before the first epoch; an exception here is raised before anything is trained."""
 
-    def on_train_end(self, state: TrainingState, logs: dict):
+    def on_train_end(self, state: TrainingState, logs: Logs) -> None:
         """Called after the last epoch, with its logs; not where the training ends with an exception."""
 
-    def on_epoch_begin(self, state: TrainingState, logs: dict):
+    def on_epoch_begin(self, state: TrainingState, logs: Logs) -> None:
         """Called before an epoch."""
 
-    def on_epoch_end(self, state: TrainingState, logs: dict):
+    def on_epoch_end(self, state: TrainingState, logs: Logs) -> None:
         """Called after an epoch and its validation."""
 
-    def on_batch_end(self, state: TrainingState, logs: dict):
+    def on_batch_end(self, state: TrainingState, logs: Logs) -> None:
         """Called after every step; a class that leaves this method as it is costs a batch nothing."""
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Return what it remembers: plain values and arrays by name."""
         return {}
 
-    def load_state(self, values: dict):
+    def load_state(self, values: dict[str, Any]) -> None:
         """Remember what `state` returned."""
         for name, value in values.items():
             setattr(self, name, value)
 
 
-def as_callbacks(given: Sequence) -> tuple[Callback, ...]:
+# what `fit` takes: callbacks, and functions of (model, epoch, logs)
+Callbacks = Sequence[Callback | Callable[[Any, int, Logs], Any]]
+
+
+def as_callbacks(given: Callbacks) -> tuple[Callback, ...]:
     """Return callbacks, and functions of (model, epoch, logs) as such; TypeError for anything else."""
     expected = "a list of callbacks such as EarlyStopping(), or functions of (model, epoch, logs)"
     if not isinstance(given, (list, tuple)):
-        raise TypeError(f"callbacks: got {given!r}, expected {expected}")
+        raise TypeError(f"callbacks: got {shown(given)}, expected {expected}")
     for one in given:
         if isinstance(one, type) or not (isinstance(one, Callback) or callable(one)):
-            raise TypeError(f"callbacks: got {one!r} in the list, expected {expected}")
+            raise TypeError(f"callbacks: got {shown(one)} in the list, expected {expected}")
     found = tuple(one if isinstance(one, Callback) else _Function(one) for one in given)
     if len(set(map(id, found))) < len(found):
         raise ValueError("callbacks: got the same one twice, expected each once")
     return found
 
 
-def call_all(callbacks: Sequence[Callback], moment: str, state: TrainingState, logs: dict):
+def call_all(callbacks: Sequence[Callback], moment: str, state: TrainingState, logs: Logs) -> None:
     """Call the method ``moment`` of all of them."""
     for callback in callbacks:
         getattr(callback, moment)(state, logs)
@@ -85,7 +91,7 @@ class _Function(Callback):
     def __init__(self, function):
         self.function = function
 
-    def on_epoch_end(self, state, logs):
+    def on_epoch_end(self, state: TrainingState, logs: Logs) -> None:
         answer = self.function(state.model, state.epoch, logs)
         state.stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
 
@@ -97,9 +103,11 @@ class LambdaCallback(Callback):
     ``batch`` is the number of steps that have been taken.
     """
 
-    def __init__(self, on_epoch_begin: Callable | None = None, on_epoch_end: Callable | None = None,
-                 on_train_begin: Callable | None = None, on_train_end: Callable | None = None,
-                 on_batch_end: Callable | None = None):
+    def __init__(self, on_epoch_begin: Callable[[int, Logs], Any] | None = None,
+                 on_epoch_end: Callable[[int, Logs], Any] | None = None,
+                 on_train_begin: Callable[[Logs], Any] | None = None,
+                 on_train_end: Callable[[Logs], Any] | None = None,
+                 on_batch_end: Callable[[int, Logs], Any] | None = None):
         given = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_batch_end": on_batch_end,
                  "on_train_begin": on_train_begin, "on_train_end": on_train_end}
         for name, function in given.items():
@@ -107,18 +115,19 @@ class LambdaCallback(Callback):
                 raise TypeError(f"LambdaCallback {name}: got {function!r}, expected a function or None")
         self._functions = {name: function for name, function in given.items() if function is not None}
         if on_batch_end is not None:    # else there is none, and a batch costs nothing
-            self.on_batch_end = lambda state, logs: on_batch_end(state.steps, logs)
+            self.on_batch_end = (    # type: ignore[method-assign]    # of this object
+                lambda state, logs: on_batch_end(state.steps, logs))
 
-    def on_train_begin(self, state, logs):
+    def on_train_begin(self, state: TrainingState, logs: Logs) -> None:
         self._call("on_train_begin", logs)
 
-    def on_train_end(self, state, logs):
+    def on_train_end(self, state: TrainingState, logs: Logs) -> None:
         self._call("on_train_end", logs)
 
-    def on_epoch_begin(self, state, logs):
+    def on_epoch_begin(self, state: TrainingState, logs: Logs) -> None:
         self._call("on_epoch_begin", state.epoch, logs)
 
-    def on_epoch_end(self, state, logs):
+    def on_epoch_end(self, state: TrainingState, logs: Logs) -> None:
         self._call("on_epoch_end", state.epoch, logs)
 
     def _call(self, name, *arguments):
@@ -150,7 +159,7 @@ class Monitor(Callback):
         self.min_delta = abs(check_real("min_delta", min_delta))
         self.reset()
 
-    def on_train_begin(self, state, logs):
+    def on_train_begin(self, state: TrainingState, logs: Logs) -> None:
         if self.monitor not in state.measured:
             hint = "; give validation_data or validation_split" if self.monitor.startswith("val_") else ""
             raise ValueError(f"monitor: got {self.monitor!r}, expected one of {', '.join(state.measured)}"
@@ -158,28 +167,26 @@ class Monitor(Callback):
         if not state.resumed:    # else it goes on with what it remembers
             self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget the trainings before."""
-        self.best = None
+        self.best: float | None = None
 
-    def improved(self, logs: dict) -> bool | None:
+    def improved(self, logs: Logs) -> bool | None:
         """Return whether the figure is better than the best so far, which it then is; None where this epoch
         has none.
         """
         value = logs.get(self.monitor)
         if value is None:
             return None
-        if self.best is not None and not self._is_better(value):
+        if self.best is not None and not self._is_better(value, self.best):
             return False
         if math.isnan(value):
             return False
         self.best = float(value)
         return True
 
-    def _is_better(self, value):
-        if self.maximises():
-            return value > self.best + self.min_delta
-        return value < self.best - self.min_delta
+    def _is_better(self, value, best):
+        return value > best + self.min_delta if self.maximises() else value < best - self.min_delta
 
     def maximises(self) -> bool:
         """Return whether more is better."""
@@ -187,7 +194,7 @@ class Monitor(Callback):
             return self.mode == "max"
         return any(name in self.monitor for name in MAXIMISED)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         return {"best": self.best}
 
 
@@ -204,11 +211,14 @@ class EarlyStopping(Monitor):
         self.patience = check_count("patience", patience, least=0)
         self.restore_best_weights = bool(restore_best_weights)
 
-    def reset(self):
+    def reset(self) -> None:
         super().reset()
-        self.wait, self.best_epoch, self.stopped_epoch, self.best_weights = 0, None, None, {}
+        self.wait = 0
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self.best_weights: dict[str, np.ndarray] = {}
 
-    def on_epoch_end(self, state, logs):
+    def on_epoch_end(self, state: TrainingState, logs: Logs) -> None:
         better = self.improved(logs)
         if better:
             self.wait, self.best_epoch = 0, state.epoch
@@ -220,12 +230,12 @@ class EarlyStopping(Monitor):
             if self.wait >= max(1, self.patience):
                 self.stopped_epoch, state.stop = state.epoch, True
 
-    def on_train_end(self, state, logs):
+    def on_train_end(self, state: TrainingState, logs: Logs) -> None:
         for name, array in state.model.graph.arrays().items():
             if name in self.best_weights:
                 array[...] = self.best_weights[name]
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         return {**super().state(), "wait": self.wait, "best_epoch": self.best_epoch,
                 "stopped_epoch": self.stopped_epoch, "best_weights": dict(self.best_weights)}
 
@@ -246,15 +256,15 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown = check_count("cooldown", cooldown, least=0)
         self.min_lr = check_real("min_lr", min_lr)
 
-    def reset(self):
+    def reset(self) -> None:
         super().reset()
         self.wait = self.cooling = 0
 
-    def on_train_begin(self, state, logs):
+    def on_train_begin(self, state: TrainingState, logs: Logs) -> None:
         super().on_train_begin(state, logs)
         _check_number(state, "ReduceLROnPlateau")
 
-    def on_epoch_end(self, state, logs):
+    def on_epoch_end(self, state: TrainingState, logs: Logs) -> None:
         better = self.improved(logs)
         if better is None:
             return
@@ -264,12 +274,12 @@ class ReduceLROnPlateau(Monitor):
             self.wait = 0
         elif not self.cooling:
             self.wait += 1
-            if self.wait >= self.patience and state.optimizer.learning_rate > self.min_lr:
-                rate = state.optimizer.learning_rate * self.factor
-                state.optimizer.learning_rate = max(rate, self.min_lr)
+            rate: Any = state.optimizer.learning_rate    # a number: that has been checked
+            if self.wait >= self.patience and rate > self.min_lr:
+                state.optimizer.learning_rate = max(rate * self.factor, self.min_lr)
                 self.cooling, self.wait = self.cooldown, 0
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         return {**super().state(), "wait": self.wait, "cooling": self.cooling}
 
 
@@ -284,7 +294,7 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode, 0.0)
         self.filepath, self.save_best_only = os.fspath(filepath), bool(save_best_only)
 
-    def on_train_begin(self, state, logs):
+    def on_train_begin(self, state: TrainingState, logs: Logs) -> None:
         if self.save_best_only:
             super().on_train_begin(state, logs)
         try:
@@ -293,7 +303,7 @@ class ModelCheckpoint(Monitor):
             raise ValueError(f"filepath: got {self.filepath!r}, expected a path with epoch and some of "
                              f"{', '.join(state.measured)} in braces ({error})") from None
 
-    def on_epoch_end(self, state, logs):
+    def on_epoch_end(self, state: TrainingState, logs: Logs) -> None:
         if self.improved(logs) or not self.save_best_only:
             figures = {**dict.fromkeys(state.measured, math.nan), **logs}
             state.model.save(self.filepath.format(epoch=state.epoch + 1, **figures))
@@ -309,11 +319,12 @@ class LearningRateScheduler(Callback):
             raise TypeError(f"schedule: got {schedule!r}, expected a function of (epoch, learning rate)")
         self.schedule = schedule
 
-    def on_train_begin(self, state, logs):
+    def on_train_begin(self, state: TrainingState, logs: Logs) -> None:
         _check_number(state, "LearningRateScheduler")
 
-    def on_epoch_begin(self, state, logs):
-        state.optimizer.learning_rate = self.schedule(state.epoch, state.optimizer.learning_rate)
+    def on_epoch_begin(self, state: TrainingState, logs: Logs) -> None:
+        rate: Any = state.optimizer.learning_rate    # a number: that has been checked
+        state.optimizer.learning_rate = self.schedule(state.epoch, rate)
 
 
 class CSVLogger(Callback):
@@ -327,7 +338,7 @@ class CSVLogger(Callback):
             raise ValueError(f"separator: got {separator!r}, expected one character")
         self.filename, self.separator, self.append = os.fspath(filename), separator, bool(append)
 
-    def on_train_begin(self, state, logs):
+    def on_train_begin(self, state: TrainingState, logs: Logs) -> None:
         """Write the header, and the epochs that were trained before."""
         self._columns = ["epoch", *sorted({*state.measured, "seconds"})]
         fresh = not self.append or not os.path.exists(self.filename) or os.path.getsize(self.filename) == 0
@@ -335,7 +346,7 @@ class CSVLogger(Callback):
             with replacing_text(self.filename) as file:
                 file.write(self._lines(self._columns, *map(self._cells, state.history.rows())))
 
-    def on_epoch_end(self, state, logs):
+    def on_epoch_end(self, state: TrainingState, logs: Logs) -> None:
         append(self.filename, self._lines(self._cells({"epoch": state.epoch, **logs})))
 
     def _cells(self, row):
@@ -350,7 +361,7 @@ class CSVLogger(Callback):
 class TerminateOnNaN(Callback):
     """Ends the training at the first batch whose loss is not finite."""
 
-    def on_batch_end(self, state, logs):
+    def on_batch_end(self, state: TrainingState, logs: Logs) -> None:
         state.stop |= not math.isfinite(logs["loss"])
 
 

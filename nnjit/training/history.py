@@ -2,6 +2,8 @@
 import html
 from collections.abc import Iterator
 
+Logs = dict[str, float]    # what was measured, by name
+
 
 class History:
     """What happened in `Sequential.fit`.
@@ -21,7 +23,10 @@ class History:
     """
 
     def __init__(self):
-        self.history, self.epochs, self.validated, self.compile_seconds = {}, [], [], 0.0
+        self.history: dict[str, list[float]] = {}
+        self.epochs: list[int] = []
+        self.validated: list[int] = []
+        self.compile_seconds = 0.0
 
     def __repr__(self):
         if not self.epochs:
@@ -37,7 +42,7 @@ class History:
                                          for name in names) + "</tr>" for row in rows)
         return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>"
 
-    def rows(self) -> Iterator[dict]:
+    def rows(self) -> Iterator[Logs]:
         """Yield what was measured in every epoch, ``{"epoch": 0, "loss": ..., ...}``."""
         for i, epoch in enumerate(self.epochs):
             tested = self.validated.index(epoch) if epoch in self.validated else None
@@ -45,7 +50,7 @@ class History:
             yield {"epoch": epoch, **{name: self.history[name][place] for name, place in places.items()
                                       if place is not None}}
 
-    def add(self, epoch: int, logs: dict):
+    def add(self, epoch: int, logs: Logs) -> None:
         """Add what was measured in an epoch."""
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)

@@ -3,7 +3,7 @@ import contextlib
 import functools
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,12 +12,12 @@ from .._numba.threads import get_threads, parallel_region
 from .._numba.warning import warn
 from ..inference import block_rows, for_each_block
 from ..inputs.batches import Every
-from ..inputs.checks import check_count
+from ..inputs.checks import check_count, shown
 from ..kernels import random
 from ..metrics import Metrics
 from .backup import BackupAndRestore
-from .callbacks import CSVLogger, ModelCheckpoint, as_callbacks, call_all, of_batches
-from .history import History
+from .callbacks import Callback, CSVLogger, ModelCheckpoint, as_callbacks, call_all, of_batches
+from .history import History, Logs
 from .progress import Progress
 from .ranks import Ranks
 from .shards import Gradients, Shards
@@ -33,12 +33,12 @@ class Plan(NamedTuple):
     batch_size: int | None    # None: `BATCH_ROWS`, or a block of a stream
     validate_every: int
     shuffle: bool
-    callbacks: tuple
+    callbacks: tuple[Callback, ...]
     verbose: object
     began: int = 0    # the first epoch
     shards: Shards | None = None
 
-    def settings(self) -> tuple:
+    def settings(self) -> tuple[Any, ...]:
         """Return what has to be the same on all ranks."""
         return (self.epochs, self.batch_size, self.validate_every, self.shuffle, self.began,
                 self.shards and self.shards.count)
@@ -60,12 +60,12 @@ def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose, i
 
 
 def _checked_verbose(verbose):
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f"verbose: got {verbose!r}, expected 'auto', 0 or 1")
+    if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1):
+        raise ValueError(f"verbose: got {shown(verbose)}, expected 'auto', 0 or 1")
     return verbose
 
 
-def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwatch) -> History:
+def fit(model, data: Any, validation: Any, state: TrainingState, plan: Plan, watch: Stopwatch) -> History:
     """Train ``model`` on the `Examples` ``data``, from ``state`` on; see `Sequential.fit`, which has checked
     everything.
 
@@ -79,7 +79,8 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
         plan = plan._replace(shuffle=False)    # the order of a stream is its own
     elif plan.batch_size is None:
         plan = plan._replace(batch_size=BATCH_ROWS)
-    sharded, ranks = plan.shards, plan.shards and plan.shards.ranks
+    sharded = plan.shards
+    ranks = sharded.ranks if sharded else None
     backups = [callback for callback in plan.callbacks if isinstance(callback, BackupAndRestore)]
     settings = {"seed": state.seed, "batch_size": plan.batch_size, "shuffle": plan.shuffle,
                 "validate_every": plan.validate_every, "began": plan.began,
@@ -110,7 +111,8 @@ def fit(model, data, validation, state: TrainingState, plan: Plan, watch: Stopwa
             done = state.batch    # in an epoch that goes on from a backup
             order = None if fixed else _order(len(data), state, plan.shuffle)[done * (plan.batch_size or 0):]
             if sharded:
-                batches = sharded.batches(data, plan.batch_size, order)
+                # of arrays both are there
+                batches = sharded.batches(data, plan.batch_size, order)    # type: ignore[arg-type]
             elif fixed:
                 batches = itertools.islice(fixed(), done, None)
             else:
@@ -284,19 +286,20 @@ def _end_epoch(state, logs, plan, progress, rows):
 class Evaluation:
     """The evaluation of `Examples`, without dropout: once, or ``repeated`` after every epoch."""
 
-    def __init__(self, data, metrics: Metrics, repeated: bool = False, ranks: Ranks | None = None):
-        self.graph, self.metrics, self.repeated, self.spare = data.graph, metrics, repeated, []
+    def __init__(self, data: Any, metrics: Metrics, repeated: bool = False, ranks: Ranks | None = None):
+        self.graph, self.metrics, self.repeated = data.graph, metrics, repeated
+        self.spare: list[Any] = []
         self.ranks = ranks    # which share the blocks out
         self.passes = data.blocks(functools.partial(block_rows, data.graph), kept=repeated)
 
-    def run(self) -> dict:
+    def run(self) -> Logs:
         """Return the mean loss, with the penalty, the head's metric, and those that were asked for."""
         sums, penalty = _Sums(self.graph.head, self.metrics), self.graph.penalise()
         with parallel_region():
             for N, blocks in self.passes():
                 race = self.graph.race("validation", N, {1, get_threads()}, max) if self.repeated else None
                 for rows, found, measured in self._of_blocks(blocks, N, race):
-                    sums.add(rows, *found, penalty)
+                    sums.add(rows, *found, penalty=penalty)
                     sums.tally.add(measured)
         return sums.means()
 
@@ -335,11 +338,11 @@ class _Sums:
         self.rows += rows
         return math.isfinite(self.loss) if type(self.loss) is float else np.isfinite(self.loss).all()
 
-    def state(self) -> tuple[dict, list]:
+    def state(self) -> tuple[dict[str, Any], list[Any]]:
         """Return the sums as plain values, and those of the tally."""
         return {name: np.asarray(getattr(self, name)).tolist() for name in _SUMS}, self.tally.sums()
 
-    def load(self, plain: dict, tally: list) -> "_Sums":
+    def load(self, plain: dict[str, Any], tally: list[Any]) -> "_Sums":
         """Go on from what `state` returned."""
         for name in _SUMS:
             value = plain[name]

@@ -3,6 +3,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from tqdm import tqdm
 
@@ -49,7 +50,8 @@ class _News:
     """Shows a `CompilationBar` from the first kernel that is compiled on, until `end`."""
 
     def __init__(self, total):
-        self.total, self.bar = total, None
+        self.total = total
+        self.bar: Any = None
 
     def begun(self):
         if self.bar is None:
@@ -114,8 +116,8 @@ class Progress:
             return
         _news.end()    # what compiles later begins another bar
         figures = {name: f"{value:.4g}" for name, value in logs.items() if name != "seconds"}
-        speed = float(f"{rows / max(logs['seconds'] - self.last, 1e-9):.2g}")    # two digits of it
-        speed, self.last = f"{speed:,.0f} rows/s", logs["seconds"]
+        digits = float(f"{rows / max(logs['seconds'] - self.last, 1e-9):.2g}")    # two of the speed
+        speed, self.last = f"{digits:,.0f} rows/s", logs["seconds"]
         if self.bar is not None:
             self.bar.set_postfix(figures, refresh=False)
             self.bar.set_description_str(speed, refresh=False)

@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Ranks:
             reach *= 2
         return vector
 
-    def gathered(self, value) -> list:
+    def gathered(self, value) -> list[Any]:
         """Return the values of all ranks in their order, on every rank."""
         own = np.frombuffer(pickle.dumps(value), np.uint8)
         sizes = np.empty(self.size, np.int64)
@@ -76,7 +77,7 @@ class Ranks:
         """Return rank 0's value, on every rank."""
         return self.gathered(value if self.leads else None)[0]
 
-    def check_same(self, facts: dict):
+    def check_same(self, facts: dict[str, Any]):
         """Raise ValueError on every rank where one has other facts than rank 0, and name the first."""
         given = self.gathered({"version of nnjit": __version__, "version of NumPy": np.__version__, **facts})
         for rank, found in enumerate(given):

@@ -13,14 +13,16 @@ out, come to the same bits::
 """
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..inputs.batches import Batch, Examples
+from ..inputs.checks import shown
 from .ranks import Ranks
 
 SHARDS = 8    # where there is a communicator
+_MOST = 2**20
 
 
 class Part(NamedTuple):
@@ -74,7 +76,7 @@ class Shards:
             level = [one + other for one, other in zip(level[::2], level[1::2])]
         return level[0] if self.ranks is None else self.ranks.sum(level[0])
 
-    def of_all(self, own: list) -> list:
+    def of_all(self, own: list[Any]) -> list[Any]:
         """Return what all shards came to, in their order, from what those of this rank did."""
         return own if self.ranks is None else list(itertools.chain(*self.ranks.gathered(own)))
 
@@ -84,8 +86,10 @@ def check_shards(shards: int | None, ranks: Ranks | None) -> Shards | None:
     if shards is None and ranks is None:
         return None
     count = SHARDS if shards is None else shards
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1 or count & (count - 1):
-        raise ValueError(f"shards: got {count!r}, expected a power of two, such as {SHARDS}")
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if not whole or not 1 <= count <= _MOST or count & (count - 1):
+        raise ValueError(f"shards: got {shown(count)}, expected a power of two up to {_MOST:,}, such as "
+                         f"{SHARDS}")
     if ranks is not None and count % ranks.size:
         raise ValueError(f"shards: got {count} for {ranks.size} ranks, expected at least as many; with more "
                          f"ranks give shards={ranks.size}")
@@ -96,7 +100,8 @@ class Gradients:
     """The gradients of a batch's shards on their way to one: with them the state that layers commit."""
 
     def __init__(self, graph, shards: Shards):
-        self.graph, self.shards, self.vectors = graph, shards, {}
+        self.graph, self.shards = graph, shards
+        self.vectors: dict[int, np.ndarray] = {}
         self._before = graph.state_vector.copy()
 
     def add(self, part: Part, workspace):

@@ -1,6 +1,8 @@
 """The state of a training: all that decides how it goes on."""
 from dataclasses import dataclass, field
+from typing import Any
 
+from ..metrics import Metrics
 from ..optimizers import Optimizer
 from .history import History
 
@@ -15,19 +17,19 @@ class TrainingState:
 
     optimizer: Optimizer    # its hyperparameters, slots and number of steps
     seed: int
-    model: object           # the `Sequential` that is trained
-    metrics: object         # the `Metrics` that were asked for
-    measured: tuple = ()    # the names of the figures of the logs, without the seconds
+    model: Any              # the `Sequential` that is trained
+    metrics: Metrics        # those that were asked for
+    measured: tuple[str, ...] = ()    # the names of the figures of the logs, without the seconds
     began: int = 0          # the epoch with which this training began
     epoch: int = 0          # the one that is running, or comes next, from 0
     history: History = field(default_factory=History)
     stop: bool = False      # whether the training ends after this batch, or this epoch
     batch: int = 0          # how many batches of the running epoch are done
-    sums: object = None     # what they came to, while they run
-    partial: tuple | None = None   # the same of an epoch that goes on from a backup, until it does
+    sums: Any = None        # what they came to, while they run
+    partial: tuple[Any, ...] | None = None    # the same of an epoch that goes on from a backup, until it does
     resumed: bool = False   # whether this training goes on from a backup
     seconds_before: float = 0.0    # those of a training that goes on
-    watch: object = None    # a `Stopwatch`
+    watch: Any = None       # a `Stopwatch`
     diverged: bool = False  # whether a loss was not finite, of which a warning was given
 
     def seconds(self) -> float:
