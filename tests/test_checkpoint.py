@@ -164,6 +164,16 @@ def test_a_model_that_is_not_built(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_description_has_a_largest_size(path, monkeypatch):
+    size = members(path)["description"].size
+    monkeypatch.setattr(checkpoint, "_MOST_TEXT", size)
+    new_model().save(path)
+    assert nn.load(path).summary() == new_model().summary()
+    monkeypatch.setattr(checkpoint, "_MOST_TEXT", size - 1)
+    with pytest.raises(ValueError, match=f"^save: got a description of {size:,} bytes, expected at most"):
+        new_model().save(path)
+
+
 # ---- parts of the user's own -------------------------------------------------------------------------------
 
 class Swish(nn.Tanh):
@@ -209,6 +219,8 @@ def test_parts_of_the_users_own_come_back(tmp_path, rng):
         with pytest.raises(ValueError, match=reason) as caught:
             nn.load(tmp_path / "model.npz", custom=some)
         assert type(caught.value) is ValueError and "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"no class for 'Dense', .*custom=\{'Dense': Dense\}$"):    # the first
+        nn.load(tmp_path / "model.npz")
 
 
 @pytest.mark.parametrize("custom", [[Swish], {"Swish": Swish()}, {"Swish": "Swish"}, Swish, {"Swish": int}])
@@ -241,7 +253,8 @@ class Drawn(nn.Dropout):
     (Scaled(3, np.ones(2)), r"got Scaled scales=array\(.*, expected a number, a string"),
     (Scaled(3, print), r"got Scaled scales=<built-in function print>, expected"),
     (Scaled(3, {"kind": 1, "config": 2}), "got Scaled scales={'kind': 1, 'config': 2}, expected"),
-], ids=["no configuration", "more arguments", "array", "function", "ambiguous"])
+    (Scaled(3, {0: 1.0}), "got Scaled scales={0: 1.0}, expected .*strings as keys"),    # JSON has no others
+], ids=["no configuration", "more arguments", "array", "function", "ambiguous", "a number as key"])
 def test_parts_that_are_not_made_from_plain_values_are_refused(part, reason, tmp_path):
     model = nn.Sequential([nn.Dense(3)], head=nn.Categorical()).build(2)
     model.layers.insert(0, part)
@@ -265,6 +278,22 @@ def test_a_missing_file(tmp_path):
 
 def test_a_folder(tmp_path):
     check_refused(tmp_path, "cannot be read")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes")
+def test_what_becomes_a_pipe_while_it_is_opened_is_closed(path, monkeypatch):
+    status, close, closed = path.stat(), os.close, []
+
+    def note_close(handle):
+        closed.append(handle)
+        close(handle)
+
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(os, "close", note_close)
+    monkeypatch.setattr(os, "stat", lambda *args: status)
+    check_refused(path, "cannot be read: Is a folder, a device or a pipe, expected a file")
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999])
