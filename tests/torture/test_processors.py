@@ -14,14 +14,15 @@ rng, found = np.random.default_rng(4), {}
 images, rows, steps = rng.random((48, 10, 10, 3)), rng.normal(size=(48, 37)), rng.normal(size=(48, 7, 5))
 y = rng.integers(3, size=48)
 networks = {
-    "dense": (rows, [nn.Dense(33, activation="relu"), nn.BatchNormalization(), nn.Dense(19, activation="gelu"),
-                     nn.Dense(3)]),
-    "images": (images, [nn.Conv2D(9, 3, activation="relu"), nn.MaxPool2D(2), nn.Conv2D(5, 3, groups=1),
-                        nn.Tanh(), nn.Flatten(), nn.Dense(3)]),
-    "sequences": (steps, [nn.GRU(11, return_sequences=True), nn.LSTM(6), nn.LayerNormalization(), nn.Dense(3)])}
+    "dense": (rows, lambda: [nn.Dense(33, activation="relu"), nn.BatchNormalization(), nn.Dense(19, activation="gelu"),
+                             nn.Dense(3)]),
+    "images": (images, lambda: [nn.Conv2D(9, 3, activation="relu"), nn.MaxPool2D(2), nn.Conv2D(6, 3, groups=3),
+                                nn.Tanh(), nn.Flatten(), nn.Dense(3)]),
+    "sequences": (steps, lambda: [nn.GRU(11, return_sequences=True), nn.LSTM(6), nn.LayerNormalization(),
+                                  nn.Dense(3)])}
 for name, (X, layers) in networks.items():
     for dtype in "float32", "float64":
-        model = nn.Sequential(layers, nn.Categorical(), dtype).build(X.shape[1:], seed=2)
+        model = nn.Sequential(layers(), nn.Categorical(), dtype).build(X.shape[1:], seed=2)
         model.fit(X.astype(dtype), y, nn.Adam(0.01), epochs=3, batch_size=16, seed=1, verbose=0)
         found[f"{name}, {dtype}"] = [*model.vector.astype(float), model.evaluate(X.astype(dtype), y)["loss"]]
 print(json.dumps(found))
