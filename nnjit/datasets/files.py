@@ -15,9 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-import requests
-import urllib3
 from tqdm import tqdm
 
 from ..inputs.checks import DataError
@@ -56,6 +53,7 @@ class Published:
 
 def default_folder(name: str = "mnist") -> Path:
     """Return a data set's folder: in ``data/`` of a source checkout, else in the user's cache."""
+    import pooch  # takes a while, as requests does
     checkout = _PACKAGE.parent
     parent = checkout / "data" if (checkout / "setup.cfg").is_file() else pooch.os_cache("nnjit")
     return parent / name
@@ -144,6 +142,7 @@ def fetch(url: str, path: Path, sha256: str, largest: int) -> None:
     OSError or ValueError, and no file, where it does not come, is larger than ``largest`` bytes, or its
     sha256 is another one.
     """
+    import urllib3
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _answer(url) as response, replacing(path) as file, _progress(path.name, response) as bar:
@@ -168,22 +167,18 @@ def _what_came(start, size):
     return f"{size:,} bytes that are something else"
 
 
-class _Session(requests.Session):
-    """Follows no redirect by itself: it would read the whole answer that redirects."""
-
-    def get_redirect_target(self, response):
-        return None
-
-
 def _answer(url):
     """Return the response of the server that has the file, at the end of `_REDIRECTS` redirects at most.
 
     A timeout of requests counts for one address of the host, and not for finding its addresses.
     """
+    import requests
+
     def get():
-        # in a session of its own, which ends with it; identity: the file is packed as it is
-        return _Session().get(place, stream=True, timeout=(ANSWER_SECONDS, SILENCE_SECONDS),
-                              headers={"Accept-Encoding": "identity"})
+        session = requests.Session()    # one of its own, which ends with it
+        session.get_redirect_target = lambda response: None    # it would read the whole answer that redirects
+        return session.get(place, stream=True, timeout=(ANSWER_SECONDS, SILENCE_SECONDS),
+                           headers={"Accept-Encoding": "identity"})    # the file is packed as it is
 
     place = url
     for _ in range(_REDIRECTS + 1):
