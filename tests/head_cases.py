@@ -1,4 +1,5 @@
 """The heads that the tests go through, and what the tests of heads share."""
+import math
 import warnings
 
 import numpy as np
@@ -24,6 +25,10 @@ def counts(rng, N, units):
     return rng.poisson(2, size=(N, units))
 
 
+def rates(rng, N, units):
+    return rng.exponential(2, size=(N, units))
+
+
 def answers(rng, N, units):
     return rng.integers(2, size=(N, units))
 
@@ -34,6 +39,10 @@ def soft_answers(rng, N, units):
 
 def labels(rng, N, units):
     return rng.integers(units, size=N)
+
+
+def one_hot_rows(rng, N, units):
+    return np.eye(units)[labels(rng, N, units)]
 
 
 def soft_rows(rng, N, units):
@@ -78,10 +87,31 @@ CASES = {
     "Heads": (many_heads, 5, several),
 }
 EACH = pytest.mark.parametrize("name", CASES)
+# beginning of a name: all kinds of targets that such a head takes, where there are several
+KINDS = {"Poisson": (counts, rates), "Bernoulli": (answers, soft_answers),
+         "SquaredError, sigmoid": (answers, soft_answers),
+         "Categorical": (labels, one_hot_rows, soft_rows),
+         "SquaredError, softmax": (labels, one_hot_rows, soft_rows)}
 CLASSIFIERS = [name for name in CASES
                if name.startswith(("Bernoulli", "Categorical", "Ordinal", "SquaredError, s"))]
 REGRESSIONS = [name for name in CASES if name.startswith(("Gaussian", "Laplace", "Huber", "Poisson",
                                                           "SquaredError, l"))]
+
+
+def kinds_of_targets(name):
+    """Return the functions that draw each kind of targets which the head takes."""
+    return next((kinds for begin, kinds in KINDS.items() if name.startswith(begin)), (CASES[name][2],))
+
+
+def targets_of(name, rng, shape, kind=None):
+    """Return targets of a head as the user gives them, for rows, shape (N,), or for steps, (N, T)."""
+    _, units, usual = CASES[name]
+
+    def shaped(y):
+        return y.reshape(shape if y.ndim == 1 or units == 1 else (*shape, units))
+
+    y = (kind or usual)(rng, math.prod(shape), units)
+    return {key: shaped(part) for key, part in y.items()} if isinstance(y, dict) else shaped(y)
 
 
 def built(head, units, dtype=np.float64):
@@ -95,11 +125,8 @@ def built(head, units, dtype=np.float64):
 
 def case(name, rng, dtype=np.float64, N=N):
     """Return a built head, logits (N, units), targets as the user gives them, and weights, one of them 0."""
-    make, units, targets = CASES[name]
-    z = 2 * rng.normal(size=(N, units))
-    y = targets(rng, N, units)
-    if units == 1:
-        y = y.reshape(N)
+    make, units, _ = CASES[name]
+    z, y = 2 * rng.normal(size=(N, units)), targets_of(name, rng, (N,))
     w = rng.uniform(0.1, 2, N) * (np.arange(N) != 2)
     return built(make(), units, dtype), z.astype(dtype), y, w.astype(dtype)
 

@@ -1,7 +1,15 @@
-"""Gradients of whole networks against differences of the loss, float64, all entries of all parameters."""
+"""Gradients of whole networks against differences of the loss, in float64: of some networks all entries of
+all parameters; of every layer before every head a direction in each array, the input among them.
+"""
+import itertools
+
 import naive
 import numpy as np
 import pytest
+from cases import LAYERS
+from directions import Plus, check_gradient
+from head_cases import CASES, kinds_of_targets, targets_of
+from scale import TORTURE
 
 import nnjit as nn
 from nnjit import preparation
@@ -121,3 +129,87 @@ def test_the_mask_of_a_step_is_fixed(rng):
                                  for step in (STEP, STEP, STEP + 1, None))
     assert np.array_equal(first, again)
     assert not np.allclose(first, other) and not np.allclose(first, none)
+
+
+# ---- every layer, head, kind of targets, weights, mask, place ----------------------------------------------
+
+ROWS = 5
+WEIGHTS = {"no": lambda rng, shape: None, "random": lambda rng, shape: rng.uniform(0.1, 2, shape),
+           "some zero": lambda rng, shape: rng.uniform(0.1, 2, shape) * (np.arange(ROWS) != 2).reshape(
+               -1, *[1] * (len(shape) - 1))}
+HEADS = [name for name in CASES if not name.endswith("soft")]    # which is among the kinds of targets
+
+
+def network_of(case, head, every_step):
+    """Return a built network with the layer before a Dense layer and the head, and the shape of its targets.
+
+    In between the steps of a sequence are averaged unless there is an output at every step.
+    """
+    layer, (make, units, _) = case.make(), CASES[head]
+    layers = [layer, Plus(ROWS)] if isinstance(layer, nn.Masking) else [Plus(ROWS), layer]
+    shape = case.make().build(case.input_shape)
+    if len(shape) == 3:
+        layers.append(nn.Flatten())
+    elif len(shape) == 2 and not every_step:
+        layers.append(nn.GlobalAveragePool1D())
+    model = nn.Sequential([*layers, nn.Dense(units)], make(), "float64").build(case.input_shape, seed=3)
+    rng = np.random.default_rng(3)
+    for array in model.parameters().values():
+        if array.ndim == 1:    # what begins with 0, or in order
+            array += rng.uniform(-0.2, 0.2, array.shape)
+    return model, (ROWS, shape[0]) if every_step else (ROWS,)
+
+
+def settings_of(case):
+    """Return how a layer is met: (weights, whether with a mask, with an output at every step, the training
+    step).
+    """
+    layer, steps = case.make(), [STEP, None] if case.random or case.mixes_rows else [STEP]
+    output = layer.build(case.input_shape)
+    masks = [False, True] if len(case.input_shape) == 2 and layer.mask_use != "refuses" else [False]
+    return list(itertools.product(WEIGHTS, masks, [False, True] if len(output) == 2 else [False], steps))
+
+
+def combinations(name):
+    """Return (head, its kind of targets, setting) with which a layer is met: in a torture all; else each head
+    once, so that all layers together meet all pairs.
+    """
+    settings, number = settings_of(LAYERS[name]), list(LAYERS).index(name)
+    if TORTURE:
+        return [(head, kind, setting) for head in HEADS for kind in kinds_of_targets(head)
+                for setting in settings]
+    return [(head, kinds_of_targets(head)[(number // 3 + j) % len(kinds_of_targets(head))],
+             settings[(5 * j + number) % len(settings)]) for j, head in enumerate(HEADS)]
+
+
+@pytest.mark.compiled
+@pytest.mark.torture
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layer_before_every_head(name, count):
+    case, moved = LAYERS[name], 0
+    for head, kind, (weights, masked, every_step, step) in combinations(name):
+        about = f"{name}, {head}, {kind.__name__}, {weights} weights, {masked=}, {every_step=}, {step=}"
+        model, shape = network_of(case, head, every_step)
+        rng = np.random.default_rng(1)
+        X, mask = rng.normal(size=(ROWS, *case.input_shape)), None
+        if masked:    # a window of 3 steps is valid
+            mask = (np.arange(X.shape[1]) < 3) | (rng.random(X.shape[:2]) < 0.5)
+        y, w = targets_of(head, rng, shape, kind), WEIGHTS[weights](rng, shape)
+        if isinstance(case.make(), nn.Masking) and masked:
+            X, mask = X * mask[..., None], None
+        slopes = check_gradient(model, X, y, w, mask, step, about)
+        moved += max(map(abs, slopes.values())) > 1e-3
+    assert moved > 0.9 * len(combinations(name))    # there is something to compare
+    count("gradients of a layer before a head", len(combinations(name)))
+
+
+def test_all_pairs_are_met():
+    """Of a layer and a head, a layer and a setting, a head with a kind of targets and one of the setting."""
+    met = {name: combinations(name) for name in LAYERS}
+    for name, case in LAYERS.items():
+        assert {head for head, *_ in met[name]} == set(HEADS)
+        assert {setting for *_, setting in met[name]} == set(settings_of(case))
+    values = [WEIGHTS, [False, True], [False, True]]
+    for i, each in enumerate(values):    # one of a setting
+        assert {(head, kind, setting[i]) for found in met.values() for head, kind, setting in found} == {
+            (head, kind, value) for head in HEADS for kind in kinds_of_targets(head) for value in each}
