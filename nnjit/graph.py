@@ -1,6 +1,7 @@
 """The graph: layers in a row and a head, the arrays that it attaches, and the two passes of a batch."""
 import copy
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .kernels import random
 from .layers.base import INFERENCE, Context, Layer
 from .layers.masking import Masking
 from .layers.reshape import Flatten
-from .memory import Layout, check_fits
+from .memory import Layout, Shape, check_fits
 from .workspaces import Workspaces, scratch
 
 _MOST_OTHERS = 8    # graphs for sequences of other lengths that are kept
@@ -32,9 +33,12 @@ class Graph:
         Of a row of every layer's output.
     """
 
-    def __init__(self, layers: list, head, dtype: np.dtype):
+    def __init__(self, layers: list[Any], head, dtype: np.dtype):
         self.layers, self.head, self.dtype = layers, head, dtype
-        self.input_shape, self.seed, self.races, self.others = None, 0, {}, {}
+        self.input_shape: Any = None    # a tuple, once it is built
+        self.seed = 0
+        self.races: dict[tuple[str, int], Race] = {}
+        self.others: dict[int, Graph] = {}
         self.check_free()
 
     def check_free(self):
@@ -42,19 +46,19 @@ class Graph:
         for _, part in self.parts():
             part.check_free(self)
 
-    def parts(self) -> list:
+    def parts(self) -> list[Any]:
         """Return the layers and the head, each after its name in the keys of `parameters`."""
         return [*((str(i), layer) for i, layer in enumerate(self.layers)), ("head", self.head)]
 
     # ---- the arrays ----------------------------------------------------------------------------------------
 
-    def output_shape(self, input_shape: tuple) -> tuple:
+    def output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the shape of a row of the last layer's output; `shapes` are those of all layers."""
         shape = input_shape
         self.shapes = [shape := _built(layer, shape) for layer in self.layers]
         return shape
 
-    def infer_shapes(self, input_shape: tuple) -> dict:
+    def infer_shapes(self, input_shape: tuple[Any, ...]) -> dict[str, Any]:
         """Return the shapes of parameters and state for rows of ``input_shape``; nothing is allocated.
 
         Their names are those of a saved model's arrays: ``{"parameters/0.W": (in, out), ...}``.
@@ -84,12 +88,12 @@ class Graph:
                 for kind, shapes in (("parameters", part.shapes), ("state", part.state_shapes))
                 for name, shape in shapes.items() if math.prod(shape)}
 
-    def arrays(self) -> dict:
+    def arrays(self) -> dict[str, Any]:
         """Return the arrays themselves, parameters and state, under the names of `infer_shapes`."""
         return {f"{kind}/{name}": array for kind in ("parameters", "state")
                 for name, array in self.named(kind).items()}
 
-    def build(self, input_shape: tuple, seed: int):
+    def build(self, input_shape: tuple[Any, ...], seed: int):
         """Make the arrays for rows of ``input_shape`` and initialise them.
 
         What was built before stays so where the layers or the head do not go with the shape.
@@ -111,7 +115,9 @@ class Graph:
 
     def _attach(self):
         """Make the vectors, and give the layers and the head their views; padding stays 0."""
-        decayed, others, state = {}, {}, {}
+        decayed: dict[str, Shape] = {}
+        others: dict[str, Shape] = {}
+        state: dict[str, Shape] = {}
         for key, part in self.parts():
             for name, shape in part.shapes.items():
                 (decayed if name in part.decayed else others)[f"{key}.{name}"] = shape
@@ -126,12 +132,12 @@ class Graph:
             part.attach(*({name: arrays[f"{key}.{name}"] for name in names}
                           for names, arrays in zip((part.shapes, part.shapes, part.state_shapes), stored)))
 
-    def frozen(self) -> list:
+    def frozen(self) -> list[Any]:
         """Return (parameter, gradient) of the layers that are not trainable, arrays with their padding."""
         return [(layer.padded[name], layer.padded_gradients[name]) for layer in self.layers
                 for name in layer.frozen_names()]
 
-    def named(self, kind: str) -> dict:
+    def named(self, kind: str) -> dict[str, Any]:
         """Return ``{"0.W": array, ...}`` of "parameters", "gradients" or "state": the arrays themselves."""
         return {f"{key}.{name}": array for key, part in self.parts() for name,
                 array in getattr(part, kind).items() if array.size}
@@ -208,7 +214,7 @@ class Graph:
 
     # ---- the passes ----------------------------------------------------------------------------------------
 
-    def workspaces(self) -> dict:
+    def workspaces(self) -> Workspaces:
         """Return the arrays that batches pass through: ``workspaces[N]`` is made when first N rows come."""
         return Workspaces(self)
 
@@ -219,7 +225,7 @@ class Graph:
             race = self.races[purpose, rows] = Race(most, *how)
         return race
 
-    def raced(self) -> tuple:
+    def raced(self) -> tuple[Any, ...]:
         """Return the number of threads that the last training found best, and how often it changed."""
         races = [race for (purpose, _), race in self.races.items() if purpose == "training"]
         if fixed_threads() is not None or not races:
@@ -283,8 +289,8 @@ class Graph:
             delta_rows = delta
         loss, metric, weight = self.head.loss_and_delta(z, batch.y, batch.w, total, delta_rows)
         self.backward(delta, workspace)
-        penalised = penalised and self.penalised
-        return loss, metric, weight, self.penalise(with_gradient=True) if penalised else 0.0
+        with_penalty = penalised and self.penalised
+        return loss, metric, weight, self.penalise(with_gradient=True) if with_penalty else 0.0
 
     def penalise(self, with_gradient: bool = False) -> float:
         """Return the sum of the layers' penalties, and add its derivative to the gradient if told to."""
@@ -305,7 +311,7 @@ class Graph:
                 mask = layer.output_mask(mask)
         return a
 
-    def activations(self, a, mask=None) -> list:
+    def activations(self, a, mask=None) -> list[Any]:
         """Return every layer's output for the checked rows ``a``, each an array of its own."""
         found = []
         for layer, shape in zip(self.layers, self.shapes):

@@ -2,6 +2,7 @@
 import contextlib
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def probabilities(head: Head, z: np.ndarray):
         return head.probabilities(z)
 
 
-def by_step(function: Callable, z: np.ndarray):
+def by_step(function: Callable[..., Any], z: np.ndarray):
     """Return what ``function`` returns for the logits z (N, K); for (N, T, K), with the steps of each row."""
     if z.ndim == 2:
         return function(z)
@@ -73,8 +74,8 @@ def by_step(function: Callable, z: np.ndarray):
     return found.reshape(*z.shape[:2], *found.shape[1:])
 
 
-def for_each_block(graph: Graph, blocks: Sequence, function: Callable, rows: int, spare: list,
-                   race: Race | None = None) -> list:
+def for_each_block(graph: Graph, blocks: Sequence[Any], function: Callable[..., Any], rows: int,
+                   spare: list[Any], race: Race | None = None) -> list[Any]:
     """Return what ``function(block, workspace)`` returns for each of the `Batch` blocks, of ``rows`` in all.
 
     Within a `parallel_region`. The threads share out the blocks, with kernels of one thread each. With a

@@ -1,12 +1,13 @@
 """What a model makes of the data that it is given: checked and stored `Examples`."""
 import math
 import zlib
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from .inputs.batches import Examples
-from .inputs.checks import check_length, check_real, check_sparse, check_weights
+from .inputs.checks import check_length, check_real, check_sparse, check_weights, shown
 from .inputs.rows import intensities, leave_out_zeros, store, store_block, validate
 from .inputs.scale import measure, warn_of_another
 from .inputs.sequences import (
@@ -40,7 +41,7 @@ def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: 
     return store(rows, model.dtype, sparse, training, single_pass, share)
 
 
-def rows_to_use(model, X, mask, sparse) -> tuple:
+def rows_to_use(model, X, mask, sparse) -> tuple[Any, ...]:
     """Return what a prediction is made from, as the first layer takes it, the mask of `sequences_of`, and the
     graph.
     """
@@ -91,7 +92,8 @@ def _targets(graph, N, y, sample_weight, class_weight, mask, some_positive=True)
     Where the last layer gives an output at every step, each step is a row to the head, of weight w times
     mask; then also how many steps of each row are valid, else None.
     """
-    head, dtype, counts, flags = graph.head, graph.dtype, None, slice(None)
+    head, dtype, counts = graph.head, graph.dtype, None
+    flags: Any = slice(None)
     if graph.per_step:
         T = graph.shapes[-1][0]
         valid = np.ones((N, T), bool) if mask is None else np.ascontiguousarray(graph.output_mask(mask))
@@ -107,7 +109,7 @@ def _targets(graph, N, y, sample_weight, class_weight, mask, some_positive=True)
     return y, w, counts
 
 
-def sequences_of(model, X, mask=None) -> tuple:
+def sequences_of(model, X, mask=None) -> tuple[Any, ...]:
     """Return X as validated rows, and for sequences their mask (N, T), or None where all steps are valid.
 
     Lists of arrays of different lengths are padded; what is masked, here or by a `Masking` layer, is 0.
@@ -140,7 +142,7 @@ def evaluated_examples(model, X, y, sample_weight, sparse, mask):
 
 
 def training_examples(model, X, y, sample_weight, class_weight, mask, validation, metrics, sparse, seed: int,
-                      epochs: int, share: tuple[int, int] = (0, 1)) -> tuple:
+                      epochs: int, share: tuple[int, int] = (0, 1)) -> tuple[Any, ...]:
     """Return the training `Examples`, or a `Stream`, those of the validation, or None, and the `Metrics`; the
     model is built for them.
 
@@ -228,8 +230,8 @@ def _stream(model, source: Source, sparse="auto", training: bool = True, class_w
     iterator, which can be read only once, it is that of the first block's.
     """
     if isinstance(class_weight, str):
-        raise ValueError(f"class_weight: got {class_weight!r} for a stream, of which not all classes are "
-                         "known before, expected a dict of {class: weight}")
+        raise ValueError(f"class_weight: got {shown(class_weight)} for a stream, of which not all classes "
+                         "are known before, expected a dict of {class: weight}")
     X, _, given, mask = source.first
     rows, mask = _in_block(0, sequences_of, model, X, mask)
     graph = _in_block(0, _graph_for, model, rows, mask)

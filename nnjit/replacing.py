@@ -9,7 +9,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:    # not on Windows
-    fcntl = None
+    fcntl = None    # type: ignore[assignment]
 
 
 def partial_of(path) -> Path:

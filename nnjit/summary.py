@@ -1,5 +1,6 @@
 """What a network looks like: in a line, and the table of its layers; as text and in a notebook."""
 import html
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -7,7 +8,7 @@ import numpy as np
 class Summary(str):
     """A table as text, which a prompt and a notebook show as one."""
 
-    rows = ()
+    rows: Sequence[tuple[str, ...]] = ()
 
     def __repr__(self):
         return str(self)

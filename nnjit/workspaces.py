@@ -1,5 +1,6 @@
 """Workspaces: the arrays that a batch passes through."""
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def _batch_scratch(layer, dtype):
             (shape, own_dtype) in layer.batch_scratch.items()}
 
 
-class Workspaces(dict):
+class Workspaces(dict[int, "Workspace"]):
     """A `Workspace` for each number of rows."""
 
     def __init__(self, graph):
@@ -41,7 +42,7 @@ class Workspace:
 
     def __init__(self, graph, N):
         self.graph, self.N = graph, N
-        self.arrays = [None] * (len(graph.layers) + 1)
+        self.arrays: list[Any] = [None] * (len(graph.layers) + 1)
         outputs = [None if shape is None else aligned((N, *shape), graph.dtype) for shape in graph.outputs]
         self.contexts = [Context(random.layer_key(graph.seed, i), {
             **scratch(layer, N, graph.dtype), **_batch_scratch(layer, graph.dtype)})

@@ -4,6 +4,7 @@ import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -191,7 +192,8 @@ def _unpack_batches(archive, folder):
                     raise DataError(f"{archive}: got {member.size:,} bytes as {member.name}, expected a file "
                                     f"of {size:,}")
                 with replacing(folder / name) as file:
-                    shutil.copyfileobj(members.extractfile(member), file, reading.PIECE)
+                    content_of_it: Any = members.extractfile(member)
+                    shutil.copyfileobj(content_of_it, file, reading.PIECE)
                 found.add(name)
     except tarfile.TarError as error:
         raise DataError(f"{archive}: damaged archive ({error}); get it anew") from error

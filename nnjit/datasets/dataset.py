@@ -2,6 +2,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+Pair = tuple[np.ndarray, np.ndarray]    # inputs and targets
 
 
 @dataclass(frozen=True, eq=False)    # arrays have no single truth value to compare by
@@ -32,7 +35,7 @@ class Dataset:
         return (f"Dataset({self.name}, {self.source}: {len(self.x_train):,} images to train, "
                 f"{len(self.x_test):,} to test, {shape})")
 
-    def images(self, train_size: int | None = None) -> tuple[tuple, tuple]:
+    def images(self, train_size: int | None = None) -> tuple[Pair, Pair]:
         """Return ``((x, y), (x_test, y_test))``, the images as they are, (N, H, W, C) uint8.
 
         ``train_size`` and the errors about it are as of `rows`.
@@ -43,7 +46,7 @@ class Dataset:
         n = self._check_size(train_size)
         return (channels(self.x_train[:n]), self.y_train[:n]), (channels(self.x_test), self.y_test)
 
-    def rows(self, dtype: str = "float32", train_size: int | None = None) -> tuple[tuple, tuple]:
+    def rows(self, dtype: DTypeLike = "float32", train_size: int | None = None) -> tuple[Pair, Pair]:
         """Return ``((x, y), (x_test, y_test))``, the images as rows, (N, 784), of pixels divided by 255.
 
         Parameters

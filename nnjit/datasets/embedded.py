@@ -41,7 +41,7 @@ def load_book_mnist() -> Dataset:
         arrays = {name: found[name] for name in BOOK_SHA256}
     except (DataError, KeyError) as error:
         raise DataError(f"{path}: damaged ({error}); install the package anew") from error
-    checksums = {name: hashlib.sha256(array).hexdigest() for name, array in arrays.items()}
+    checksums = {name: hashlib.sha256(array.data).hexdigest() for name, array in arrays.items()}
     if checksums != BOOK_SHA256:
         raise DataError(f"{path}: got other images than MNIST's; install the package anew")
     x_train, y_train, x_test, y_test = arrays.values()
@@ -53,7 +53,7 @@ def holds_the_books(data: Dataset) -> bool:
     """Return whether a data set begins with the book's 1,000 training images and has its 10,000 to test."""
     n = BOOK_TRAIN_SIZE
     arrays = data.x_train[:n], data.y_train[:n].astype(np.uint8), data.x_test, data.y_test.astype(np.uint8)
-    found = (hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for array in arrays)
+    found = (hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in arrays)
     return all(own == expected for own, expected in zip(found, BOOK_SHA256.values()))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -148,7 +149,7 @@ class _Decoder:
         self._freed = threading.Condition()
 
     @contextlib.contextmanager
-    def image(self, file) -> Iterator[tuple]:
+    def image(self, file) -> Iterator[tuple[Any, ...]]:
         """The context of a file's image, upright, in the mode L or RGB, and its (H, W)."""
         from PIL import ImageOps
         with opened(file, "no image") as content, _parsed(content) as image:

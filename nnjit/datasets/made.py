@@ -32,13 +32,14 @@ def paste_pairs(images: np.ndarray, labels: ArrayLike, count: int,
         ``labels`` are no class numbers.
     """
     count, K = check_count("count", count), count_classes("labels", labels)
+    labels = np.asarray(labels, np.int64)
     if np.ndim(images) != 3 or len(images) != len(labels):
         raise ValueError(f"images: got shape {np.shape(images)}, expected ({len(labels)}, height, width), "
                          "one for each label")
     # RandomState, since its stream never changes with NumPy's version
     chosen = np.random.RandomState(seed).randint(len(images), size=(count, 2), dtype=np.int64)
     present = np.zeros((count, K), np.uint8)
-    present[np.arange(count)[:, None], np.asarray(labels, np.int64)[chosen]] = 1
+    present[np.arange(count)[:, None], labels[chosen]] = 1
     return np.concatenate([images[chosen[:, 0]], images[chosen[:, 1]]], axis=2), present
 
 

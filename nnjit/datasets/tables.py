@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
@@ -32,7 +33,7 @@ _BAR = 2**24                 # bytes of a file from which on its reading is show
 _UNNAMED = "column {}"       # in a table without names
 
 
-def read_table(path: str | Path, columns: list[str] | None = None, quiet: bool = True):
+def read_table(path: str | Path, columns: list[str] | None = None, quiet: bool = True) -> Any:
     """Return a table as a pandas DataFrame with a name for every column.
 
     Parameters

@@ -1,10 +1,13 @@
 """What `MLPClassifier` and `MLPRegressor` share: parameters, the fit, the forward pass."""
 import copy
 import zlib
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import ArrayLike
 from sklearn import neural_network as theirs
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +21,7 @@ from .._numba.warning import warn
 from ..inputs.matrices import as_csr
 from ..inputs.rows import store
 from ..optimizers import Optimizer
+from ..training import Callbacks
 from . import solvers
 from .watch import Watch
 
@@ -42,7 +46,7 @@ class MLP(BaseEstimator):
 
     _kept = None    # an objective
 
-    def _take(self, given: dict):
+    def _take(self, given: dict[str, Any]):
         """Take the arguments of ``__init__``, as they are."""
         for name in self._get_param_names():
             setattr(self, name, given[name])
@@ -55,7 +59,7 @@ class MLP(BaseEstimator):
         return [layer.parameters["W"] for layer in solvers.dense_layers(self._fitted_graph())]
 
     @coefs_.setter
-    def coefs_(self, arrays):
+    def coefs_(self, arrays: Sequence[ArrayLike]) -> None:
         self._set("W", arrays)
 
     @property
@@ -64,7 +68,7 @@ class MLP(BaseEstimator):
         return [layer.parameters["b"] for layer in solvers.dense_layers(self._fitted_graph())]
 
     @intercepts_.setter
-    def intercepts_(self, arrays):
+    def intercepts_(self, arrays: Sequence[ArrayLike]) -> None:
         self._set("b", arrays)
 
     @property
@@ -88,7 +92,8 @@ class MLP(BaseEstimator):
     # ---- fitting -------------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, validation_data=None, callbacks=None):
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None,
+            validation_data: tuple[Any, ...] | None = None, callbacks: Callbacks | None = None) -> "MLP":
         """Fit to rows X (N, D), an array, a DataFrame or a sparse matrix, and targets y; return the
         estimator.
 
@@ -152,7 +157,7 @@ class MLP(BaseEstimator):
         self._graph.seed = zlib.crc32(self.coefs_[0].tobytes())
         if self.solver != "lbfgs":
             self.loss_curve_, self._unimproved = [], 0
-            self.validation_scores_ = [] if self.early_stopping else None
+            self.validation_scores_: Any = [] if self.early_stopping else None
             self.best_validation_score_ = -np.inf if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else np.inf
 
@@ -194,7 +199,8 @@ class MLP(BaseEstimator):
             self._steps = solvers.Steps(self)
         stops_early, held_out, watched = self.early_stopping and not incremental, None, None
         if validation is not None:
-            watched = solvers.examples(graph, *validation, single_pass=False)
+            rows, answers, w = validation
+            watched = solvers.examples(graph, rows, answers, w, single_pass=False)
         if stops_early:
             X, y, sample_weight, held_out = self._held_out(X, y, sample_weight, validation)
         N = X.shape[0]
@@ -202,7 +208,7 @@ class MLP(BaseEstimator):
         watch = Watch(self.model_, steps.optimizer, objective, callbacks, watched, stops_early)
         data = solvers.examples(graph, X, y, sample_weight, single_pass=incremental)
         epochs, self.n_iter_ = 1 if incremental else self.max_iter, 0
-        best = graph.vector.copy() if stops_early else None
+        best: Any = graph.vector.copy() if stops_early else None
 
         def after_epoch(loss):
             self.n_iter_, self.loss_, self.t_ = self.n_iter_ + 1, float(loss), self.t_ + N
@@ -314,7 +320,7 @@ class MLP(BaseEstimator):
 
     # ---- to scikit-learn -----------------------------------------------------------------------------------
 
-    def to_sklearn(self):
+    def to_sklearn(self) -> Any:
         """Return scikit-learn's own estimator with this one's parameters and weights.
 
         ValueError where it has no such: a list of activations, or another loss.
@@ -342,7 +348,7 @@ class MLP(BaseEstimator):
         return inference.logits(graph, store(_as_rows(X, graph.dtype), graph.dtype, "auto", training=False,
                                              single_pass=True))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return the classes, or the numbers, that the network predicts for rows X (N, D)."""
         return self._decoded(self._logits(X))
 

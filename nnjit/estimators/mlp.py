@@ -1,6 +1,10 @@
 """`MLPClassifier` and `MLPRegressor`, in the place of scikit-learn's."""
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import scipy.sparse
+from numpy.typing import ArrayLike
 from sklearn import neural_network as theirs
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.metrics import accuracy_score, r2_score
@@ -14,6 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import inference
 from ..heads import Bernoulli, Categorical, Ordinal
+from ..optimizers import Optimizer
+from ..training import Callbacks
 from . import solvers
 from .base import MLP, MORE, carried, is_stochastic
 
@@ -41,15 +47,21 @@ class MLPClassifier(ClassifierMixin, MLP):
     True
     """
 
-    _parameter_constraints: dict = {**theirs.MLPClassifier._parameter_constraints, **MORE,
-                                    "class_weight": [StrOptions({"balanced"}), dict, None]}
+    _parameter_constraints: dict[str, Any] = {**theirs.MLPClassifier._parameter_constraints, **MORE,
+                                              "class_weight": [StrOptions({"balanced"}), dict, None]}
 
-    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001,
-                 batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5,
-                 max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False,
-                 momentum=0.9, nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1,
-                 beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000, dropout=0.0,
-                 class_weight=None, optimizer=None, callbacks=(), dtype=None):
+    def __init__(self, hidden_layer_sizes: int | Sequence[int] = (100,),
+                 activation: str | Sequence[str] = "relu", *, solver: str = "adam", alpha: float = 0.0001,
+                 batch_size: int | str = "auto", learning_rate: str = "constant",
+                 learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200,
+                 shuffle: bool = True, random_state: int | np.random.RandomState | None = None,
+                 tol: float = 1e-4, verbose: bool | int = False, warm_start: bool = False,
+                 momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
+                 validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-8, n_iter_no_change: int = 10, max_fun: int = 15000,
+                 dropout: float = 0.0, class_weight: dict[Any, Any] | str | None = None,
+                 optimizer: Optimizer | Callable[[int], float] | None = None, callbacks: Callbacks = (),
+                 dtype: str | None = None):
         self._take(locals())
 
     def _checked(self, X, y, incremental, fresh):
@@ -124,7 +136,8 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None,
+                    classes: ArrayLike | None = None) -> "MLPClassifier":
         """Take one epoch over these rows; return the estimator.
 
         ``classes`` are all that there will be, in the first call: of labels (N, K) they may be left out.
@@ -141,14 +154,14 @@ class MLPClassifier(ClassifierMixin, MLP):
                              f"{self.classes_!r}")
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probabilities of the classes, (N, K), in the order of ``classes_``; of labels each
         one's.
         """
         z = self._logits(X)
         return inference.probabilities(self._graph.head, z)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithms of `predict_proba`."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -165,15 +178,20 @@ class MLPRegressor(RegressorMixin, MLP):
     ``loss`` may also be "absolute_error", for the median, and "huber", which outliers pull less.
     """
 
-    _parameter_constraints: dict = {**theirs.MLPRegressor._parameter_constraints, **MORE,
-                                    "loss": [StrOptions(set(solvers.LOSSES))]}
+    _parameter_constraints: dict[str, Any] = {**theirs.MLPRegressor._parameter_constraints, **MORE,
+                                              "loss": [StrOptions(set(solvers.LOSSES))]}
 
-    def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
-                 alpha=0.0001, batch_size="auto", learning_rate="constant", learning_rate_init=0.001,
-                 power_t=0.5, max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False,
-                 warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
-                 validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-                 max_fun=15000, dropout=0.0, optimizer=None, callbacks=(), dtype=None):
+    def __init__(self, loss: str = "squared_error", hidden_layer_sizes: int | Sequence[int] = (100,),
+                 activation: str | Sequence[str] = "relu", *, solver: str = "adam", alpha: float = 0.0001,
+                 batch_size: int | str = "auto", learning_rate: str = "constant",
+                 learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200,
+                 shuffle: bool = True, random_state: int | np.random.RandomState | None = None,
+                 tol: float = 1e-4, verbose: bool | int = False, warm_start: bool = False,
+                 momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
+                 validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-8, n_iter_no_change: int = 10, max_fun: int = 15000,
+                 dropout: float = 0.0, optimizer: Optimizer | Callable[[int], float] | None = None,
+                 callbacks: Callbacks = (), dtype: str | None = None):
         self._take(locals())
 
     def _checked(self, X, y, incremental, fresh):
@@ -203,7 +221,7 @@ class MLPRegressor(RegressorMixin, MLP):
 
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "MLPRegressor":
         """Take one epoch over these rows; return the estimator."""
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -236,11 +254,11 @@ class OrdinalClassifier(MLPClassifier):
         return tags
 
 
-def from_sklearn(fitted):
+def from_sklearn(fitted: Any) -> MLP:
     """Return `MLPClassifier` or `MLPRegressor` with the parameters and the weights of a fitted one of
     scikit-learn's. TypeError for anything else.
     """
-    kinds = {theirs.MLPClassifier: MLPClassifier, theirs.MLPRegressor: MLPRegressor}
+    kinds: dict[Any, type[MLP]] = {theirs.MLPClassifier: MLPClassifier, theirs.MLPRegressor: MLPRegressor}
     if type(fitted) not in kinds:
         raise TypeError(f"from_sklearn: got {type(fitted).__name__}, expected scikit-learn's MLPClassifier "
                         "or MLPRegressor")

@@ -2,29 +2,36 @@
 import copy
 import inspect
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ..metrics import Asked
 from ..model import Sequential
 from ..optimizers import Adam, Optimizer
+from ..training import Callbacks
+
+Self = TypeVar("Self", bound="_SequentialEstimator")
 
 
 class _SequentialEstimator(BaseEstimator):
     """What both share."""
 
-    def __init__(self, build: Callable | None = None, *, optimizer: Optimizer | None = None, epochs: int = 20,
-                 batch_size: int = 32, validation_split: float = 0.0, callbacks=(), metrics=(),
-                 random_state=None, verbose=0):
+    def __init__(self, build: Callable[..., Any] | None = None, *, optimizer: Optimizer | None = None,
+                 epochs: int = 20, batch_size: int = 32, validation_split: float = 0.0,
+                 callbacks: Callbacks = (), metrics: Asked = (),
+                 random_state: int | np.random.RandomState | None = None, verbose: str | int = 0):
         self.build, self.optimizer, self.epochs, self.batch_size = build, optimizer, epochs, batch_size
         self.validation_split, self.callbacks, self.metrics = validation_split, callbacks, metrics
         self.random_state, self.verbose = random_state, verbose
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self: Self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Build a new network and train it on rows X (N, ...) and targets y; return the estimator."""
         X, y = validate_data(self, X, y, accept_sparse="csr", allow_nd=True, multi_output=True,
                              dtype=[np.float64, np.float32, np.uint8], **self._checks)
@@ -96,7 +103,7 @@ class SequentialClassifier(ClassifierMixin, _SequentialEstimator):
     True
     """
 
-    _checks = {}
+    _checks: dict[str, Any] = {}
 
     def _encoded(self, y):
         check_classification_targets(y)
@@ -109,13 +116,13 @@ class SequentialClassifier(ClassifierMixin, _SequentialEstimator):
             raise ValueError(f"y: got 1 class, {self.classes_[0]!r}, expected at least 2")
         return encoder.transform(y), len(self.classes_)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row, (N,), or the labels, (N, K)."""
         rows = self._checked_rows(X)
         found = self.model_.head.decide(self.model_.logits(rows))    # numbers, whatever names its head has
         return found if found.ndim == 2 else self.classes_[found]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probabilities of the classes, (N, K), in the order of ``classes_``."""
         rows = self._checked_rows(X)
         return self.model_.predict_proba(rows)
@@ -131,7 +138,7 @@ class SequentialRegressor(RegressorMixin, _SequentialEstimator):
     def _encoded(self, y):
         return y, 1 if y.ndim == 1 else y.shape[1]
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Return the numbers of each row, (N,) or (N, K)."""
         rows = self._checked_rows(X)
         return self.model_.predict(rows)

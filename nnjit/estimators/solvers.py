@@ -2,6 +2,7 @@
 import copy
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -13,9 +14,9 @@ from ..heads import Bernoulli, Categorical, Gaussian, Head, Huber, Laplace, Pois
 from ..inputs.batches import Examples
 from ..inputs.rows import store
 from ..kernels import penalties
-from ..layers import Dense, Dropout, ReLU, Sigmoid, Tanh
+from ..layers import Dense, Dropout, Layer, ReLU, Sigmoid, Tanh
 from ..model import Sequential
-from ..optimizers import SGD, Adam, Optimizer
+from ..optimizers import SGD, Adam
 
 ACTIVATIONS = {"identity": None, "logistic": Sigmoid, "tanh": Tanh, "relu": ReLU}
 LOSSES = {"squared_error": Gaussian, "absolute_error": Laplace, "huber": Huber, "poisson": Poisson}
@@ -26,7 +27,7 @@ def network(widths: list[int], activations: list[str], dropout: float, head: Hea
     """Return the built network with these widths, from the inputs to the outputs, and these
     activations of the hidden layers.
     """
-    layers = []
+    layers: list[Layer] = []
     for units, activation in zip(widths[1:-1], activations):
         layers.append(Dense(units))
         if ACTIVATIONS[activation] is not None:
@@ -101,7 +102,7 @@ class Steps:
         self.schedule = "constant" if own is not None else estimator.learning_rate
         self.power, self.epsilon = estimator.power_t, estimator.epsilon
         if self.kind == "own":
-            self.optimizer: Optimizer = copy.deepcopy(own)
+            self.optimizer: Any = copy.deepcopy(own)
         elif self.kind == "adam":
             self.optimizer = Adam(self.rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
         else:

@@ -1,5 +1,6 @@
 """What looks on while an estimator is fitted: callbacks, and rows whose loss is noted after every epoch."""
 from collections.abc import Sequence
+from typing import Any
 
 from .._numba.jit import Stopwatch
 from ..inputs.batches import Examples
@@ -22,9 +23,10 @@ class Watch:
         Of the validation rows, epoch by epoch, in the units of the ``loss_curve_``, without alpha's part.
     """
 
-    def __init__(self, model: Sequential, optimizer: Optimizer, objective: Objective, callbacks: Sequence,
-                 validation: Examples | None, scores: bool):
-        self._callbacks, self._objective, self.losses = as_callbacks(callbacks), objective, []
+    def __init__(self, model: Sequential, optimizer: Optimizer, objective: Objective,
+                 callbacks: Sequence[Any], validation: Examples | None, scores: bool):
+        self._callbacks, self._objective = as_callbacks(callbacks), objective
+        self.losses: list[float] = []
         if any(isinstance(callback, BackupAndRestore) for callback in self._callbacks):
             raise TypeError("callbacks: got BackupAndRestore, expected others: it is for Sequential.fit; an "
                             "estimator goes on with warm_start or partial_fit")
@@ -49,15 +51,16 @@ class Watch:
             call_all(self._of_batches, "on_batch_end", self.state, {"loss": loss})
         return self.state.stop
 
-    def measure(self) -> dict:
+    def measure(self) -> dict[str, Any]:
         """Return ``{"val_loss": ...}`` after an epoch, where there are rows for it."""
-        if self._evaluation is None:
+        data = self._validation
+        if self._evaluation is None or data is None:
             return {}
-        mean, data = self._evaluation.run()["loss"], self._validation
+        mean = self._evaluation.run()["loss"]
         self.losses.append(float(self._objective.in_its_units(mean, data.y, data.w)))
         return {"val_loss": self.losses[-1]}
 
-    def epoch_ends(self, logs: dict) -> bool:
+    def epoch_ends(self, logs: dict[str, Any]) -> bool:
         """Call the callbacks after an epoch; return whether the training shall end."""
         if not self._callbacks:    # which is most often so, and epochs may be short
             return False

@@ -1,6 +1,7 @@
 """The weights of PyTorch and Keras, by order and shape, as those of a network here."""
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +36,12 @@ class _Place:
 
     name: str
     array: np.ndarray
-    shape: tuple
-    to: object
-    back: object = field(repr=False)
+    shape: tuple[Any, ...]
+    to: Callable[[np.ndarray], np.ndarray]
+    back: Callable[[np.ndarray], np.ndarray] = field(repr=False)
 
 
-def from_torch(model: Sequential, state: Mapping) -> Sequential:
+def from_torch(model: Sequential, state: Mapping[str, Any]) -> Sequential:
     """Set the weights of a built model to those of a PyTorch module of the same layers; return the model.
 
     Parameters
@@ -72,7 +73,7 @@ def to_torch_state(model: Sequential) -> dict[str, np.ndarray]:
     return {place.name: np.ascontiguousarray(place.back(place.array)) for place in _torch_places(model)}
 
 
-def from_keras(model: Sequential, weights) -> Sequential:
+def from_keras(model: Sequential, weights: Any) -> Sequential:
     """Set the weights of a built model to those of a Keras model of the same layers; return the model.
 
     Parameters
@@ -116,7 +117,7 @@ def _take(what, given, places):
         place.array[...] = array
 
 
-def _walk(layers, shapes, prefix="") -> Iterator[tuple]:
+def _walk(layers, shapes, prefix="") -> Iterator[tuple[Any, ...]]:
     """Yield (name, layer, shape of a row of images that a Flatten before it has laid flat, or None)."""
     flattened = None
     for i, (layer, shape) in enumerate(zip(layers, shapes)):

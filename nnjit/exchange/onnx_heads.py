@@ -20,7 +20,7 @@ _FLOAT, _INT64 = 1, 7
 def add_head(graph: Nodes, head, z: str) -> dict[str, str]:
     """Return {name of an output: name of its value} of a head, from the logits z (..., K)."""
     if type(head) is Heads:
-        found = {}
+        found: dict[str, str] = {}
         for name, one in head.heads.items():
             part = graph.add("Slice", z, graph.integers(head.columns[name].start),
                              graph.integers(head.columns[name].stop), graph.integers(-1))

@@ -1,5 +1,6 @@
 """The layers as operators of ONNX: for each kind a function that adds them to a graph."""
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,9 +41,9 @@ from ..layers import (
 class Nodes:
     """The operators and the constants of a graph."""
 
-    helper: object    # onnx.helper
-    nodes: list = field(default_factory=list)
-    constants: dict = field(default_factory=dict)
+    helper: Any    # onnx.helper
+    nodes: list[Any] = field(default_factory=list)
+    constants: dict[str, Any] = field(default_factory=dict)
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes):
         """Add an operator; return the name of its output, or of several."""
@@ -78,12 +79,12 @@ class Value:
     """
 
     name: str
-    shape: tuple
+    shape: tuple[Any, ...]
     channels_first: bool = False
     mask: str | None = None
 
 
-def add_layer(graph: Nodes, layer, value: Value, shape: tuple) -> Value:
+def add_layer(graph: Nodes, layer, value: Value, shape: tuple[Any, ...]) -> Value:
     """Add a layer, whose output has rows of a ``shape``; ValueError for one that has no operators."""
     function = LAYERS.get(type(layer))
     if function is None:

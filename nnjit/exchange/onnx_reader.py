@@ -1,11 +1,12 @@
 """Networks from ONNX files that are made of what the library has."""
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import reading
-from ..heads import Bernoulli, Categorical, Gaussian
+from ..heads import Bernoulli, Categorical, Gaussian, Head
 from ..inputs.checks import DataError
 from ..layers import (
     ELU,
@@ -74,7 +75,7 @@ def _parsed(onnx, content):
 # Of the messages in an ONNX file, by the numbers of their parts: which are messages in turn, or bytes (None).
 # Of those that are not listed every two bytes may be one.
 _TEXTS = {1: None, 2: None}
-_WITHIN = {
+_WITHIN: dict[str, Any] = {
     "model": {2: None, 3: None, 4: None, 6: None, 7: "graph", 14: "texts"},
     "graph": {1: "node", 2: None, 5: "tensor", 10: None, 11: "value", 12: "value", 13: "value", 16: "texts"},
     "node": {**_TEXTS, 3: None, 4: None, 5: "attribute", 6: None, 7: None, 9: "texts"},
@@ -132,12 +133,12 @@ class _Reader:
     flattened : the (C, H, W) of images that have been laid flat, None where the order is that of here
     """
 
-    onnx: object
-    graph: object
-    constants: dict = field(default_factory=dict)
-    layers: list = field(default_factory=list)
-    flattened: tuple | None = None
-    head: object = None
+    onnx: Any
+    graph: Any
+    constants: dict[str, Any] = field(default_factory=dict)
+    layers: list[Any] = field(default_factory=list)
+    flattened: tuple[Any, ...] | None = None
+    head: Head | None = None
 
     def __post_init__(self):
         self.constants = {tensor.name: self._array(tensor) for tensor in self.graph.initializer}

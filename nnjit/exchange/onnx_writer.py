@@ -1,6 +1,7 @@
 """A network as an ONNX file, for onnxruntime and others."""
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,8 @@ def to_onnx(model: Sequential, path: str | Path) -> None:
     """
     onnx = import_extra("onnx", "onnx")
     model._check_built()
-    graph, shape = Nodes(onnx.helper), model.input_shape
+    graph = Nodes(onnx.helper)
+    shape: Any = model.input_shape    # which is built
     sequences = len(shape) == 2
     value = Value("X", shape, mask="mask" if sequences else None)
     for layer, its_shape in zip(model.layers, model.graph.shapes):
@@ -82,7 +84,8 @@ def _head_of(model, name):
     if not isinstance(model.head, Heads):
         return model.head, model.graph.shapes[-1][-1], name
     owner = next(key for key in sorted(model.head.heads, key=len, reverse=True) if name.startswith(f"{key}_"))
-    return model.head.heads[owner], model.head.units[owner], name.removeprefix(f"{owner}_")
+    units: Any = model.head.units    # known once it is built
+    return model.head.heads[owner], units[owner], name.removeprefix(f"{owner}_")
 
 
 def _kind(tensor, model, name):

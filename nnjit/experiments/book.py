@@ -13,6 +13,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ EXPERIMENTS = {
 SIGMOID = Experiment("sigmoid", Sigmoid, 300, 0.2, 0.2, "")
 
 
-def published() -> dict:
+def published() -> dict[str, Any]:
     """Return ``book.json``: the rows that the book prints, and the spread of both gradients over seeds."""
     return json.loads((Path(__file__).parent / "book.json").read_text(encoding="utf-8"))
 
@@ -170,7 +171,7 @@ def run(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64"
 
 def prepare(name: str, gradient: str = "book", seed: int = 0, dtype: str = "float64",
             iterations: int | None = None,
-            data: datasets.Dataset | None = None) -> tuple[Sequential, Callable]:
+            data: datasets.Dataset | None = None) -> tuple[Sequential, Callable[..., Any]]:
     """Return the network of an experiment, unbuilt, and the function ``train(verbose, callbacks)`` that
     trains it.
 
@@ -198,5 +199,6 @@ def prepare(name: str, gradient: str = "book", seed: int = 0, dtype: str = "floa
 
 def outcome(model: Sequential) -> Run:
     """Return what the training of an experiment's network came to."""
-    log = model.history.history
-    return Run(model, model.history.epochs, log["loss"], log["accuracy"], log["val_accuracy"], log["seconds"])
+    history: Any = model.history    # which is there after a training
+    log = history.history
+    return Run(model, history.epochs, log["loss"], log["accuracy"], log["val_accuracy"], log["seconds"])

@@ -1,6 +1,7 @@
 """Networks for images, and how they are trained: one for each data set and kind of network."""
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .. import schedules
 from ..heads import Bernoulli, Categorical
@@ -34,10 +35,10 @@ class Preset:
     rate : Adam's learning rate, a number, or a function that makes a schedule for that many steps of training
     """
 
-    body: Callable[[], list]
+    body: Callable[[], list[Any]]
     batch_size: int
     epochs: int
-    rate: float | Callable = 0.001
+    rate: float | Callable[..., Any] = 0.001
 
     def network(self, classes: int, dtype: str = "float32") -> Sequential:
         """Return the network, unbuilt, for a number of classes: one logit for two, else one for each."""
@@ -46,8 +47,8 @@ class Preset:
 
     def optimizer(self, rows: int, epochs: int, batch_size: int, rate: float | None = None) -> Adam:
         """Return a new optimizer for a training on these many rows; ``rate`` is the preset's for None."""
-        rate = rate or self.rate
-        return Adam(rate(epochs * -(-rows // batch_size)) if callable(rate) else rate)
+        given = rate or self.rate
+        return Adam(given(epochs * -(-rows // batch_size)) if callable(given) else given)
 
 
 def _two_convolutions(first, second, hidden):

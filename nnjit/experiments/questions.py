@@ -7,6 +7,7 @@ with the option and ends with the remedy.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def own_loss(out: str) -> str:
     return next(loss for output, loss in _HEADS if output == out)
 
 
-def choose_loss(out: str, loss: str = "auto") -> tuple[str, Callable, str]:
+def choose_loss(out: str, loss: str = "auto") -> tuple[str, Callable[..., Any], str]:
     """Return the loss, the function that makes the head, and the sentence that explains both.
 
     ValueError for a loss that does not fit the output.
@@ -103,11 +104,11 @@ class Question:
 
     text: str
     data: Dataset | Table
-    train: tuple
-    test: tuple
+    train: tuple[Any, ...]
+    test: tuple[Any, ...]
     units: int
     image_shape: tuple[int, int] | None
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     images: np.ndarray | None = None
 
 
@@ -212,7 +213,7 @@ def _only(dataset, classes):
 
 # ---- the network -------------------------------------------------------------------------------------------
 
-def network(activation: str, hidden: Sequence[int], new_dropout: Callable | None, units: int, head,
+def network(activation: str, hidden: Sequence[int], new_dropout: Callable[..., Any] | None, units: int, head,
             dtype: str) -> Sequential:
     """Return a model, unbuilt: hidden layers of these widths, activated and with dropout, then ``units``.
 

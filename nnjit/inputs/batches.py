@@ -1,6 +1,6 @@
 """Examples: rows, targets and weights that belong together, of which batches are taken."""
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,9 @@ class Batch(NamedTuple):
 
     x: object
     y: object
-    w: np.ndarray
+    w: Any
     mask: np.ndarray | None = None
-    count: int | None = None
+    count: int | None = None    # type: ignore[assignment]    # for which nobody asks a tuple
 
     @property
     def rows(self) -> int:
@@ -65,13 +65,13 @@ class Examples:
         self.x = None
         return lambda: batches
 
-    def blocks(self, rows: Callable[[int], int], kept: bool = False) -> Callable:
+    def blocks(self, rows: Callable[[int], int], kept: bool = False) -> Callable[..., Any]:
         """Return a function that returns, for each pass, ``[(N, blocks)]``: all rows, as a sequence of
         batches of ``rows(N)`` in order. With ``kept`` they are made once.
 
         Those that are not kept, or take much memory, are made when they are asked for, by several threads.
         """
-        blocks = Blocks(rows(self.N), self.N, self.take)
+        blocks: Sequence[Batch] = Blocks(rows(self.N), self.N, self.take)
         if kept and not self._is_large():
             blocks = list(blocks)
             self.x = None
@@ -90,15 +90,13 @@ class Examples:
         """
         for first in range(0, len(self) if order is None else len(order), batch_size):
             rows = slice(first, first + batch_size)
-            if order is not None:
-                rows = order[rows]
-            yield self.take(rows)
+            yield self.take(rows if order is None else order[rows])
 
 
-class Every(Sequence):
+class Every(Sequence[Any]):
     """Every n-th of a sequence, from the k-th on, each taken when it is asked for."""
 
-    def __init__(self, given: Sequence, k: int, n: int):
+    def __init__(self, given: Sequence[Any], k: int, n: int):
         self.given, self.numbers = given, range(k, len(given), n)
 
     def __len__(self):
@@ -108,7 +106,7 @@ class Every(Sequence):
         return self.given[self.numbers[i]]
 
 
-class Blocks(Sequence):
+class Blocks(Sequence[Any]):
     """N rows in order, in blocks of so many: a sequence of `Batch`, each made when it is asked for, by
     ``take`` from a slice.
     """

@@ -2,9 +2,11 @@
 import math
 import numbers
 import reprlib
+from typing import Any, NoReturn
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import DTypeLike
 
 from ..kernels.sparse import format as kernel
 from .threads import chunks, map_in_threads
@@ -24,7 +26,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
-def shown(value) -> str:
+def shown(value: object) -> str:
     """Return what was given as a message shows it: in a line, shortened where it is long."""
     if isinstance(value, numbers.Integral) and abs(int(value)) >= 10**20:
         digits = math.ceil(int(value).bit_length() * math.log10(2))
@@ -33,18 +35,19 @@ def shown(value) -> str:
     return " ".join(text.split())
 
 
-def check_count(name: str, value, least: int = 1, most: int = 2**63 - 1) -> int:
+def check_count(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
     """Return ``value`` as an int from ``least`` to ``most``; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: got {shown(value)}, expected a whole number")
-    if not least <= value <= most:
-        expected = f"at least {least}" if value < least else f"at most {most:,}" if most < 2**62 else \
+    count = int(value)
+    if not least <= count <= most:
+        expected = f"at least {least}" if count < least else f"at most {most:,}" if most < 2**62 else \
             "less than 2**63"
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
-    return int(value)
+    return count
 
 
-def check_real(name: str, value, low: float = 0.0, high: float = np.inf, closed: str = "[)") -> float:
+def check_real(name: str, value: Any, low: float = 0.0, high: float = np.inf, closed: str = "[)") -> float:
     """Return ``value`` as a finite float between ``low`` and ``high``; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: got {shown(value)}, expected a number")
@@ -60,7 +63,7 @@ def check_real(name: str, value, low: float = 0.0, high: float = np.inf, closed:
     return number
 
 
-def check_sparse(sparse, possible: bool = True):
+def check_sparse(sparse: bool | str, possible: bool = True) -> bool | str:
     """Return ``sparse``: "auto", True or False; ValueError for others, and for True unless ``possible``."""
     if not isinstance(sparse, (bool, str)) or isinstance(sparse, str) and sparse != "auto":
         raise ValueError(f"sparse: got {shown(sparse)}, expected 'auto', True or False")
@@ -69,7 +72,7 @@ def check_sparse(sparse, possible: bool = True):
     return sparse if possible else False
 
 
-def check_dtype(dtype) -> np.dtype:
+def check_dtype(dtype: Any) -> np.dtype:
     """Return ``dtype`` as np.float32 or np.float64's dtype; ValueError otherwise."""
     try:
         found = np.dtype(dtype) if dtype is not None else None
@@ -82,7 +85,7 @@ def check_dtype(dtype) -> np.dtype:
 
 # ---- arrays ------------------------------------------------------------------------------------------------
 
-def as_numbers(name: str, values) -> np.ndarray:
+def as_numbers(name: str, values: Any) -> np.ndarray:
     """Return ``values`` as a C-contiguous array of real numbers.
 
     TypeError for other kinds and for masked arrays, ValueError for rows of different lengths.
@@ -92,7 +95,7 @@ def as_numbers(name: str, values) -> np.ndarray:
     if values.dtype.kind == "O":
         values = _with_missing(given, values)
     if values.dtype.kind not in "buif":
-        got = _columns_without_numbers(given) or values.dtype
+        got = _columns_without_numbers(given) or _kind(given, values)
         raise TypeError(f"{name}: got {got}, expected an array of real numbers{_hint(name, values)}")
     if values.flags.writeable:
         return values
@@ -100,7 +103,7 @@ def as_numbers(name: str, values) -> np.ndarray:
     return _as_writable(values) if is_map(values) else values.copy()
 
 
-def as_array(name: str, values) -> np.ndarray:
+def as_array(name: str, values: Any) -> np.ndarray:
     """Return ``values`` as a C-contiguous array of any dtype; TypeError or ValueError where they give none.
     """
     if scipy.sparse.issparse(values):
@@ -127,11 +130,22 @@ def _with_missing(given, values):
     return np.ascontiguousarray(given.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
+def _kind(given, values):
+    """Return what an array holds, in words."""
+    if values.ndim == 0 and values.dtype.kind == "O":
+        return type(given).__name__
+    return "text" if values.dtype.kind in "US" else shown(str(values.dtype)).strip("'")
+
+
 def _hint(name, values):
-    """Return what to do where an array of objects holds numbers."""
-    flat = values.ravel()[:1000].tolist() if values.dtype.kind == "O" else []
-    numeric = flat and all(isinstance(one, numbers.Real) for one in flat)
-    return f"; give np.asarray({name}, float)" if numeric else ""
+    """Return what to do where an array of objects or of text holds numbers."""
+    if values.dtype.kind not in "OUS" or not values.ndim:
+        return ""
+    try:
+        numeric = np.isfinite(values.ravel()[:1000].astype(float)).any()
+    except (TypeError, ValueError, OverflowError):
+        numeric = False
+    return f"; give np.asarray({name}).astype(float)" if numeric else ""
 
 
 def _columns_without_numbers(frame) -> str:
@@ -151,7 +165,7 @@ def _is_of_numbers(kind):
     return str(kind) == "Boolean" or hasattr(kind, "is_numeric") and kind.is_numeric()
 
 
-def is_map(values) -> bool:
+def is_map(values: Any) -> bool:
     """Return whether an array is a file's content, mapped into memory."""
     while isinstance(values, np.ndarray):
         if isinstance(values, np.memmap):
@@ -172,7 +186,7 @@ def _as_writable(mapped):
     return np.asarray(_Memory(mapped))
 
 
-def refuse_masked(name: str, values):
+def refuse_masked(name: str, values: Any) -> None:
     """Raise TypeError for a masked array, or a list of some: plain arrays show what is masked."""
     parts = values if isinstance(values, (list, tuple)) else ()
     if isinstance(values, np.ma.MaskedArray) or any(isinstance(part, np.ma.MaskedArray) for part in parts):
@@ -180,13 +194,13 @@ def refuse_masked(name: str, values):
                         "and drop the masked rows or give them the weight 0")
 
 
-def cast(values: np.ndarray, dtype) -> np.ndarray:
+def cast(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """Return ``values`` C-contiguous and in ``dtype``; what is too large becomes infinite."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, dtype)
 
 
-def check_finite(X: np.ndarray, dtype: np.dtype):
+def check_finite(X: np.ndarray, dtype: np.dtype) -> None:
     """Raise ValueError where a number of an array is not finite in ``dtype``."""
     if X.dtype.kind != "f":
         return
@@ -196,7 +210,7 @@ def check_finite(X: np.ndarray, dtype: np.dtype):
         raise_nonfinite(X, dtype)
 
 
-def raise_nonfinite(given, dtype: np.dtype):
+def raise_nonfinite(given: Any, dtype: np.dtype) -> NoReturn:
     """Raise the ValueError for rows, an array or a scipy.sparse matrix, that are not finite in ``dtype``."""
     values = given.data if scipy.sparse.issparse(given) else given
     if np.isfinite(values).all():
@@ -207,14 +221,14 @@ def raise_nonfinite(given, dtype: np.dtype):
 
 # ---- lengths and weights -----------------------------------------------------------------------------------
 
-def check_length(name: str, values, N: int):
+def check_length(name: str, values: Any, N: int) -> None:
     """Raise ValueError unless ``values`` has a row for each of the N rows of X."""
     shape = np.shape(values)
     if not shape or shape[0] != N:
         raise ValueError(f"{name}: got shape {shape}, expected {N} rows, as many as X has")
 
 
-def check_weights(sample_weight, N: int, dtype: np.dtype, some_positive: bool = True) -> np.ndarray:
+def check_weights(sample_weight: Any, N: int, dtype: np.dtype, some_positive: bool = True) -> np.ndarray:
     """Return ``sample_weight`` as (N,) of ``dtype``, ones for None.
 
     Only their ratios count: where they are all weights, very large or small ones are multiplied by a power of

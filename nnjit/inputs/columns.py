@@ -1,5 +1,6 @@
 """What was learned of a table's columns, as plain values, and the numbers that a row becomes by it."""
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Category:
     """
 
     name: str
-    values: list
+    values: list[Any]
     other: bool
 
     @property
@@ -110,7 +111,7 @@ class Columns:
     left_out : {name of a column: why it is left out}, while it is fresh; files do not keep it
     """
 
-    columns: list
+    columns: list[Any]
     targets: list[str]
     left_out: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
     names: list[str] = field(init=False, repr=False)
@@ -142,14 +143,14 @@ class Columns:
             first += width
         return X
 
-    def plain(self) -> dict:
+    def plain(self) -> dict[str, Any]:
         """Return it as plain values, from which `remade` makes it again."""
         kinds = {kind: name for name, kind in _KINDS.items()}
         return {"kind": "columns", "targets": self.targets,
                 "columns": [{"kind": kinds[type(column)], **asdict(column)} for column in self.columns]}
 
     @classmethod
-    def remade(cls, plain: dict) -> "Columns":
+    def remade(cls, plain: dict[str, Any]) -> "Columns":
         """Return what `plain` returned as it was."""
         columns = [_KINDS[one["kind"]](**{name: value for name, value in one.items() if name != "kind"})
                    for one in plain["columns"]]
@@ -171,7 +172,7 @@ def _as_numbers(name, column):
     return found
 
 
-def as_texts(column) -> list:
+def as_texts(column) -> list[Any]:
     """Return the values of a column of a frame as text, None where one is missing; whole numbers without a
     point, as in a file where none is missing.
     """

@@ -1,5 +1,6 @@
 """What was learned of images, as plain values, and the bytes that a network gets by it."""
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,12 +61,12 @@ class Pictures:
     def _inverted(self, images):
         return 255 - images if self.inverted else images
 
-    def plain(self) -> dict:
+    def plain(self) -> dict[str, Any]:
         """Return it as plain values, from which `remade` makes it again."""
         return {"kind": "pictures", **asdict(self)}
 
     @classmethod
-    def remade(cls, plain: dict) -> "Pictures":
+    def remade(cls, plain: dict[str, Any]) -> "Pictures":
         """Return what `plain` returned as it was."""
         return cls(**{name: value for name, value in plain.items() if name != "kind"})
 

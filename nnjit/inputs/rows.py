@@ -2,6 +2,8 @@
 
 A batch is a plain array, or without its zeros: a `DenseStream` or a `SparseBatch`, with a product of its own.
 """
+from typing import Any
+
 import numpy as np
 import scipy.sparse
 
@@ -18,7 +20,7 @@ _UNSUPPORTED_DTYPES = "?eg"  # bool, half and long double, by their characters: 
 
 # ---- what was given ----------------------------------------------------------------------------------------
 
-def validate(X, input_shape: tuple | None):
+def validate(X, input_shape: tuple[Any, ...] | None):
     """Return X as a CSR matrix (`as_csr`), or a C-contiguous array, of real numbers and of the right shape.
 
     Parameters

@@ -7,6 +7,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from .batches import Blocks, Examples
 
@@ -33,12 +34,12 @@ class Source:
         There is no block, or something is none.
     """
 
-    def __init__(self, given: Iterable | Callable):
+    def __init__(self, given: Iterable[Any] | Callable[..., Any]):
         self._given = given
         self._iterator = self._open()
         self.repeats = callable(given) or self._iterator is not given
         for block in self._iterator:
-            self.first = as_block(0, block)
+            self.first: tuple[Any, ...] | None = as_block(0, block)
             break
         else:
             raise ValueError("X: got no block, expected at least one, (X, y) or (X, y, sample_weight)")
@@ -50,7 +51,7 @@ class Source:
                             "returns blocks, (X, y) or (X, y, sample_weight)")
         return iter(given)
 
-    def __iter__(self) -> Iterator[tuple]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Pass through the blocks; yield the number of each and (X, y, w, mask)."""
         iterator, begin = self._iterator, 0
         if self.first is None:
@@ -69,7 +70,7 @@ def is_stream(X) -> bool:
     return isinstance(X, Iterable) and not (hasattr(X, "shape") or isinstance(X, (str, bytes, dict)))
 
 
-def as_block(number: int, block) -> tuple:
+def as_block(number: int, block) -> tuple[Any, ...]:
     """Return a block as (X, y, w, mask); TypeError or ValueError where it is none."""
     expected = "expected (X, y), (X, y, sample_weight) or (X, y, sample_weight, mask)"
     if not isinstance(block, (tuple, list)):
@@ -85,9 +86,10 @@ class Ahead:
     An exception in the thread is raised where the result would have come.
     """
 
-    def __init__(self, items: Iterable, function: Callable):
+    def __init__(self, items: Iterable[Any], function: Callable[..., Any]):
         self._items, self._function = items, function
-        self._ready, self._closed = queue.Queue(_AHEAD), threading.Event()
+        self._ready: queue.Queue[tuple[Any, ...]] = queue.Queue(_AHEAD)
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="nnjit-ahead")
         self._thread.start()
 
@@ -142,8 +144,11 @@ class Stream:
 
     waits = True    # for the next batch: that takes no time from whoever trains
 
-    def __init__(self, source: Source, prepare: Callable, first: Examples, total_weight, N: int, graph):
-        self._source, self._prepare, self._reader, self.first = source, prepare, None, first
+    def __init__(self, source: Source, prepare: Callable[..., Any], first: Examples, total_weight, N: int,
+                 graph):
+        self._source, self._prepare = source, prepare
+        self._reader: Ahead | None = None
+        self.first: Examples | None = first
         self.graph = graph
         self._total_weight, self._N, self._rows = total_weight, N, len(first)
 
@@ -155,12 +160,12 @@ class Stream:
         """As of `Examples`."""
         return self._total_weight * n / self._N
 
-    def fixed_batches(self, batch_size: int | None, single_pass: bool = False) -> Callable:
+    def fixed_batches(self, batch_size: int | None, single_pass: bool = False) -> Callable[..., Any]:
         """Return a function that returns the batches of a pass: a block each, or ``batch_size`` rows of one.
         """
         return lambda: (batch for block in self._pass() for batch in block.batches(batch_size or len(block)))
 
-    def blocks(self, rows: Callable[[int], int], kept: bool = False) -> Callable:
+    def blocks(self, rows: Callable[[int], int], kept: bool = False) -> Callable[..., Any]:
         """As of `Examples`, of each block of a pass; nothing is kept."""
         return lambda: ((len(block), Blocks(rows(len(block)), len(block), block.take))
                         for block in self._pass())
@@ -168,8 +173,8 @@ class Stream:
     def _pass(self) -> Iterator[Examples]:
         self.close()
         self.first, count = None, 0
-        self._reader = Ahead(self._source, lambda block: self._prepare(*block))
-        for block in self._reader:
+        self._reader = reader = Ahead(self._source, lambda block: self._prepare(*block))
+        for block in reader:
             yield block
             count += len(block)
         self.close()

@@ -1,5 +1,6 @@
 """Whether a network is worth it: beside it a linear model of the same head, and who always says the same."""
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Comparison:
                 f"test_{self.score}": self.network, f"linear_test_{self.score}": self.linear,
                 f"constant_test_{self.score}": self.constant}
 
-    def plain(self) -> dict:
+    def plain(self) -> dict[str, Any]:
         """Return it as plain values, for the page of the run."""
         return {"score": self.score, "rows": [list(row) for row in self.rows()], "verdict": self.verdict,
                 "tested": self.N}
@@ -90,8 +91,8 @@ def answers_of(model, X) -> np.ndarray:
     return model.head.decide(model.logits(X))
 
 
-def compare(model: Sequential, train: tuple, validation: tuple, test: tuple, new_head, settings: dict
-            ) -> Comparison:
+def compare(model: Sequential, train: tuple[Any, ...], validation: tuple[Any, ...], test: tuple[Any, ...],
+            new_head, settings: dict[str, Any]) -> Comparison:
     """Return the `Comparison` of a trained network.
 
     Parameters
@@ -115,15 +116,16 @@ def train_linear(train, validation, head, model, settings) -> Sequential:
     flat = [] if len(model.input_shape) == 1 else [Flatten()]
     linear = Sequential([*flat, Dense(model.graph.shapes[-1][-1])], head, model.dtype)
     stop = EarlyStopping(patience=settings["patience"], restore_best_weights=True)
-    linear.fit(*train, Adam(0.01), settings["epochs"], settings["batch_size"], validation_data=validation,
+    X, y = train
+    linear.fit(X, y, Adam(0.01), settings["epochs"], settings["batch_size"], validation_data=validation,
                seed=settings["seed"], verbose=0, callbacks=[stop])
     return linear
 
 
-def constant_of(head, y: np.ndarray) -> tuple[str, np.ndarray]:
+def constant_of(head, y: np.ndarray) -> tuple[str, Any]:
     """Return in words, and as a number or a row, the constant answer with the least loss on targets y."""
     if head.answers == "classes":
-        value = np.bincount(y).argmax()
+        value: Any = np.bincount(y).argmax()
         return f"always {head.names[value]}", value
     if head.answers == "labels":
         return "the more frequent of each", (y.mean(axis=0) > 0.5).astype(int)

@@ -1,5 +1,6 @@
 """What is learned of the inputs of one's own, by scikit-learn, and into which parts the rows go."""
 import re
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def split(N: int, strata: np.ndarray | None, seed: int, tests: bool = True) -> d
 
 # ---- columns -----------------------------------------------------------------------------------------------
 
-def learn(frame, targets: list[str], rows: np.ndarray | None = None, y: np.ndarray | None = None) -> Columns:
+def learn(frame: Any, targets: list[str], rows: np.ndarray | None = None,
+          y: np.ndarray | None = None) -> Columns:
     """Return what the training rows of a table say of its columns.
 
     Parameters

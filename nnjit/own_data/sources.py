@@ -2,6 +2,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,17 +40,17 @@ class Given:
     top : the largest value of a pixel
     """
 
-    inputs: object
-    answers: object
+    inputs: Any
+    answers: Any
     names: list[str]
     said: str
     rows: tuple[str, ...] | None = None
-    others: dict = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
     pixels: list[str] | None = None
     top: float = 255.0
 
 
-def read(path: Path, targets: list[str] | None, image: tuple | None, quiet: bool,
+def read(path: Path, targets: list[str] | None, image: tuple[Any, ...] | None, quiet: bool,
          as_trained: Columns | Pictures | None = None) -> Given:
     """Return what a file or folder holds.
 
@@ -75,7 +76,8 @@ def read(path: Path, targets: list[str] | None, image: tuple | None, quiet: bool
     if suffix in (".npz", ".npy"):
         return _read_arrays(path, targets, image, as_trained)
     if suffix in SUFFIXES:
-        return _of_files(read_images(path, *_size(image, as_trained), quiet), None)
+        size, channels = _size(image, as_trained)
+        return _of_files(read_images(path, size, channels, quiet), None)
     if suffix == ".idx" or "-ubyte" in path.name:
         raise DataError(f"{path}: got one IDX file, expected the folder where images and labels lie")
     return _read_table(path, targets, image, quiet, as_trained)
@@ -108,8 +110,9 @@ def _read_table(path, targets, image, quiet, as_trained):
         raise DataError(f"{path}: got a table, expected images as in training")
     wanted = None
     if as_trained is not None:
-        wanted = (as_trained.columns if isinstance(as_trained, Pictures)
-                  else [column.name for column in as_trained.columns]) + (targets or [])
+        known: Any = (as_trained.columns if isinstance(as_trained, Pictures)
+                      else [column.name for column in as_trained.columns])
+        wanted = known + (targets or [])
     frame = read_table(path, wanted, quiet)
     columns = list(frame.columns)
     if as_trained is None:
@@ -173,7 +176,8 @@ def _read_folder(path, targets, image, quiet, as_trained):
 
 
 def _read_images(folder, image, quiet, as_trained):
-    found = read_images(folder, *_size(image, as_trained), quiet)
+    size, channels = _size(image, as_trained)
+    found = read_images(folder, size, channels, quiet)
     if found.y is None and as_trained is None:
         raise DataError(f"{folder}: got images without sub-folders, expected a sub-folder for each class")
     return _of_files(found, None if found.y is None else {"class": found.y})

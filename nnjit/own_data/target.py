@@ -1,6 +1,7 @@
 """The question that a file's target asks: which output, which loss, and why, said in one sentence."""
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -45,14 +46,14 @@ class Target:
     y: np.ndarray
     rows: np.ndarray
     sentence: str
-    make_head: Callable = field(repr=False)
+    make_head: Callable[..., Any] = field(repr=False)
     classes: list[str] | None = None
 
     @property
     def units(self) -> int:
         """Of the last layer."""
         if self.out == "softmax":
-            return len(self.classes)
+            return len(self.classes or ())
         return 1 if self.y.ndim == 1 else self.y.shape[1]
 
     @property

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,10 +40,10 @@ class OwnData:
     source: str
     checksums: dict[str, str]
     target: target.Target
-    parts: dict[str, tuple]
+    parts: dict[str, tuple[Any, ...]]
     preprocessing: Columns | Pictures
     said: str
-    new_head: Callable
+    new_head: Callable[..., Any]
     dtype: str
     notes: list[str] = field(default_factory=list)
 
@@ -52,8 +53,8 @@ class OwnData:
         return isinstance(self.preprocessing, Pictures)
 
 
-def load(path: Path, targets: list[str] | None, test: Path | None, image: tuple | None, dtype: str | None,
-         seed: int, quiet: bool, **asked) -> OwnData:
+def load(path: Path, targets: list[str] | None, test: Path | None, image: tuple[Any, ...] | None,
+         dtype: str | None, seed: int, quiet: bool, **asked) -> OwnData:
     """Return the `OwnData` of a file; ``asked`` are ``out``, ``loss`` and ``classes`` as of `target.ask`.
 
     Errors are `target.Refused` for options, `DataError` for files.
@@ -130,7 +131,7 @@ def warn_of_another_ground(images: np.ndarray, learned: Pictures):
 
 # ---- settings ----------------------------------------------------------------------------------------------
 
-def settings(data: OwnData) -> dict:
+def settings(data: OwnData) -> dict[str, Any]:
     """Return good settings for the size of the training part, by the names of the options."""
     N, found = len(data.parts["train"][0]), {"act": "relu", "dropout": 0.1, "optimizer": "adam"}
     if data.are_images:
@@ -148,7 +149,7 @@ def settings(data: OwnData) -> dict:
 
 def new_network(data: OwnData, args: argparse.Namespace, head) -> Sequential:
     """Return the network, unbuilt, that the options describe."""
-    size = data.preprocessing.size if data.are_images else []
+    size = data.preprocessing.size if isinstance(data.preprocessing, Pictures) else []
     drop = None if not args.dropout else lambda: Dropout(args.dropout)
     dense = dense_network(args.act, args.hidden, drop, data.target.units, head, args.dtype)
     if not data.are_images:

@@ -1,4 +1,6 @@
 """A trained network as plain values, which network.js runs in the page."""
+from typing import Any
+
 import numpy as np
 
 from ..heads import Bernoulli, Categorical
@@ -27,7 +29,7 @@ from ..report.details import encoded
 _ELEMENTWISE = (ReLU, Tanh, Sigmoid, SiLU, Softplus, GELU, LeakyReLU, ELU)
 
 
-def describe(model: Sequential) -> dict | None:
+def describe(model: Sequential) -> dict[str, Any] | None:
     """Return the layers and the head, or None where the page can't run one of them."""
     if type(model.head) not in (Categorical, Bernoulli) or len(model.graph.shapes[-1]) != 1:
         return None

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 
 from .. import analysis
 from ..inputs.checks import check_count
+from ..model import Sequential
+from ..training import History
 from .drawing import DPI, GLOW, STYLES, Axes, Figure, make_plain
 
 COLUMNS = 10       # images in a row
@@ -24,7 +26,7 @@ def new_axes(width: float = 5.6, height: float = 4.2) -> Axes:
 
 # ---- training ----------------------------------------------------------------------------------------------
 
-def curves(history, figure: str = "loss", ax: Axes | None = None) -> Axes:
+def curves(history: History, figure: str = "loss", ax: Axes | None = None) -> Axes:
     """Draw a figure of a `History` by epoch: "loss", "accuracy", or another one that it has.
 
     The training curve is measured while the epoch runs, with dropout, where there is some.
@@ -158,7 +160,7 @@ def calibration(y: ArrayLike, p: ArrayLike, bins: int = 10, ax: Axes | None = No
     return ax
 
 
-def decision_regions(model, X: ArrayLike, y: ArrayLike, classes: Sequence[str] | None = None,
+def decision_regions(model: Sequential, X: ArrayLike, y: ArrayLike, classes: Sequence[str] | None = None,
                      features: tuple[int, int] = (0, 1), ax: Axes | None = None) -> Axes:
     """Draw which class a model answers with, by two of the features, with the points X (N, D) of truths y.
 
@@ -199,7 +201,7 @@ def predictions(y: ArrayLike, predicted: ArrayLike, ax: Axes | None = None) -> A
     return ax
 
 
-def fitted_line(model, x: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
+def fitted_line(model: Sequential, x: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
     """Draw what a model of one input predicts, as a line, with the points x (N, 1) and y (N,)."""
     x = np.asarray(x)
     line = np.linspace(x.min(), x.max(), _SIDE).astype(x.dtype)

@@ -3,11 +3,12 @@
 Without pyplot they need no display, and any thread may draw them.
 """
 from pathlib import Path
+from typing import Any
 
 try:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
     from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
     from matplotlib.legend_handler import HandlerTuple  # noqa: F401 (for `plots`)
 except ImportError as error:
     raise ImportError(f"nnjit's pictures: {error}; pip install nnjit[plots]") from None
@@ -41,7 +42,8 @@ def save_axes(path: str | Path, ax: Axes, title: str) -> str | Path:
     """As `save`, of the figure of a single axes, whose title it is."""
     _check_suffix(path)
     ax.set_title(title, loc="left", size=13, weight="bold", pad=12)
-    write(path, ax.figure, bbox_inches="tight", pad_inches=0.15)
+    figure: Any = ax.figure    # and no part of one
+    write(path, figure, bbox_inches="tight", pad_inches=0.15)
     return path
 
 

@@ -16,7 +16,7 @@ from ..inputs.checks import check_count, shown
 from ..kernels import random
 from ..metrics import Metrics
 from .backup import BackupAndRestore
-from .callbacks import Callback, CSVLogger, ModelCheckpoint, as_callbacks, call_all, of_batches
+from .callbacks import Callback, Callbacks, CSVLogger, ModelCheckpoint, as_callbacks, call_all, of_batches
 from .history import History, Logs
 from .progress import Progress
 from .ranks import Ranks
@@ -44,13 +44,13 @@ class Plan(NamedTuple):
                 self.shards and self.shards.count)
 
 
-def make_plan(epochs, batch_size, validate_every, shuffle, callbacks, verbose, initial_epoch=0,
-              shards: Shards | None = None) -> Plan:
+def make_plan(epochs: int, batch_size: int | None, validate_every: int, shuffle: bool, given: Callbacks,
+              verbose: str | int, initial_epoch: int = 0, shards: Shards | None = None) -> Plan:
     """Return the arguments of `Sequential.fit` as a `Plan`; TypeError or ValueError where one is wrong."""
     began = check_count("initial_epoch", initial_epoch, least=0)
     if began >= check_count("epochs", epochs):
         raise ValueError(f"initial_epoch: got {began}, expected less than the {epochs} epochs")
-    callbacks, verbose = as_callbacks(callbacks), _checked_verbose(verbose)
+    callbacks, verbose = as_callbacks(given), _checked_verbose(verbose)
     if shards and shards.ranks and not shards.ranks.leads:    # rank 0 prints and writes
         callbacks, verbose = tuple(one for one in callbacks if not isinstance(one, WRITERS)), 0
     return Plan(check_count("epochs", epochs),
@@ -65,7 +65,8 @@ def _checked_verbose(verbose):
     return verbose
 
 
-def fit(model, data: Any, validation: Any, state: TrainingState, plan: Plan, watch: Stopwatch) -> History:
+def fit(model: Any, data: Any, validation: Any, state: TrainingState, plan: Plan,
+        watch: Stopwatch) -> History:
     """Train ``model`` on the `Examples` ``data``, from ``state`` on; see `Sequential.fit`, which has checked
     everything.
 
@@ -298,8 +299,8 @@ class Evaluation:
         with parallel_region():
             for N, blocks in self.passes():
                 race = self.graph.race("validation", N, {1, get_threads()}, max) if self.repeated else None
-                for rows, found, measured in self._of_blocks(blocks, N, race):
-                    sums.add(rows, *found, penalty=penalty)
+                for rows, (loss, metric, weight), measured in self._of_blocks(blocks, N, race):
+                    sums.add(rows, loss, metric, weight, penalty)
                     sums.tally.add(measured)
         return sums.means()
 
