@@ -17,7 +17,7 @@ from .options import print_saved
 BACKUP = "backup.npz"
 # of the options, in run.json
 NOT_SAVED = "run", "error", "quiet", "force", "resume", "argv", "command", "words", "report", "pictures"
-NOT_SAVED += "until", "dataset", "writes"    # of a sweep
+NOT_SAVED += "until", "dataset", "writes", "backup"
 OF_FILES = "file", "target", "test", "image", "patience"       # options for one's own data
 OF_PACKAGE = "data", "data_dir", "outliers", "gradient"        # and for those of the package
 # of the words of the command, in the page
@@ -42,6 +42,8 @@ def save(args: argparse.Namespace, folder: RunFolder, model: Sequential, data: D
     title = f"{data.name}: {title}, seed {args.seed}"
     shown = {"argv": repeated("train", args.words), **(shown or {"units": None})}
     results = report.write(folder, model, settings, data, title, shown=shown, draws=args.pictures, **pictures)
+    if getattr(args, "backup", None) is not None:
+        args.backup.remove()
     _print_result(results, model.head.metric, pictures.get("part", "test"))
     if pictures.get("compared") is not None:
         print(pictures["compared"])
@@ -94,7 +96,23 @@ def backup_in(folder: RunFolder, args: argparse.Namespace) -> BackupAndRestore:
     if getattr(args, "until", None) is not None:
         from .sweep import PausingBackup
         return PausingBackup(folder.path / BACKUP, args.until, {"command": args.command})
-    return BackupAndRestore(folder.path / BACKUP, "30s", {"command": args.command})
+    args.backup = _BackupUntilSaved(folder.path / BACKUP, "30s", {"command": args.command})
+    return args.backup
+
+
+class _BackupUntilSaved(BackupAndRestore):
+    """Keeps the last backup until the results are saved, which may find the disk full, or be killed."""
+
+    ended = False
+
+    def over(self):
+        """Keep the backup at the end of the training, for now."""
+        self.ended = True
+
+    def remove(self):
+        """Remove the backup if the training has ended; one that was interrupted goes on from it."""
+        if self.ended:
+            super().over()
 
 
 def resumed(args: argparse.Namespace) -> argparse.Namespace:
