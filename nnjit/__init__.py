@@ -12,6 +12,7 @@ from . import _starting  # Ctrl-C ends the command quietly, also while the other
 __version__ = "0.1.0"    # before the imports: parts of the package ask for it
 
 import importlib
+from typing import TYPE_CHECKING
 
 from . import callbacks, datasets, heads, losses, metrics, schedules
 from ._numba.threads import get_threads, set_threads
@@ -71,9 +72,24 @@ from .optimizers import SGD, Adam, AdamW, RMSprop
 from .sweep import Sweep, sweep
 from .training import History
 
+__all__ = ["ELU", "GELU", "GRU", "LSTM", "SGD", "Activation", "Adam", "AdamW", "AveragePool2D",
+           "BatchNormalization", "Bernoulli", "Categorical", "Conv1D", "Conv2D", "Conv2DTranspose",
+           "DataError", "Dense", "Dropout", "Explanation", "Flatten", "Gaussian", "GlobalAveragePool1D",
+           "GlobalAveragePool2D", "GlobalMaxPool1D", "GlobalMaxPool2D", "Head", "Heads", "History", "Huber",
+           "Input", "Laplace", "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool2D", "Ordinal",
+           "Poisson", "RMSprop", "RandomFlip", "RandomShift", "ReLU", "Residual", "Sequential", "SiLU",
+           "Sigmoid", "Softplus", "SquaredError", "Sweep", "Tanh", "ZeroPadding2D", "book", "callbacks",
+           "datasets", "elementwise", "explain", "get_threads", "heads", "load", "losses", "metrics",
+           "schedules", "set_threads", "sweep"]
 
-def __getattr__(name):
-    if name in ("estimators", "exchange", "own_data", "plots"):    # which need extras
-        return importlib.import_module(f".{name}", __name__)
-    from .habits import NAMES, hint
-    raise AttributeError(f"module 'nnjit' has no attribute {name!r}{hint(NAMES, name)}")
+if TYPE_CHECKING:    # a __getattr__ would let it take any name for one that there is
+    from . import estimators as estimators
+    from . import exchange as exchange
+    from . import own_data as own_data
+    from . import plots as plots
+else:
+    def __getattr__(name):
+        if name in ("estimators", "exchange", "own_data", "plots"):    # which need extras
+            return importlib.import_module(f".{name}", __name__)
+        from .habits import NAMES, hint
+        raise AttributeError(f"module 'nnjit' has no attribute {name!r}{hint(NAMES, name)}")

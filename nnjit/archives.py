@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def _read_one(file):
 # ---- zip archives ------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def opened_archive(path, what: str) -> Iterator[tuple[zipfile.ZipFile, dict]]:
+def opened_archive(path, what: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
     """The context of an archive whose members are stored as they are, and those by name.
 
     So they can't take more memory than the file has bytes. DataError where the file is damaged.

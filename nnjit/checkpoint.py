@@ -14,6 +14,7 @@ weight. Nothing in the archive is compressed, so that it can't take more memory 
 import contextlib
 import inspect
 import json
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def save(path, model):
     write(path, describe_model(model), model.graph.arrays())
 
 
-def describe_model(model) -> dict:
+def describe_model(model) -> dict[str, Any]:
     """Return the description of a built model."""
     before = model.preprocessing
     return {"format": FORMAT, "dtype": model.dtype.name, "input_shape": model.input_shape,
@@ -86,7 +87,7 @@ def has_training(path) -> bool:
         return "training" in description
 
 
-def read(path) -> tuple[dict, dict]:
+def read(path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the description and all arrays of a file, which is checked as a whole; errors as of `load`."""
     with _opened(path) as (archive, members, description):
         headers = {name: archives.header_of(archive, info)[:2] for name, info in members.items()
@@ -108,7 +109,7 @@ def _kinds():
             and config_names(kind) is not None and not name.startswith("_")}
 
 
-def describe(part) -> dict:
+def describe(part) -> dict[str, Any]:
     """Return a layer or a head as plain values: its class and what it is made from.
 
     An initialiser that is a function is left out. ValueError where something else is no plain value: a
@@ -156,7 +157,7 @@ def _is_part(value):
     return isinstance(value, dict) and {"kind", "config"} <= value.keys()
 
 
-def remake(description: dict, custom: dict):
+def remake(description: dict[str, Any], custom: dict[str, Any]):
     """Return the layer or head that `describe` described; ``custom`` has the user's own classes."""
     kinds = custom if description.get("custom") else _kinds()
 
@@ -196,7 +197,7 @@ def _check_custom(custom):
 
 # ---- writing -----------------------------------------------------------------------------------------------
 
-def write(path, description: dict, arrays: dict):
+def write(path, description: dict[str, Any], arrays: dict[str, Any]):
     """Write ``description`` (plain values) and ``arrays`` to ``path``; OSError where that is impossible."""
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     if text.size > _MOST_TEXT:

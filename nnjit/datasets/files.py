@@ -74,7 +74,7 @@ def look(published: Published, folder: Path) -> tuple[dict[str, Path], str]:
     try:
         present = set(os.listdir(folder))
     except OSError as error:
-        return {}, error.strerror
+        return {}, error.strerror or str(error)
     written = {standard_name(entry): entry for entry in sorted(present, key=lambda name: name.endswith(".gz"),
                                                                reverse=True)}
     paths = {name: folder / written[name] for name in published.files if name in written}
@@ -176,7 +176,8 @@ def _answer(url):
 
     def get():
         session = requests.Session()    # one of its own, which ends with it
-        session.get_redirect_target = lambda response: None    # it would read the whole answer that redirects
+        # it would read the whole answer that redirects
+        session.get_redirect_target = lambda resp: None    # type: ignore[method-assign]
         return session.get(place, stream=True, timeout=(ANSWER_SECONDS, SILENCE_SECONDS),
                            headers={"Accept-Encoding": "identity"})    # the file is packed as it is
 

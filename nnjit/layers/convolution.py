@@ -1,5 +1,7 @@
 """Convolutions of images, (N, H, W, C), and of sequences, (N, T, D)."""
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from ..memory import Array, Shape
 from .base import Context, Layer
 from .initializers import Init
 from .weighted import Weighted
-from .windows import PADDINGS, Padding, as_pair, check_images, check_padding, check_pair, slide
+from .windows import PADDINGS, Padding, Pair, as_pair, check_images, check_padding, check_pair, slide
 
 
 class _Convolution(Weighted):
@@ -19,8 +21,10 @@ class _Convolution(Weighted):
     config: tuple[str, ...] = ("filters", "kernel_size", "strides", "padding", "bias", "init", "l1", "l2",
                                "dilation", "groups")
 
-    def __init__(self, filters, kernel_size, strides, padding, bias, init, l1, l2, activation, dilation,
-                 groups, paddings=PADDINGS, check_size=check_pair):
+    def __init__(self, filters: int, kernel_size: Pair, strides: Pair, padding: Padding, bias: bool,
+                 init: Init, l1: float, l2: float, activation: str | Layer | None, dilation: Pair,
+                 groups: int, paddings: tuple[str, ...] = PADDINGS,
+                 check_size: Callable[..., Any] = check_pair):
         super().__init__(bias, init, l1, l2, activation)
         name = type(self).__name__
         self.filters = check_count(f"{name} filters", filters)
@@ -116,10 +120,9 @@ class Conv2D(_Convolution):
 
     takes_bytes = True
 
-    def __init__(self, filters: int, kernel_size: int | tuple[int, int], strides: int | tuple[int, int] = 1,
-                 padding: Padding = "same", bias: bool = True, init: Init = "glorot_uniform", l1: float = 0.0,
-                 l2: float = 0.0, activation: str | Layer | None = None,
-                 dilation: int | tuple[int, int] = 1, groups: int = 1):
+    def __init__(self, filters: int, kernel_size: Pair, strides: Pair = 1, padding: Padding = "same",
+                 bias: bool = True, init: Init = "glorot_uniform", l1: float = 0.0, l2: float = 0.0,
+                 activation: str | Layer | None = None, dilation: Pair = 1, groups: int = 1):
         super().__init__(filters, kernel_size, strides, padding, bias, init, l1, l2, activation, dilation,
                          groups)
 
@@ -277,11 +280,10 @@ class Conv2DTranspose(_Convolution):
 
     config = (*_Convolution.config, "output_padding")
 
-    def __init__(self, filters: int, kernel_size: int | tuple[int, int], strides: int | tuple[int, int] = 1,
-                 padding: Padding = "same", bias: bool = True, init: Init = "glorot_uniform", l1: float = 0.0,
-                 l2: float = 0.0, activation: str | Layer | None = None,
-                 dilation: int | tuple[int, int] = 1, groups: int = 1,
-                 output_padding: int | tuple[int, int] | None = None):
+    def __init__(self, filters: int, kernel_size: Pair, strides: Pair = 1, padding: Padding = "same",
+                 bias: bool = True, init: Init = "glorot_uniform", l1: float = 0.0, l2: float = 0.0,
+                 activation: str | Layer | None = None, dilation: Pair = 1, groups: int = 1,
+                 output_padding: Pair | None = None):
         super().__init__(filters, kernel_size, strides, padding, bias, init, l1, l2, activation, dilation,
                          groups)
         if output_padding is not None:

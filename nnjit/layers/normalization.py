@@ -23,7 +23,7 @@ class _Normalization(Layer):
     _channels: int
     _attached = (*Layer._attached, "beta", "gamma")
 
-    def __init__(self, epsilon, center, scale):
+    def __init__(self, epsilon: float, center: bool, scale: bool):
         name = type(self).__name__
         self.epsilon = check_real(f"{name} epsilon", epsilon, closed="()")
         for option, value in ("center", center), ("scale", scale):

@@ -4,7 +4,7 @@ import numpy as np
 from ..kernels import pooling
 from ..memory import Array, Shape
 from .base import Context, Layer
-from .windows import Padding, as_pair, check_images, check_padding, check_pair, slide
+from .windows import Padding, Pair, as_pair, check_images, check_padding, check_pair, slide
 
 
 class _Pool(Layer):
@@ -14,7 +14,7 @@ class _Pool(Layer):
     config: tuple[str, ...] = ("pool_size", "strides", "padding")
     frees_output = True
 
-    def __init__(self, pool_size: int | tuple[int, int] = 2, strides: int | tuple[int, int] | None = None,
+    def __init__(self, pool_size: Pair = 2, strides: Pair | None = None,
                  padding: Padding = "valid"):
         name = type(self).__name__
         self.pool_size = check_pair(f"{name} pool_size", pool_size)
@@ -80,7 +80,7 @@ class AveragePool2D(_Pool):
 
     config = (*_Pool.config, "count_padding")
 
-    def __init__(self, pool_size: int | tuple[int, int] = 2, strides: int | tuple[int, int] | None = None,
+    def __init__(self, pool_size: Pair = 2, strides: Pair | None = None,
                  padding: Padding = "valid", count_padding: bool = False):
         super().__init__(pool_size, strides, padding)
         self.count_padding = bool(count_padding)

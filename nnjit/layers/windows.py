@@ -4,7 +4,8 @@ from ..inputs.checks import check_count
 from ..memory import Shape
 
 PADDINGS = "same", "valid"
-Padding = str | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
+Pair = int | tuple[int, int]    # for rows and columns
+Padding = str | Pair | tuple[tuple[int, int], tuple[int, int]]
 
 
 def check_images(layer: str, shape: Shape) -> Shape:
@@ -23,7 +24,7 @@ def check_images(layer: str, shape: Shape) -> Shape:
     return shape
 
 
-def check_pair(name: str, given, least: int = 1) -> int | tuple[int, int]:
+def check_pair(name: str, given, least: int = 1) -> Pair:
     """Return a size as it was given, an int for both directions, or (rows, columns); equal ones as an int.
 
     TypeError or ValueError where it is none of at least ``least``.
@@ -36,7 +37,7 @@ def check_pair(name: str, given, least: int = 1) -> int | tuple[int, int]:
     return rows if rows == columns else (rows, columns)
 
 
-def as_pair(size: int | tuple[int, int]) -> tuple[int, int]:
+def as_pair(size: Pair) -> tuple[int, int]:
     """Return (rows, columns) of what `check_pair` returned."""
     return size if isinstance(size, tuple) else (size, size)
 

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def _history_of(training, arrays):
     return found
 
 
-def read_notes(path: str | Path) -> dict:
+def read_notes(path: str | Path) -> dict[str, Any]:
     """Return the ``notes`` of a backup; DataError where there is none, or it is damaged."""
     if not os.path.exists(path):
         raise DataError(f"{named(path)}: no such backup")
