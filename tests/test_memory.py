@@ -1,7 +1,9 @@
-"""Memory: where arrays begin, how rows are padded, how named arrays share a vector."""
+"""Memory: where arrays begin, how rows are padded, how named arrays share a vector; what a process keeps."""
 import doctest
+import sys
 
 import pytest
+from scale import times
 
 from nnjit import memory
 
@@ -41,3 +43,87 @@ def test_a_layout_gives_views_that_share_no_number(dtype):
 
 def test_the_example():
     assert doctest.testmod(memory, raise_on_error=True).attempted
+
+
+# ---- what a process keeps ----------------------------------------------------------------------------------
+
+KEPT = """
+import contextlib, gc, json, os, pickle
+import numpy as np
+import nnjit as nn
+
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(2000, 16)).astype("float32"), rng.integers(3, size=2000)
+
+def network(*first):
+    return nn.Sequential([*first, nn.Dense(8), nn.Tanh(), nn.Dropout(0.5), nn.Dense(3)], nn.Categorical())
+
+def fit(model, rows, X=X, epochs=1, **more):
+    model.fit(X[:rows], y[:rows], nn.Adam(), epochs=epochs, verbose=0, validation_data=(X[:50], y[:50]),
+              **more)
+    return model
+
+def fail(model, epoch, logs):
+    raise KeyError
+
+def save(k):
+    model.save("model.npz")
+    nn.load("model.npz")
+
+def stop(k):
+    with contextlib.suppress(KeyError):
+        fit(network(), 100, callbacks=[fail])
+
+def refuse(k):
+    with contextlib.suppress(ValueError):
+        model.predict(np.full((1 + k % 7, 16), np.nan))
+
+model = fit(network(), 200)
+JOBS = {
+    "fits": lambda k: fit(network(), 100 + k % 7),
+    "fits of convolutions": lambda k: fit(network(nn.Conv2D(2, 3), nn.Flatten()), 30, X.reshape(-1, 4, 4, 1)),
+    "fits of recurrent layers": lambda k: fit(network(nn.GRU(4)), 30, X.reshape(-1, 4, 4)),
+    "trainings that an error ends": stop,
+    "predictions": lambda k: model.predict_proba(X[:1 + 37 * k % 1999]),
+    "rows that are refused": refuse,
+    "evaluations": lambda k: model.evaluate(X[:1 + k % 99], y[:1 + k % 99]),
+    "saved and loaded models": save,
+    "pickled models": lambda k: pickle.loads(pickle.dumps(model)).predict(X[:3])}
+
+def used():
+    gc.collect()
+    with open("/proc/self/status") as file:
+        status = dict(line.split(":") for line in file)
+    return [int(status["VmRSS"].split()[0]), len(gc.get_objects()), int(status["Threads"]),
+            len(os.listdir("/proc/self/fd"))]
+
+def measured(job):
+    for k in range(N):
+        if k == N // 4:    # everything has been used once
+            before = used()
+        job(k)
+    return [after - first for after, first in zip(used(), before)]
+
+grown = {name: measured(job) for name, job in JOBS.items()}
+
+def note(model, epoch, logs):
+    if epoch in (N // 4, N - 1):
+        marks.append(used())
+
+marks = []
+fit(network(), 200, epochs=N, callbacks=[note])
+grown["epochs"] = [after - first for after, first in zip(marks[1], marks[0])]
+print(json.dumps(grown))
+"""
+
+
+@pytest.mark.compiled
+@pytest.mark.torture
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells of a process")
+def test_a_process_keeps_nothing(run_python, count):
+    """Neither memory, nor objects, threads or open files grow, once everything has been used."""
+    N = times(24, 1000)
+    grown = run_python(f"N = {N}\n{KEPT}")
+    for job, (kilobytes, objects, threads, files) in grown.items():
+        assert kilobytes < 2048 and objects < 20 and threads <= 0 and files <= 0, (job, grown)
+        count(f"repetitions after which a process has kept nothing: {job}", N)
