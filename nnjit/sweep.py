@@ -25,6 +25,7 @@ from .inputs.checks import DataError, check_count
 from .replacing import replacing, replacing_text
 from .training.callbacks import MAXIMISED
 from .training.history import History
+from .training.progress import on_terminal
 
 _ROUNDS = 3    # that end with a dead worker and without a result, until jobs run one at a time
 _RANKED_BY = ("val_accuracy", "validation_accuracy", "test_accuracy", "accuracy", "val_loss",
@@ -188,7 +189,7 @@ def sweep(function: Callable[..., Any], grid: Grid, seeds: int | Sequence[int] =
     folder = None if out_dir is None else Path(out_dir)
     found = {} if folder is None else _kept(folder, todo)
     pending = {key: job for key, job in todo.items() if key not in found}
-    shown = verbose == "auto" and sys.stderr.isatty()
+    shown = verbose == "auto" and on_terminal()
     with tqdm(total=len(todo), initial=len(found), disable=not shown, unit="run", file=sys.stderr) as bar:
         for key, result in _executed(function, pending, check_count("jobs", jobs), data or {}, backend):
             found[key] = result

@@ -201,6 +201,16 @@ def test_a_run_is_saved_whatever_becomes_of_the_streams(line, kinds, status, her
     assert said.err.count("error: ") == ("stderr" not in kinds and expected > 0)
 
 
+def test_a_program_without_streams_trains_and_reads(here, streams, monkeypatch):
+    """As one without a console: what would be shown is not."""
+    (here / "table.csv").write_text("a,b\n" + 1000 * "1,2\n")
+    monkeypatch.setattr(datasets.tables, "_BAR", 1)
+    streams(stdin="closed", stdout="closed", stderr="closed")
+    fit(verbose="auto")
+    assert len(datasets.read_table("table.csv")) == 1000
+    assert len(nn.sweep(lambda seed: {"score": seed}, {}, seeds=3).runs) == 3
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437"])
 def test_letters_that_an_encoding_lacks_are_spelled(encoding, here, monkeypatch):
     rows = [f"{k % 7},{name}" for k, name in enumerate(["Märchen", "Ελλάς"] * 30)]
@@ -305,7 +315,8 @@ X, y = np.linspace(0, 1, 80).reshape(40, 2), np.arange(40) % 2
 
 
 def fit(optimizer=None, **options):
-    nn.Sequential([nn.Dense(1)], nn.Gaussian()).fit(X, y, optimizer or nn.SGD(0.1), verbose=0, **options)
+    model = nn.Sequential([nn.Dense(1)], nn.Gaussian())
+    model.fit(X, y, optimizer or nn.SGD(0.1), **{"verbose": 0, **options})
 
 
 def back_up_on_a_full_disk(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ..inputs.checks import DataError
 from ..reading import PIECE, in_a_line, refuse_foreign, unpacked
 from ..replacing import replacing
+from ..training.progress import on_terminal
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -216,7 +217,8 @@ def _length(response):
 
 
 def _progress(name, response):
-    return tqdm(total=_length(response), desc=name, unit="B", unit_scale=True, leave=False, disable=None)
+    return tqdm(total=_length(response), desc=name, unit="B", unit_scale=True, leave=False,
+                disable=not on_terminal())
 
 
 def _within(seconds, failure, function):

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..inputs.checks import DataError
 from ..inputs.targets import in_short
 from ..reading import named, opened, room, size_of
+from ..training.progress import on_terminal
 from .tables import import_extra
 
 _FORMATS = "PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM"    # others start programs, such as Ghostscript
@@ -78,7 +79,7 @@ def read_images(path: str | Path, size: tuple[int, int] | None = None, channels:
     files, classes = _found(path)
     decoder = _Decoder(files)
     bar = tqdm(total=2 * len(files), desc=path.name, unit="", leave=False,
-               disable=True if quiet or len(files) < _BAR else None)
+               disable=quiet or len(files) < _BAR or not on_terminal())
     with bar, ThreadPoolExecutor() as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")    # of Pillow, of what does no harm
 

@@ -22,6 +22,7 @@ from .._numba.warning import warn
 from ..inputs.checks import DataError
 from ..inputs.targets import in_short
 from ..reading import PIECE, named, opened, room, size_of, too_large, unpacked
+from ..training.progress import on_terminal
 
 TABLES = ".csv", ".tsv", ".tab", ".txt", ".data", ".parquet", ".pq"
 MISSING = "?", "."           # beside what pandas takes for a missing value
@@ -262,7 +263,7 @@ def _opened(path, quiet):
     """The context of a file, unpacked, whose reading is shown where it is large."""
     size = path.stat().st_size
     with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, leave=False,
-              disable=True if quiet or size < _BAR else None) as bar, \
+              disable=quiet or size < _BAR or not on_terminal()) as bar, \
             unpacked(path, "no table",
                      lambda file: CallbackIOWrapper(bar.update, file, "read")) as (content, _, _):
         yield content

@@ -9,6 +9,12 @@ from tqdm import tqdm
 
 from .._numba.jit import watched
 
+
+def on_terminal() -> bool:
+    """Return whether there is a terminal to show a bar on; some processes have no standard error at all."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 # ---- kernels -----------------------------------------------------------------------------------------------
 
 NEWS = "compiling kernels for this processor, once"
@@ -22,7 +28,7 @@ class CompilationBar:
 
     def __enter__(self):
         self.begin = time.perf_counter()
-        if sys.stderr.isatty():
+        if on_terminal():
             self.bar = tqdm(total=self.total, desc=NEWS, unit="kernel", leave=False, file=sys.stderr,
                             bar_format="{desc}: {n_fmt}" + "/{total_fmt}" * bool(self.total) + ", {elapsed}")
         else:
@@ -75,7 +81,7 @@ _watching = False
 def compilation_shown(total: int | None = None) -> Iterator[None]:
     """The context in which the user sees that kernels are compiled; ``total`` of them, if that is known."""
     global _watching
-    if _watching:
+    if _watching or sys.stderr is None:
         yield
         return
     _watching, _news.total = True, total
@@ -93,13 +99,14 @@ class Progress:
     """A bar on a terminal, about ten plain lines elsewhere, nothing with ``verbose=0``."""
 
     def __init__(self, epochs, verbose, began=0):
-        self.epochs, self.verbose, self.began, self.bar = epochs, verbose, began, None
+        self.epochs, self.began, self.bar = epochs, began, None
+        self.verbose = verbose and sys.stderr is not None
         self.last = 0.0    # the seconds at the end of the last epoch
-        self.news = compilation_shown() if verbose else contextlib.nullcontext()
+        self.news = compilation_shown() if self.verbose else contextlib.nullcontext()
 
     def __enter__(self):
         self.news.__enter__()
-        if self.verbose and sys.stderr.isatty():
+        if self.verbose and on_terminal():
             # what was measured comes before the bar: on a narrow terminal the end is cut off
             form = "{n_fmt}/{total_fmt} epochs{postfix} |{bar}| {elapsed}<{remaining} {desc}"
             self.bar = tqdm(total=self.epochs, initial=self.began, file=sys.stderr, bar_format=form)
