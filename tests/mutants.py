@@ -1,0 +1,172 @@
+"""How many small faults do the tests find? A random sample of them, always the same, each tried by itself.
+
+``python tests/mutants.py [part or fault ...]`` copies the repository, changes one number, operator or condition
+of a file there (with Cosmic Ray), and runs the tests about that file, uncompiled, until one fails. It prints
+each fault that no test has found, under the name by which it can be tried again, and how many were found.
+"""
+import compileall
+import difflib
+import os
+import py_compile
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.update(NUMBA_DISABLE_JIT="1", OMP_WAIT_POLICY="passive", NNJIT_TORTURE="")
+
+# What takes long to import is there before the processes that test are forked; the package is not.
+import hypothesis
+import numba
+import pooch
+import pytest
+import scipy.sparse
+import scipy.special
+import scipy.stats
+import tqdm
+from cosmic_ray.ast import ast_nodes, get_ast_from_path
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import get_operator, operator_names
+
+# Faults that somebody could make: a sum for a difference, and not a sum for a shift.
+OPERATORS = [name for name in operator_names() if re.search(
+    "Add_Sub|Sub_Add|Mul_Div|Div_Mul|FloorDiv_Mul|Mod_Add|Shift_.Shift|BitAnd_BitOr|"
+    "_Eq_NotEq|NotEq_Eq|Lt_LtE|Lt_GtE|LtE_Lt|LtE_Gt$|Gt_GtE|Gt_LtE|GtE_Gt|GtE_Lt$|Is_IsNot|IsNot_Is|USub_UAdd|"
+    "Delete_Not|AddNot|True|False|AndWith|OrWith|Break|Exception|Number|ZeroIter", name)]
+# part: how many faults, and for its files the tests about them
+PARTS = {
+    "kernels": (200, {
+        "kernels/_chunks.py": "normalization updates affine", "kernels/_tiles.py": "affine",
+        "kernels/affine.py": "affine", "kernels/activations.py": "activation_pairs activations",
+        "kernels/augmentation.py": "images -k flip|shift|moved|bytes", "kernels/checks.py": "sparse inputs -k not every_width and not shape4",
+        "kernels/convolution/*.py": "images -k convolution|padding|pixel|vector|window",
+        "kernels/dropout.py": "random layers -k random|Dropout|hash|word|draw",
+        "kernels/elementary.py": "elementary activations",
+        "kernels/losses.py": "loss_kernels losses categorical_kernel",
+        "kernels/normalization.py": "normalization", "kernels/penalties.py": "penalties",
+        "kernels/pooling.py": "images layers -k pool|Pool|largest|mean", "kernels/random.py": "random",
+        "kernels/recurrent/*.py": "recurrent layers -k recurrent|LSTM|GRU|RNN",
+        "kernels/softmax.py": "activations losses", "kernels/sparse/*.py": "sparse -k not every_width and not shape4",
+        "kernels/updates.py": "updates"}),
+    "heads and losses": (100, {
+        "heads/*.py": "heads_properties heads_training losses heads_mistakes heads",
+        "losses.py": "losses heads_properties heads_training heads_mistakes heads"}),
+    "training": (80, {
+        "training/loop.py": "training callbacks", "training/callbacks.py": "callbacks training",
+        "training/backup.py": "backup", "training/history.py": "training callbacks",
+        "training/progress.py": "callbacks training", "training/ranks.py": "ranks",
+        "training/shards.py": "ranks", "training/state.py": "training callbacks backup"}),
+    "checkpoint": (40, {"checkpoint.py": "checkpoint saved_files backup"}),
+}
+
+
+class Fault(NamedTuple):
+    """One change of a file: the operator of Cosmic Ray, and which of the places that it finds there."""
+    path: Path
+    operator: str
+    place: int
+
+    def __str__(self):
+        return f"{self.path}:{self.operator}:{self.place}".replace("core/", "")
+
+
+def faults_of(path):
+    """Return all faults of a file, and for each a random number that stays when other lines are edited."""
+    lines, nodes = path.read_text().splitlines(), list(ast_nodes(get_ast_from_path(path)))
+    numbers, seen = {}, Counter()
+    for name in OPERATORS:
+        operator = get_operator(name)()
+        rows = [row for node in nodes for (row, _), _ in operator.mutation_positions(node)]
+        for place, row in enumerate(rows):
+            key = f"{path} {name} {lines[row - 1].strip()}"
+            seen[key] += 1
+            numbers[Fault(path, name, place)] = sha256(f"{key} {seen[key]}".encode()).digest()
+    return numbers
+
+
+def passes(tests, seconds):
+    """Run tests in a process of their own, and return whether they pass within the time."""
+    files, _, chosen = tests.partition(" -k ")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setsid()
+            os.dup2(os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+            os.dup2(1, 2)
+            code = pytest.main(["-x", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-k", chosen.replace("|", " or "),
+                                *(f"tests/test_{file}.py" for file in files.split())])
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status == 0
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def survives(fault, tests, seconds):
+    """Return the lines of a fault, without and with it, if the tests do not find it."""
+    with use_mutation(fault.path, get_operator(fault.operator)(), fault.place) as (before, after):
+        if passes(tests, seconds):
+            lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+            return "\n".join(line for line in lines if re.match(r"[-+] |[-+]\w", line))
+
+
+def explained():
+    """Return the reasons of tests/survivors.txt: {(path, the lines without and with the fault): reason}."""
+    reasons = {}
+    for block in Path("tests/survivors.txt").read_text().split("\n\n")[1:]:
+        path, *lines = block.splitlines()
+        change = [line for line in lines if line.startswith(("-", "+"))]
+        reasons[path, "\n".join(change)] = " ".join(lines[len(change):])
+    return reasons
+
+
+def main(wanted):
+    reasons, bad = explained(), False
+    for part, (size, table) in PARTS.items():
+        tests = {path: about for pattern, about in table.items() for path in sorted(Path("nnjit").glob(pattern))}
+        numbers = {fault: number for path in tests for fault, number in faults_of(path).items()}
+        chosen = sorted(numbers, key=numbers.get)[:size] if part in wanted or not wanted else []
+        chosen += [fault for fault in numbers if str(fault) in wanted]
+        limits, left, known = {}, 0, 0
+        for fault in tqdm.tqdm(chosen, part, disable=None):
+            about = tests[fault.path]
+            if about not in limits:
+                begin = time.monotonic()
+                assert passes(about, 900), Path("output.txt").read_text()    # without a fault
+                limits[about] = 20 + 4 * (time.monotonic() - begin)
+            if lines := survives(fault, about, limits[about]):
+                reason = reasons.get((str(fault.path), lines))
+                left, known = left + 1, known + bool(reason)
+                print(fault, lines, reason or "NOT EXPLAINED", "", sep="\n", flush=True)
+        if chosen:
+            print(f"{part}: {len(chosen) - left} of {len(chosen)} faults found, {known} of the others explained, "
+                  f"a sample of {len(numbers)}", flush=True)
+        bad |= left > known or left > 0.1 * len(chosen)
+    return bad
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(Path(__file__).parents[1], folder, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns(".*", "build", "runs", "__pycache__"))
+        os.chdir(folder)
+        os.environ["PYTHONPATH"] = sys.path[0] = folder
+        # By hashes: a fault may leave a file's time and size as they were.
+        compileall.compile_dir("nnjit", quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+        sys.exit(main(sys.argv[1:]))
