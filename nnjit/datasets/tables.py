@@ -101,6 +101,7 @@ def _read_parquet(path, columns):
             raise ValueError(f"got a footer of {footer:,} bytes in a file of {size:,}")
         with parquet.ParquetFile(file, thrift_container_size_limit=_FOOTER) as table:
             names = [name for name in table.schema_arrow.names if not name.startswith("__index_level_")]
+            _check_different(path, names)
             _check_columns(path, names, columns)
             names = [name for name in names if columns is None or name in columns]
             _check_room(path, file, table, names)
@@ -223,12 +224,15 @@ def _header(path, lines, delimiter):
     if all(map(_is_number, first)):
         return [_UNNAMED.format(i + 1) for i in range(len(first))], False
     names = [name.strip() or _UNNAMED.format(i + 1) for i, name in enumerate(first)]
-    twice = [(count, name) for name, count in Counter(names).items() if count > 1]
-    if twice:
-        count, name = twice[0]
-        raise DataError(f"{path}: got {count} columns called {name[:80]!r}, expected a name for each; "
-                        "rename one")
+    _check_different(path, names)
     return names, True
+
+
+def _check_different(path, names):
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise DataError(f"{named(path)}: got {count} columns called {name[:80]!r}, expected a name for each; "
+                        "rename one")
 
 
 def _is_number(text):

@@ -55,10 +55,11 @@ def from_onnx(path: str | Path, dtype: str = "float32") -> Sequential:
             raise DataError(f"{path}: got more than {_LARGEST:,} bytes, expected a small network")
         made = _parsed(onnx, file.read())
         try:
-            reader = _Reader(onnx, made.graph)
-            for node in made.graph.node:
-                reader.read(node)
-            return reader.network(dtype)
+            with np.errstate(over="ignore", invalid="ignore"):    # what comes of it is looked at in the end
+                reader = _Reader(onnx, made.graph)
+                for node in made.graph.node:
+                    reader.read(node)
+                return reader.network(dtype)
         except _Lacking as error:
             raise DataError(f"{reading.named(path)}: {reading.in_a_line(error)}") from None
 
@@ -214,6 +215,9 @@ class _Reader:
             for name, array in arrays.items():
                 {**layer.parameters, **layer.state}[name][...] = array
         model.untouched = None
+        arrays = (*model.parameters().values(), *model.state().values())
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise _Lacking(f"got weights that are no numbers, infinite, or too large for {dtype}")
         return model
 
 
