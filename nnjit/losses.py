@@ -2,8 +2,8 @@
 
 The heads compute the same from logits while they train; here a loss can be looked at by itself, and in the
 form in which it is met elsewhere. From logits a loss is exact. From probabilities it saturates: they are held
-between 1e-7 and 1 - 1e-7, as Keras holds them, so that no cross-entropy is above 16.12 (15.94 for a float32
-near 1), however wrong the prediction.
+between 1e-7 and 1 - 1e-7, as Keras holds them, so that no cross-entropy is above 16.12, however wrong the
+prediction. A prediction that is NaN or infinite is seen in the loss, which then is no finite number.
 
 ``y_pred`` is (N,), an example each number; (N, K), an example each row; or (N, T, K), with a value for each
 of the T steps of N sequences. A float32 array is computed in float32, anything else in float64. All functions
@@ -23,6 +23,7 @@ reduction : None, "sum" or "mean"
 and raise TypeError where something holds no real numbers, ValueError where shapes do not agree (nothing is
 broadcast), values are out of range, all is masked, or all weights are 0.
 """
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,7 +99,9 @@ def poisson(y_true: ArrayLike, y_pred: ArrayLike, *,
     if (rate < 0).any():
         raise ValueError(f"y_pred: got {np.nanmin(rate):g}, expected non-negative rates; for logits z give "
                          "np.exp(z)")
-    return _over_units(rate - y * np.log(np.maximum(rate, EPSILON)), counts, sample_weight, reduction)
+    with _quiet():
+        values = rate - y * np.log(np.maximum(rate, EPSILON))
+    return _over_units(values, counts, sample_weight, reduction)
 
 
 def mean_pairwise_squared_error(y_true: ArrayLike, y_pred: ArrayLike, *,
@@ -118,9 +121,10 @@ def mean_pairwise_squared_error(y_true: ArrayLike, y_pred: ArrayLike, *,
                          "pairs of")
     inside = np.ones(p.shape, bool) if counts is None else counts
     n = inside.sum(axis=-1, keepdims=True)
-    error = np.where(inside, p - y, 0)
-    deviation = np.where(inside, error - error.sum(axis=-1, keepdims=True) / np.maximum(n, 1), 0)
-    values = 2 * (deviation**2).sum(axis=-1) / np.maximum(n[..., 0] - 1, 1)
+    with _quiet():
+        error = np.where(inside, p - y, 0)
+        deviation = np.where(inside, error - error.sum(axis=-1, keepdims=True) / np.maximum(n, 1), 0)
+        values = 2 * (deviation**2).sum(axis=-1) / np.maximum(n[..., 0] - 1, 1)
     return _reduce(values, np.where(n[..., 0] > 1, n[..., 0] / K, 0), sample_weight, reduction)
 
 
@@ -152,8 +156,8 @@ def binary_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool 
         losses = _elements(loss_kernels.bernoulli, y, p, y)
     else:
         predictions.check_probabilities(p)
-        p = np.clip(p, EPSILON, 1 - EPSILON)
-        losses = -(y * np.log(p) + (1 - y) * np.log1p(-p))
+        with _quiet():
+            losses = -(y * _held(np.log(p)) + (1 - y) * _held(np.log1p(-p)))
     return _over_units(losses, counts, sample_weight, reduction)
 
 
@@ -276,6 +280,11 @@ def ordinal_crossentropy(y_true: ArrayLike, logits: ArrayLike, *,
 
 # ---- shared ------------------------------------------------------------------------------------------------
 
+def _quiet():
+    """Return a context without NumPy's warnings of what is not finite: the loss shows it."""
+    return np.errstate(divide="ignore", over="ignore", invalid="ignore")
+
+
 def _log_probabilities(p, from_logits):
     """Return log p of rows (..., K) of probabilities or logits."""
     K = p.shape[-1]
@@ -293,7 +302,13 @@ def _log_probabilities(p, from_logits):
     if not predictions.are_distributions(p):
         raise ValueError("y_pred: got rows that do not sum to 1, expected probabilities; for logits give "
                          "from_logits=True, for independent sigmoids use binary_crossentropy")
-    return np.log(np.clip(p, EPSILON, 1 - EPSILON))
+    with _quiet():
+        return _held(np.log(p))
+
+
+def _held(log_p):
+    """Return log p as if p had been held between `EPSILON` and 1 - `EPSILON`, which float32 doesn't know."""
+    return np.clip(log_p, math.log(EPSILON), math.log1p(-EPSILON))
 
 
 def _elements(kernel, y, p, *parameter):
@@ -305,10 +320,11 @@ def _elements(kernel, y, p, *parameter):
 
 def _over_units(losses, counts, sample_weight, reduction):
     """Take the mean over K of losses (..., K), of those that count, and reduce the examples."""
-    if counts is None:
-        return _reduce(losses.mean(axis=-1), None, sample_weight, reduction)
-    n = counts.sum(axis=-1)
-    values = np.where(counts, losses, 0).sum(axis=-1) / np.maximum(n, 1).astype(losses.dtype)
+    with _quiet():
+        if counts is None:
+            return _reduce(losses.mean(axis=-1), None, sample_weight, reduction)
+        n = counts.sum(axis=-1)
+        values = np.where(counts, losses, 0).sum(axis=-1) / np.maximum(n, 1).astype(losses.dtype)
     return _reduce(values, n / counts.shape[-1], sample_weight, reduction)
 
 
@@ -316,16 +332,17 @@ def _reduce(values, fractions, sample_weight, reduction):
     """Weigh the values and reduce them. ``fractions`` says how much of each counts; None is all."""
     if reduction not in (None, "sum", "mean"):
         raise ValueError(f"reduction: got {reduction!r}, expected None, 'sum' or 'mean'")
-    w = predictions.check_example_weights(sample_weight, values)
+    w = predictions.check_example_weights(sample_weight, values, only_ratios=reduction == "mean")
     if fractions is None:
         fractions = np.ones(values.shape)
-    weighted = np.where((w > 0) & (fractions > 0), values, 0) * w
-    if reduction is None:
-        return weighted
-    if reduction == "sum":
-        return float(weighted.sum(dtype=np.float64))
-    weight = (w * fractions).sum(dtype=np.float64)
-    if weight == 0:
-        raise ValueError("sample_weight: got only zeros for what counts, expected at least one positive "
-                         "weight")
-    return float((weighted * fractions).sum(dtype=np.float64) / weight)
+    with _quiet():
+        weighted = np.where((w > 0) & (fractions > 0), values, 0) * w
+        if reduction is None:
+            return weighted
+        if reduction == "sum":
+            return float(weighted.sum(dtype=np.float64))
+        weight = (w * fractions).sum(dtype=np.float64)
+        if weight == 0:
+            raise ValueError("sample_weight: got only zeros for what counts, expected at least one positive "
+                             "weight")
+        return float((weighted * fractions).sum(dtype=np.float64) / weight)

@@ -302,7 +302,7 @@ class Sequential(Strict):
         """
         history = self.history
         try:
-            rows = X.shape[0] if hasattr(X, "shape") else len(X)
+            rows = preparation.count_rows(X)
             log = self.fit(X, y, optimizer, 1, max(1, rows), sample_weight=sample_weight, shuffle=False,
                            seed=seed, verbose=0).history
         finally:

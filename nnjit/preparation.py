@@ -7,7 +7,15 @@ import numpy as np
 import scipy.sparse
 
 from .inputs.batches import Examples
-from .inputs.checks import check_length, check_real, check_sparse, check_weights, shown
+from .inputs.checks import (
+    as_array,
+    check_length,
+    check_real,
+    check_sparse,
+    check_weights,
+    refuse_masked,
+    shown,
+)
 from .inputs.rows import intensities, leave_out_zeros, store, store_block, validate
 from .inputs.scale import measure, warn_of_another
 from .inputs.sequences import (
@@ -39,6 +47,14 @@ def stored_rows(model, rows, sparse="auto", training: bool = True, single_pass: 
     if divisor > 1:
         return intensities(rows, model.dtype, first.takes_bytes)
     return store(rows, model.dtype, sparse, training, single_pass, share)
+
+
+def count_rows(X) -> int:
+    """Return how many rows something has that is given as X; 0 where it is none."""
+    try:
+        return X.shape[0] if hasattr(X, "shape") else len(X)
+    except (TypeError, IndexError):
+        return 0
 
 
 def rows_to_use(model, X, mask, sparse) -> tuple[Any, ...]:
@@ -243,7 +259,8 @@ def _stream(model, source: Source, sparse="auto", training: bool = True, class_w
         if (w is None) != (given is None):
             raise ValueError(f"sample_weight: got {'none' if w is None else 'some'} in this block, expected "
                              f"{'some' if w is None else 'none'} as in the first")
-        return _targets(graph, N, _copied(y), _copied(w), class_weight, mask, some_positive=False)
+        y, w = _copied("y", y), _copied("sample_weight", w)
+        return _targets(graph, N, y, w, class_weight, mask, some_positive=False)
 
     def prepared(block):
         X, y, w, mask = block
@@ -252,7 +269,7 @@ def _stream(model, source: Source, sparse="auto", training: bool = True, class_w
             raise ValueError(f"X: got rows of shape {rows.shape[1:]}, expected {graph.input_shape} as in the "
                              "first block")
         if _divisor(model, rows) > 1:
-            x = intensities(_copied(rows), model.dtype, model.layers[0].takes_bytes)
+            x = intensities(_copied("X", rows), model.dtype, model.layers[0].takes_bytes)
         else:
             x = store_block(rows, model.dtype, sparse, training)
         y, w, counts = targets(len(x), y, w, mask)
@@ -296,13 +313,13 @@ def _in_block(number, check, *arguments):
         raise type(error)(f"block {number}: {error}") from None
 
 
-def _copied(values):
+def _copied(name, values):
     """Return arrays as copies: whoever gives blocks may write the next one over the last."""
     if isinstance(values, dict):
-        return {name: _copied(one) for name, one in values.items()}
-    if isinstance(values, np.ndarray):
-        return values.copy()
-    return values if values is None or isinstance(values, (list, tuple)) else np.asarray(values).copy()
+        return {key: _copied(f"{name} of {key}", one) for key, one in values.items()}
+    if values is None or isinstance(values, (list, tuple)):
+        return values
+    return values.copy() if isinstance(values, np.ndarray) else as_array(name, values).copy()
 
 
 # ---- validation --------------------------------------------------------------------------------------------
@@ -347,12 +364,15 @@ def _split(rows, y, w, mask, fraction):
     if w is not None:
         check_length("sample_weight", w, N)
     parts = slice(0, first), slice(first, N)
-    return [[_part(values, part) for values in (rows, y, w, mask)] for part in parts]
+    given = ("X", rows), ("y", y), ("sample_weight", w), ("mask", mask)
+    return [[_part(name, values, part) for name, values in given] for part in parts]
 
 
-def _part(values, part):
+def _part(name, values, part):
     if values is None:
         return None
     if isinstance(values, dict):
-        return {name: _part(of_name, part) for name, of_name in values.items()}
-    return (values if scipy.sparse.issparse(values) else np.asanyarray(values))[part]
+        return {key: _part(f"{name} of {key}", one, part) for key, one in values.items()}
+    refuse_masked(name, values)
+    taken = scipy.sparse.issparse(values) or isinstance(values, (list, tuple))
+    return (values if taken else as_array(name, values))[part]

@@ -32,9 +32,9 @@ def paste_pairs(images: np.ndarray, labels: ArrayLike, count: int,
         ``labels`` are no class numbers.
     """
     count, K = check_count("count", count), count_classes("labels", labels)
-    labels = np.asarray(labels, np.int64)
-    if np.ndim(images) != 3 or len(images) != len(labels):
-        raise ValueError(f"images: got shape {np.shape(images)}, expected ({len(labels)}, height, width), "
+    labels, images = as_numbers("labels", labels).astype(np.int64), as_numbers("images", images)
+    if images.ndim != 3 or len(images) != len(labels):
+        raise ValueError(f"images: got shape {images.shape}, expected ({len(labels)}, height, width), "
                          "one for each label")
     # RandomState, since its stream never changes with NumPy's version
     chosen = np.random.RandomState(seed).randint(len(images), size=(count, 2), dtype=np.int64)
@@ -50,6 +50,8 @@ def with_outliers(y: ArrayLike, share: float = 0.1, shift: float = 5.0, seed: in
     ``share`` is no number from 0 to 1, or ``y`` no array of numbers.
     """
     y = np.array(as_numbers("y", y), np.float64)
+    if y.ndim != 1:
+        raise ValueError(f"y: got shape {y.shape}, expected (N,)")
     count = round(check_real("share", share, 0, 1, "[]") * len(y))
     y[np.random.RandomState(seed).permutation(len(y))[:count]] += shift
     return y

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inputs.checks import as_numbers
 from ..layers import (
     GRU,
     LSTM,
@@ -55,11 +56,13 @@ def from_torch(model: Sequential, state: Mapping[str, Any]) -> Sequential:
 
     Raises
     ------
+    TypeError
+        Something holds no real numbers.
     ValueError
         An array fits no place, one is missing, or one is left over; the message names it. The model is as it
         was.
     """
-    given = {name: _as_array(array) for name, array in state.items() if not name.endswith(_IGNORED)}
+    given = {name: _as_array(name, array) for name, array in state.items() if not name.endswith(_IGNORED)}
     _take("state", given, _torch_places(model))
     model.untouched = None
     return model
@@ -82,20 +85,19 @@ def from_keras(model: Sequential, weights: Any) -> Sequential:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As of `from_torch`.
     """
     if hasattr(weights, "get_weights"):
         weights = weights.get_weights()
-    _take("weights", {f"weights[{i}]": _as_array(array) for i, array in enumerate(weights)},
-          _keras_places(model))
+    given = {f"weights[{i}]": array for i, array in enumerate(weights)}
+    _take("weights", {name: _as_array(name, array) for name, array in given.items()}, _keras_places(model))
     model.untouched = None
     return model
 
 
-def _as_array(array):
-    detached = array.detach().cpu() if hasattr(array, "detach") else array
-    return np.asarray(detached)
+def _as_array(name, array):
+    return as_numbers(name, array.detach().cpu() if hasattr(array, "detach") else array)
 
 
 def _take(what, given, places):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs import targets
-from ..inputs.checks import LARGEST_WEIGHT, check_count, check_real, shown
+from ..inputs.checks import LARGEST_WEIGHT, as_numbers, check_count, check_real, shown
 from ..kernels import activations, softmax
 from ..kernels import losses as loss_kernels
 from ..memory import Array, Shape
@@ -305,8 +305,11 @@ def _checked_class_weight(given):
     if isinstance(given, dict):    # in the text of a saved model, keys are strings
         checked = {check_count("class_weight class", _as_number(k), least=0):
                    _check_weight(weight) for k, weight in given.items()}
-    elif isinstance(given, (list, tuple, np.ndarray)):
-        checked = [_check_weight(weight) for weight in given]
+    elif hasattr(given, "__len__") and not isinstance(given, (str, bytes)):
+        weights = as_numbers("class_weight", given)
+        if weights.ndim != 1:
+            raise ValueError(f"class_weight: got shape {weights.shape}, expected a weight for each class")
+        checked = [_check_weight(weight) for weight in weights.astype(float).tolist()]
     else:
         raise TypeError(f"class_weight: got {shown(given)}, expected a dict of {{class: weight}} or a weight "
                         "for each class")

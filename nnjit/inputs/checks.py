@@ -22,6 +22,7 @@ class DataError(ValueError):
 
 # ---- single values -----------------------------------------------------------------------------------------
 
+_NO_NUMBERS = bool, np.timedelta64    # though they are for Python, or for NumPy
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
@@ -37,7 +38,7 @@ def shown(value: object) -> str:
 
 def check_count(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) -> int:
     """Return ``value`` as an int from ``least`` to ``most``; TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: got {shown(value)}, expected a whole number")
     count = int(value)
     if not least <= count <= most:
@@ -49,7 +50,7 @@ def check_count(name: str, value: Any, least: int = 1, most: int = 2**63 - 1) ->
 
 def check_real(name: str, value: Any, low: float = 0.0, high: float = np.inf, closed: str = "[)") -> float:
     """Return ``value`` as a finite float between ``low`` and ``high``; TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: got {shown(value)}, expected a number")
     try:
         number = float(value)    # in which more may be infinite, or 0
@@ -88,19 +89,29 @@ def check_dtype(dtype: Any) -> np.dtype:
 def as_numbers(name: str, values: Any) -> np.ndarray:
     """Return ``values`` as a C-contiguous array of real numbers.
 
-    TypeError for other kinds and for masked arrays, ValueError for rows of different lengths.
+    Numbers of more digits than float64 has are rounded to it. TypeError for other kinds and for masked
+    arrays, ValueError for rows of different lengths, and for numbers too large for float64.
     """
     refuse_masked(name, values)
     given, values = values, as_array(name, values)
-    if values.dtype.kind == "O":
-        values = _with_missing(given, values)
     if values.dtype.kind not in "buif":
         got = _columns_without_numbers(given) or _kind(given, values)
         raise TypeError(f"{name}: got {got}, expected an array of real numbers{_hint(name, values)}")
+    if values.dtype.char == "g":
+        values = _as_double(name, values)
     if values.flags.writeable:
         return values
     # kernels would be compiled anew for a read-only array
     return _as_writable(values) if is_map(values) else values.copy()
+
+
+def _as_double(name, values):
+    """Return a long double as float64; ValueError where one is finite, and too large for that."""
+    found = cast(values, np.float64)
+    if np.isfinite(values[np.isinf(found)]).any():
+        raise ValueError(f"{name}: got a number too large for float64, expected at most "
+                         f"{np.finfo(np.float64).max:.3g}; scale the numbers")
+    return found
 
 
 def as_array(name: str, values: Any) -> np.ndarray:
@@ -110,7 +121,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
         raise TypeError(f"{name}: got a {values.format} matrix of scipy.sparse, expected an array; give "
                         f"{name}.toarray()")
     try:
-        return np.asarray(values, order="C")
+        found = np.asarray(values, order="C")
+        return found if found.dtype.kind != "O" else _with_missing(values, found)
     except ValueError:
         raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
     except Exception as error:    # of what turns itself into an array
@@ -223,7 +235,10 @@ def raise_nonfinite(given: Any, dtype: np.dtype) -> NoReturn:
 
 def check_length(name: str, values: Any, N: int) -> None:
     """Raise ValueError unless ``values`` has a row for each of the N rows of X."""
-    shape = np.shape(values)
+    if isinstance(values, (list, tuple)) and len(values) == N:
+        return
+    shape = getattr(values, "shape", None)
+    shape = as_array(name, values).shape if shape is None else shape
     if not shape or shape[0] != N:
         raise ValueError(f"{name}: got shape {shape}, expected {N} rows, as many as X has")
 
@@ -245,10 +260,15 @@ def check_weights(sample_weight: Any, N: int, dtype: np.dtype, some_positive: bo
         raise ValueError(f"sample_weight: got {bad}, expected finite non-negative numbers")
     if some_positive and w.max() == 0:
         raise ValueError("sample_weight: got only zeros, expected at least one positive weight")
-    exponent = np.frexp(w.max())[1] if w.dtype.kind == "f" else 0
-    if abs(exponent) > _LARGE_EXPONENT and some_positive:
-        w = np.ldexp(w, -exponent)
-    elif exponent > _LARGE_EXPONENT:
+    if some_positive:
+        w = near_one(w)
+    elif w.dtype.kind == "f" and w.max() >= 2.0**_LARGE_EXPONENT:
         raise ValueError(f"sample_weight: got {w.max():g} in a block, expected at most 2**{_LARGE_EXPONENT}; "
                          "only their ratios count")
     return cast(w, dtype)
+
+
+def near_one(w: np.ndarray) -> np.ndarray:
+    """Return non-negative weights, multiplied by a power of two where the largest is very large or small."""
+    exponent = np.frexp(w.max())[1] if w.dtype.kind == "f" else 0
+    return np.ldexp(w, -exponent) if abs(exponent) > _LARGE_EXPONENT else w

@@ -2,6 +2,7 @@
 import numpy as np
 
 from . import targets
+from .checks import near_one
 
 
 def as_predictions(y_pred):
@@ -110,8 +111,8 @@ def are_distributions(p):
     return not (abs(p.sum(axis=-1) - 1) > 1e-3).any()    # a NaN stays to be seen in the loss
 
 
-def check_example_weights(sample_weight, values):
-    """Return the weights, checked, in the shape and dtype of the values."""
+def check_example_weights(sample_weight, values, only_ratios):
+    """Return the weights, checked, in the shape and dtype of the values; near 1 if only the ratios count."""
     if sample_weight is None:
         return np.ones_like(values)
     w = targets.as_numeric("sample_weight", _filled(sample_weight))
@@ -123,5 +124,9 @@ def check_example_weights(sample_weight, values):
                          "non-negative numbers")
     if w.max() == 0:
         raise ValueError("sample_weight: got only zeros, expected at least one positive weight")
+    w = near_one(w) if only_ratios else w
+    if w.max() > np.finfo(values.dtype).max:
+        raise ValueError(f"sample_weight: got {w.max():g}, expected at most "
+                         f"{np.finfo(values.dtype).max:.3g} for predictions of {values.dtype}")
     return np.broadcast_to(w.reshape(w.shape + (1,) * (values.ndim - w.ndim)),
                            values.shape).astype(values.dtype)

@@ -1,7 +1,7 @@
 """Sequences (N, T, D): which of their steps are valid, lists of different lengths, values of every step."""
 import numpy as np
 
-from .checks import as_array, as_numbers, check_length
+from .checks import as_array, as_numbers, check_length, refuse_masked
 
 
 def is_ragged(X) -> bool:
@@ -35,6 +35,7 @@ def check_mask(mask, N: int, T: int) -> np.ndarray:
 
     TypeError or ValueError for anything else, and where a sequence has no valid step.
     """
+    refuse_masked("mask", mask)
     mask = as_array("mask", mask)
     if mask.dtype.kind not in "bui":
         raise TypeError(f"mask: got {mask.dtype}, expected ({N}, {T}) of True and False, or lengths ({N},)")
@@ -78,6 +79,7 @@ def flat_steps(name: str, values, valid: np.ndarray):
     if isinstance(values, dict):
         return {key: flat_steps(f"{name} of {key}", one, valid) for key, one in values.items()}
     N, T = valid.shape
+    refuse_masked(name, values)
     if isinstance(values, (list, tuple)) and len({np.shape(one)[:1] for one in values}) > 1:
         values = _padded_values(name, values, T)
     values = as_array(name, values)
@@ -94,7 +96,7 @@ def flat_steps(name: str, values, valid: np.ndarray):
 
 
 def _padded_values(name, values, T):
-    arrays = [np.asarray(one) for one in values]
+    arrays = [as_array(name, one) for one in values]
     if max(map(len, arrays)) > T:
         raise ValueError(f"{name}: got {max(map(len, arrays))} steps, expected at most {T}")
     found = np.zeros((len(arrays), T, *arrays[0].shape[1:]), np.result_type(*arrays))

@@ -27,7 +27,7 @@ def as_numeric(name, y, N=None, answers="classes"):
     if N is not None:
         check_length(name, y, N)
     if y.dtype.char in "?e":    # a float16 can't be compared with what is larger than it holds
-        return y.astype(np.uint8 if y.dtype.kind == "b" else np.float32)
+        return y.astype(np.uint8 if y.dtype.kind == "b" else np.float64)
     return y
 
 

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import analysis
-from ..inputs.checks import check_count
+from ..inputs import targets
+from ..inputs.checks import as_numbers, check_count, check_length
 from ..model import Sequential
 from ..training import History
 from .drawing import DPI, GLOW, STYLES, Axes, Figure, make_plain
 
 COLUMNS = 10       # images in a row
+MOST_CLASSES = 1000    # that a picture may have
 CLIPPED = 0.005    # of the weights lie beyond their colour scale; the few largest would darken all the others
 _TINTS = "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00"    # of classes
 _SIDE = 200        # points of a decision region, along each side
@@ -22,6 +24,23 @@ _SIDE = 200        # points of a decision region, along each side
 def new_axes(width: float = 5.6, height: float = 4.2) -> Axes:
     """Return the axes of a new figure, without pyplot: its ``figure.savefig(path)`` writes it."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained").add_subplot()
+
+
+def _labels(name, y, N=None):
+    """Return class numbers (N,) as int64; TypeError or ValueError where they are none."""
+    y = targets.as_numeric(name, y, N)
+    if y.ndim != 1 or not y.size:
+        raise ValueError(f"{name}: got shape {y.shape}, expected class numbers (N,), at least one")
+    return targets.as_labels(name, y, MOST_CLASSES, "there is no room in a picture")
+
+
+def _finite(name, values, dimensions=1, N=None):
+    """Return numbers, all finite, as float64 with so many dimensions; TypeError or ValueError otherwise."""
+    values = targets.as_numeric(name, values, N)
+    if values.ndim != dimensions or not values.size:
+        expected = "(N,)" if dimensions == 1 else "(N, D)"
+        raise ValueError(f"{name}: got shape {values.shape}, expected {expected}, at least one number")
+    return targets.as_finite(name, values, np.float64)
 
 
 # ---- training ----------------------------------------------------------------------------------------------
@@ -72,7 +91,7 @@ def mosaic_of_weights(W: ArrayLike, image_shape: tuple[int, int], units: int) ->
     """Return the weights to the first so many units as one image, `COLUMNS` in a row, with NaN in the gaps
     and after the last; and where their colours end. Errors as of `weights`.
     """
-    W, (h, w) = np.asarray(W, float), image_shape
+    W, (h, w) = as_numbers("W", W).astype(float), image_shape
     if W.ndim != 2 or len(W) != h * w or not (W.size and np.isfinite(W).all()):
         raise ValueError(f"W: got shape {W.shape}, expected ({h * w}, H) for images of {h} by {w}, all "
                          "finite")
@@ -106,9 +125,11 @@ def confusion(y: ArrayLike, answers: ArrayLike, classes: Sequence[str] | None = 
               ax: Axes | None = None) -> Axes:
     """Draw how often each class (row) was taken for each other (column), with the recall of every row.
 
-    ``y`` and ``answers`` are class numbers (N,); ``classes`` are their names.
+    ``y`` and ``answers`` are class numbers (N,); ``classes`` are their names. TypeError or ValueError where
+    they are no such numbers.
     """
-    y, answers = np.asarray(y), np.asarray(answers)
+    y = _labels("y", y)
+    answers = _labels("answers", answers, len(y))
     K = len(classes) if classes is not None else int(max(y.max(), answers.max())) + 1
     counts = analysis.confusion_matrix(y, answers, K)
     return draw_confusion(counts, list(map(str, classes if classes is not None else range(K))), ax)
@@ -147,7 +168,10 @@ def calibration(y: ArrayLike, p: ArrayLike, bins: int = 10, ax: Axes | None = No
 
     On the diagonal a network is as sure as it should be; below it, too sure.
     """
-    p, y = np.asarray(p, float), np.asarray(y)
+    p = as_numbers("p", p)
+    if p.ndim != 2 or not p.size or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p: got shape {p.shape}, expected probabilities (N, K), all from 0 to 1")
+    y = _labels("y", y, len(p))
     found = analysis.calibration(p.max(axis=1), p.argmax(axis=1) == y, bins)
     ax = ax or new_axes(4.4, 4.2)
     ax.plot((0, 1), (0, 1), ":", color="#767676", label="as sure as it should be")
@@ -166,8 +190,8 @@ def decision_regions(model: Sequential, X: ArrayLike, y: ArrayLike, classes: Seq
 
     The other features have their mean.
     """
-    X, y = np.asarray(X), np.asarray(y)
-    i, j = features
+    X = _finite("X", X, 2)
+    y, (i, j) = _labels("y", y, len(X)), features
     margins = 0.05 * np.ptp(X, axis=0)
     spans = [np.linspace(X[:, k].min() - margins[k], X[:, k].max() + margins[k], _SIDE) for k in features]
     across, up = np.meshgrid(*spans)
@@ -191,7 +215,8 @@ def decision_regions(model: Sequential, X: ArrayLike, y: ArrayLike, classes: Seq
 
 def predictions(y: ArrayLike, predicted: ArrayLike, ax: Axes | None = None) -> Axes:
     """Draw predicted against true numbers, both (N,)."""
-    y, predicted = np.asarray(y, float), np.asarray(predicted, float)
+    y = _finite("y", y)
+    predicted = _finite("predicted", predicted, N=len(y))
     low, high = min(y.min(), predicted.min()), max(y.max(), predicted.max())
     ax = ax or new_axes(4.4, 4.2)
     ax.plot((low, high), (low, high), ":", color="#767676")
@@ -203,7 +228,10 @@ def predictions(y: ArrayLike, predicted: ArrayLike, ax: Axes | None = None) -> A
 
 def fitted_line(model: Sequential, x: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
     """Draw what a model of one input predicts, as a line, with the points x (N, 1) and y (N,)."""
-    x = np.asarray(x)
+    x = _finite("x", x, 2)
+    if x.shape[1] != 1:
+        raise ValueError(f"x: got shape {x.shape}, expected ({len(x)}, 1), a single input")
+    y = _finite("y", y, N=len(x))
     line = np.linspace(x.min(), x.max(), _SIDE).astype(x.dtype)
     ax = ax or new_axes()
     ax.plot(x[:, 0], y, "o", color=STYLES["train"][0], alpha=0.5, markersize=4, label="true")
