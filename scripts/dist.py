@@ -1,4 +1,4 @@
-"""Build the sdist and the wheel of the last commit into dist/, twice, and try the wheel: what `make dist` does.
+"""Build the sdist and the wheel of the last commit into dist/, twice, and try the wheel.
 
 Both files are reproducible: the same commit and the same versions of the tools give the same bytes, whenever
 and wherever they are built.
@@ -22,7 +22,8 @@ import nnjit as nn
 
 assert pathlib.Path(nn.__file__).is_relative_to({prefix!r}), nn.__file__
 files = {{str(path) for path in importlib.metadata.files("nnjit")}}
-for name in "nnjit/py.typed", "nnjit/datasets/mnist.npz", "nnjit/page/page.html", "nnjit/experiments/kernels.json":
+for name in ("nnjit/py.typed", "nnjit/datasets/mnist.npz", "nnjit/page/page.html",
+             "nnjit/experiments/kernels.json"):
     assert name in files, name
 assert {{path.rpartition("/")[2] for path in files if "/licenses/" in path}} == {{"LICENSE", "NOTICE"}}
 (X, y), (X_test, y_test) = nn.datasets.load_digits().rows("float32")

@@ -5,6 +5,7 @@ float64 or longdouble, and those of `Exact` mpmath's, for arrays of its numbers.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import mpmath
 import numpy as np
@@ -183,6 +184,19 @@ def delta_of(make):
     return call
 
 
+CUT_POINTS = np.array([1.5, 0.25, -2])    # as float32 has them, too
+
+
+class Ordinal(nn.Ordinal):
+    """With these cut points."""
+
+    def __init__(self):
+        super().__init__(4)
+
+    def initialise(self, rng):
+        self.parameters["b"][:] = CUT_POINTS
+
+
 # ---- true values -------------------------------------------------------------------------------------------
 
 def sigmoid(m, x):
@@ -191,6 +205,14 @@ def sigmoid(m, x):
 
 def softplus(m, x):
     return np.maximum(x, 0) + m.log1p(m.exp(-abs(x)))
+
+
+def silu(m, x):
+    return x * sigmoid(m, x)
+
+
+def gelu(m, x):
+    return x * m.normal_cdf(x)
 
 
 def poisson_rate(m, z):
@@ -207,20 +229,8 @@ def huber(m, z, y):
 
 
 def shifted(z):
+    """Return rows (N, K) less their largest number."""
     return z - z.max(axis=1, keepdims=True)
-
-
-def silu(m, x):
-    return x * sigmoid(m, x)
-
-
-def gelu(m, x):
-    return x * m.normal_cdf(x)
-
-
-def of_product(true):
-    """Return the unit of x times something: what is below the least normal number has fewer digits."""
-    return lambda m, x: np.maximum(abs(true(m, x)), abs(x) * m.least)
 
 
 def softmax_of(m, z):
@@ -251,6 +261,11 @@ def squared_softmax_slope(m, z, y):
     return p * (slope - (p * slope).sum(axis=1, keepdims=True))
 
 
+def squared_sigmoid_slope(m, z, y):
+    p, q = sigmoid(m, z), sigmoid(m, -z)
+    return 2 * (p - y[:, None]) * p * q
+
+
 def ordinal(m, z, y):
     t = z + CUT_POINTS
     return (softplus(m, t) - (np.arange(3) < y[:, None]) * t).sum(axis=1)
@@ -258,15 +273,6 @@ def ordinal(m, z, y):
 
 def ordinal_slope(m, z, y):
     return (sigmoid(m, z + CUT_POINTS) - (np.arange(3) < y[:, None])).sum(axis=1, keepdims=True)
-
-
-CUT_POINTS = np.array([1.5, 0.25, -2])
-
-
-def ordinal_head():
-    head = nn.Ordinal(4)
-    head.initialise = lambda rng: head.parameters["b"].__setitem__(slice(None), CUT_POINTS)
-    return head
 
 
 # ---- arguments ---------------------------------------------------------------------------------------------
@@ -321,25 +327,46 @@ def rows(K):
     return draw
 
 
-def scores(rng, dtype, n):
-    z = numbers(rng, dtype, n)[:, None]
-    return z, rng.integers(4, size=len(z))
+def fractions(rng, z):
+    """Return targets from 0 to 1, many of them one of both."""
+    return np.clip(rng.uniform(-1, 2, z.size), 0, 1)
 
 
-def largest(m, z, y=None):
-    """Return 1, or a row's largest distance from its largest logit."""
-    return np.maximum(1, -shifted(z).min(axis=1))
+def counts(rng, z):
+    return rng.poisson(3, z.size)
 
 
-# ---- the table ---------------------------------------------------------------------------------------------
+def column(targets):
+    """Return a function that draws logits (N, 1) and targets for them, whole numbers or as the logits."""
+    def draw(rng, dtype, n):
+        z = numbers(rng, dtype, n)
+        y = targets(rng, z)
+        return z[:, None], y if y.dtype == np.int64 else y.astype(dtype)
+
+    return draw
+
+
+def ranks(rng, z):
+    return rng.integers(4, size=z.size)
+
+
+# ---- units -------------------------------------------------------------------------------------------------
 
 def one(m, *arguments):
     return np.ones(1, arguments[0].dtype)
 
 
-def farther(z):
+def of_product(true):
+    """Return the unit of x times something: what is below the least normal number has fewer digits."""
+    return lambda m, x: np.maximum(abs(true(m, x)), abs(x) * m.least)
+
+
+def distance(m, z, *y):
+    """Return how far logits are below the largest of their row, at least 1."""
     return np.maximum(1, -shifted(z))
 
+
+# ---- the table ---------------------------------------------------------------------------------------------
 
 TERMS = "the largest term"
 PRODUCT = "the result, or x times the least normal number"
@@ -376,11 +403,13 @@ FORMULAS = {
                            domain=(-0.75, np.inf)),
     "tanh's slope": Formula(slope("tanh"), lambda m, a: 1 - a * a, (1, 1), one, "1", domain=(-1, 1)),
     "sigmoid's slope": Formula(slope("sigmoid"), lambda m, a: a * (1 - a), (2, 2), domain=(0, 1)),
+    "ReLU": Formula(forward("relu"), lambda m, x: np.maximum(x, 0), (0.5, 0.5)),
+    "LeakyReLU": Formula(forward("leaky_relu", 0.25), lambda m, x: np.where(x < 0, x / 4, x), (0.51, 0.51)),
     "softmax": Formula(in_rows(softmax.softmax), softmax_of, (5, 5),
-                       lambda m, z: softmax_of(m, z) * farther(z), "p times its logit's distance",
+                       lambda m, z: softmax_of(m, z) * distance(m, z), "p times the distance, at least 1",
                        draw=lambda *a: rows(5)(*a)[:1]),
     "log-softmax": Formula(in_rows(softmax.log_softmax), log_softmax_of, (4, 4),
-                           lambda m, z: farther(z), "the logit's distance, at least 1",
+                           distance, "the logit's distance, at least 1",
                            draw=lambda *a: rows(5)(*a)[:1]),
     "squared error": Formula(independent("squared_error", 0), lambda m, z, y: (z - y)**2, (2.5, 2.5),
                              draw=pairs(near_and_far)),
@@ -388,6 +417,8 @@ FORMULAS = {
                                      draw=pairs(near_and_far)),
     "absolute error": Formula(independent("absolute_error", 0), lambda m, z, y: abs(z - y), (1, 1),
                               draw=pairs(near_and_far)),
+    "absolute error's slope": Formula(independent("absolute_error", 1), lambda m, z, y: np.sign(z - y),
+                                      (0.5, 0.5), draw=pairs(near_and_far)),
     "Huber's loss": Formula(independent("huber", 0, 0.75), huber, (2.5, 2.5), draw=pairs(near_and_far)),
     "Huber's slope": Formula(independent("huber", 1, 0.75),
                              lambda m, z, y: np.clip(z - y, -0.75, 0.75), (1, 1), draw=pairs(near_and_far)),
@@ -396,31 +427,38 @@ FORMULAS = {
     "Poisson's loss": Formula(
         independent("poisson", 0), lambda m, z, y: poisson_rate(m, z) - y * z, (3, 3),
         lambda m, z, y: np.maximum(poisson_rate(m, z), abs(y * z)), TERMS,
-        draw=pairs(lambda rng, z: rng.poisson(3, z.size))),
+        draw=pairs(counts)),
     "Poisson's slope": Formula(
         independent("poisson", 1), lambda m, z, y: poisson_rate(m, z) - y, (2, 2),
         lambda m, z, y: np.maximum(poisson_rate(m, z), y), TERMS,
-        draw=pairs(lambda rng, z: rng.poisson(3, z.size))),
+        draw=pairs(counts)),
     "Bernoulli's loss": Formula(
         independent("bernoulli", 0), lambda m, z, y: y * softplus(m, -z) + (1 - y) * softplus(m, z), (4, 4),
-        draw=pairs(lambda rng, z: np.clip(rng.uniform(-1, 2, z.size), 0, 1))),
+        draw=pairs(fractions)),
     "Bernoulli's slope": Formula(
         independent("bernoulli", 1), lambda m, z, y: (1 - y) * sigmoid(m, z) - y * sigmoid(m, -z), (4, 4),
         lambda m, z, y: np.maximum((1 - y) * sigmoid(m, z), y * sigmoid(m, -z)), TERMS,
-        draw=pairs(lambda rng, z: np.clip(rng.uniform(-1, 2, z.size), 0, 1))),
-    "Categorical's loss": Formula(loss_of(nn.Categorical), cross_entropy, (4, 4), largest,
+        draw=pairs(fractions)),
+    "Categorical's loss": Formula(loss_of(nn.Categorical), cross_entropy, (4, 4),
+                                  lambda m, z, y: distance(m, z).max(axis=1),
                                   "the largest distance, at least 1", draw=rows(4)),
     "Categorical's slope": Formula(
         delta_of(nn.Categorical), lambda m, z, y: softmax_of(m, z) - answered(z, y), (3, 3), one, "1",
         draw=rows(4)),
-    "Ordinal's loss": Formula(loss_of(ordinal_head), ordinal, (5, 5),
+    "Ordinal's loss": Formula(loss_of(Ordinal), ordinal, (5, 5),
                               lambda m, z, y: np.maximum(1, abs(z[:, 0]) * 3), "3 z, at least 1",
-                              draw=scores),
-    "Ordinal's slope": Formula(delta_of(ordinal_head), ordinal_slope, (4, 4), one, "1", draw=scores),
-    "SquaredError's loss": Formula(loss_of(lambda: squared_error("softmax")), squared_softmax, (2, 2), one,
-                                   "1", draw=rows(4)),
-    "SquaredError's slope": Formula(delta_of(lambda: squared_error("softmax")), squared_softmax_slope,
-                                    (2, 2), one, "1", draw=rows(4)),
+                              draw=column(ranks)),
+    "Ordinal's slope": Formula(delta_of(Ordinal), ordinal_slope, (4, 4), one, "1", draw=column(ranks)),
+    "SquaredError's loss, sigmoid": Formula(
+        loss_of(partial(squared_error, "sigmoid")), lambda m, z, y: (sigmoid(m, z[:, 0]) - y)**2, (3, 3),
+        one, "1", draw=column(fractions)),
+    "SquaredError's slope, sigmoid": Formula(
+        delta_of(partial(squared_error, "sigmoid")), squared_sigmoid_slope, (3, 3), one, "1",
+        draw=column(fractions)),
+    "SquaredError's loss, softmax": Formula(
+        loss_of(partial(squared_error, "softmax")), squared_softmax, (2, 2), one, "1", draw=rows(4)),
+    "SquaredError's slope, softmax": Formula(
+        delta_of(partial(squared_error, "softmax")), squared_softmax_slope, (2, 2), one, "1", draw=rows(4)),
 }
 
 

@@ -219,7 +219,8 @@ def test_parts_of_the_users_own_come_back(tmp_path, rng):
         with pytest.raises(ValueError, match=reason) as caught:
             nn.load(tmp_path / "model.npz", custom=some)
         assert type(caught.value) is ValueError and "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"no class for 'Dense', .*custom=\{'Dense': Dense\}$"):    # the first
+    # the first of several
+    with pytest.raises(ValueError, match=r"no class for 'Dense', .*custom=\{'Dense': Dense\}$"):
         nn.load(tmp_path / "model.npz")
 
 

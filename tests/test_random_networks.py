@@ -137,7 +137,7 @@ def check(layers, head, X, y, w, mask):
 def test_gradients_and_float32(count):
     checked = []
 
-    @settings(max_examples=times(20, 1000), deadline=None, derandomize=True, database=None)
+    @settings(max_examples=times(40, 4000), deadline=None, derandomize=True, database=None)
     @given(problems())
     def each(problem):
         check(*problem)

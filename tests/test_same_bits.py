@@ -1,7 +1,7 @@
 """The same bits, whatever must not matter: threads, caches, compilers, interrupts, ranks, a busy machine.
 
-`one_hash` trains a network of every kind and prints a hash of all that each training comes to. Here it runs as
-a process under each condition.
+`one_hash` trains a network of every kind and prints a hash of all that each training comes to. Here it runs
+as a process under each condition.
 """
 import importlib.util
 import json

@@ -195,8 +195,12 @@ def _fitted(file, image, size):
 
     DataError for others that are larger than their file of ``size`` bytes suggests.
     """
-    H, W, taken, scale = image.height, image.width, _bytes_of(image), 1
-    if image.format in ("JPEG", "MPO"):
+    H, W, scale = image.height, image.width, 1
+    scaled = image.format in ("JPEG", "MPO")
+    taken = H * W * _PIXEL.get(image.mode, 8)
+    if scaled or taken <= room(size):    # a PNG is decoded for the question whether it is turned
+        taken = _bytes_of(image)
+    if scaled:
         while taken > scale**2 * room(size) and scale < 8:
             scale *= 2
         image.draft(None, (W // scale, H // scale))

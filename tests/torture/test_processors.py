@@ -14,10 +14,10 @@ rng, found = np.random.default_rng(4), {}
 images, rows, steps = rng.random((48, 10, 10, 3)), rng.normal(size=(48, 37)), rng.normal(size=(48, 7, 5))
 y = rng.integers(3, size=48)
 networks = {
-    "dense": (rows, lambda: [nn.Dense(33, activation="relu"), nn.BatchNormalization(), nn.Dense(19, activation="gelu"),
-                             nn.Dense(3)]),
-    "images": (images, lambda: [nn.Conv2D(9, 3, activation="relu"), nn.MaxPool2D(2), nn.Conv2D(6, 3, groups=3),
-                                nn.Tanh(), nn.Flatten(), nn.Dense(3)]),
+    "dense": (rows, lambda: [nn.Dense(33, activation="relu"), nn.BatchNormalization(),
+                             nn.Dense(19, activation="gelu"), nn.Dense(3)]),
+    "images": (images, lambda: [nn.Conv2D(9, 3, activation="relu"), nn.MaxPool2D(2),
+                                nn.Conv2D(6, 3, groups=3), nn.Tanh(), nn.Flatten(), nn.Dense(3)]),
     "sequences": (steps, lambda: [nn.GRU(11, return_sequences=True), nn.LSTM(6), nn.LayerNormalization(),
                                   nn.Dense(3)])}
 for name, (X, layers) in networks.items():
