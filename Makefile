@@ -13,7 +13,7 @@ python_of = $(shell for python in python$(1) $(HOME)/.pyenv/versions/$(1).*/bin/
 MATRIX := 3.10 3.11 3.12 3.13 3.14
 MATRIX_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist audit coverage lint clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist audit coverage lint types clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -83,6 +83,9 @@ dist: .venv/dist
 lint: .venv/lint
 	$(BIN)/ruff check $(LINT) nnjit scripts tests
 
+types: .venv/test .venv/types
+	$(BIN)/mypy --config-file tests/mypy.ini
+
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find nnjit scripts tests -name __pycache__ -prune -exec rm -rf {} +
@@ -92,7 +95,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 # one set of optional packages each; pip is quick where nothing is missing
-.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/dist .venv/audit .venv/coverage .venv/lint: .venv/%: setup.cfg | .venv/bin/python
+.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/dist .venv/audit .venv/coverage .venv/lint .venv/types: .venv/%: setup.cfg | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 

@@ -3,13 +3,14 @@
 As scikit-learn's displays do: ``fig, ax = plt.subplots(); nnjit.plots.confusion(y, answers, ax=ax)``.
 """
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import analysis
 from ..inputs import targets
-from ..inputs.checks import as_numbers, check_count, check_length
+from ..inputs.checks import as_numbers, check_count
 from ..model import Sequential
 from ..training import History
 from .drawing import DPI, GLOW, STYLES, Axes, Figure, make_plain
@@ -26,7 +27,7 @@ def new_axes(width: float = 5.6, height: float = 4.2) -> Axes:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained").add_subplot()
 
 
-def _labels(name, y, N=None):
+def _labels(name: str, y: Any, N: int | None = None) -> np.ndarray:
     """Return class numbers (N,) as int64; TypeError or ValueError where they are none."""
     y = targets.as_numeric(name, y, N)
     if y.ndim != 1 or not y.size:
@@ -34,7 +35,7 @@ def _labels(name, y, N=None):
     return targets.as_labels(name, y, MOST_CLASSES, "there is no room in a picture")
 
 
-def _finite(name, values, dimensions=1, N=None):
+def _finite(name: str, values: Any, dimensions: int = 1, N: int | None = None) -> np.ndarray:
     """Return numbers, all finite, as float64 with so many dimensions; TypeError or ValueError otherwise."""
     values = targets.as_numeric(name, values, N)
     if values.ndim != dimensions or not values.size:
