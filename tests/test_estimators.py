@@ -164,7 +164,7 @@ def test_classes_that_come_later():
     one = estimators.MLPClassifier(random_state=0)
     one.partial_fit(X[:40], y[:40], classes=[0, 1, 2])
     assert one.partial_fit(X, y).predict_proba(X).shape == (150, 3)
-    with pytest.raises(ValueError, match="`y` has classes not in"):
+    with pytest.raises(ValueError, match="y: got the class 3, expected those that are known"):
         one.partial_fit(X, y + 1)
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         estimators.MLPClassifier().partial_fit(X, y)
@@ -324,7 +324,7 @@ def test_validation_data_that_are_refused():
     X, y = table("iris")
     one = estimators.MLPClassifier(max_iter=2)
     check_refused(ValueError, "validation_data: got ndarray, expected a tuple", one.fit, X, y, None, X)
-    with pytest.raises(ValueError, match="`y` has classes not in"):
+    with pytest.raises(ValueError, match="y: got the class 3, expected those that are known"):
         one.fit(X, y, validation_data=(X, y + 1))
     with pytest.raises(ValueError, match="X has 3 features, but"):
         one.fit(X, y, validation_data=(X[:, :3], y))

@@ -187,7 +187,7 @@ def test_no_probabilities_where_there_are_no_classes(head):
     (TypeError, lambda: nn.Bernoulli(None)),
     *[(ValueError, lambda v=v: nn.Bernoulli(pos_weight=v)) for v in (0, -1, [1, -1], [1, np.nan])],
     (TypeError, lambda: nn.Bernoulli(pos_weight="2")),
-    (TypeError, lambda: nn.Bernoulli(pos_weight=[[1], [2]])),
+    (ValueError, lambda: nn.Bernoulli(pos_weight=[[1], [2]])),
     *[(ValueError, lambda v=v: nn.Categorical(v)) for v in (0, -1, np.inf)],
     (TypeError, lambda: nn.Categorical("hot")),
     *[(ValueError, lambda v=v: nn.Categorical(label_smoothing=v)) for v in (-0.1, 1)],

@@ -22,6 +22,13 @@ def module_of(name):
     return importlib.import_module(f"nnjit.{name}".removesuffix("."))
 
 
+def names_in(module):
+    """Return the public names of a module: those that it lists, or else all that it defines."""
+    defined = [name for name, thing in vars(module).items() if not name.startswith("_")
+               and getattr(thing, "__module__", None) == module.__name__]
+    return getattr(module, "__all__", defined)
+
+
 def is_own(thing):
     """Return whether something was made in the package; kernels have the types that Numba finds."""
     return re.match(r"nnjit\b(?!\.kernels)", getattr(thing, "__module__", None) or "") is not None
@@ -48,17 +55,15 @@ def test_what_a_package_exports_is_listed(name):
 def public_functions(name):
     """Yield the functions of a module, and the methods of its classes, with those of their bases; by name."""
     module = module_of(name)
-    defined = [name for name, thing in vars(module).items() if not name.startswith("_")
-               and getattr(thing, "__module__", None) == module.__name__]
-    for name in getattr(module, "__all__", defined):
-        thing = getattr(module, name)
+    for public in names_in(module):
+        thing = getattr(module, public)
         if inspect.isclass(thing):
             for base in filter(is_own, thing.__mro__):
                 for attribute, value in vars(base).items():
                     if attribute in ("__init__", "__call__") or not attribute.startswith("_"):
                         yield f"{base.__name__}.{attribute}", function_in(value)
         elif is_own(thing):
-            yield name, function_in(thing)
+            yield public, function_in(thing)
 
 
 def function_in(value):

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .. import inference
 from .._numba.warning import warn
@@ -22,7 +22,7 @@ from ..inputs.matrices import as_csr
 from ..inputs.rows import store
 from ..optimizers import Optimizer
 from ..training import Callbacks
-from . import solvers
+from . import checks, solvers
 from .watch import Watch
 
 MORE = {"dropout": [Interval(Real, 0, 1, closed="left")],    # beside scikit-learn's parameters
@@ -118,9 +118,7 @@ class MLP(BaseEstimator):
         widths = self._hidden_widths()
         fresh = "model_" not in self.__dict__ or not (self.warm_start or incremental)
         X, y = self._checked(X, y, incremental, fresh)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        sample_weight = self._with_class_weights(y, sample_weight)
+        sample_weight = self._with_class_weights(y, checks.weights(sample_weight, X))
         self._random_state = check_random_state(self.random_state)
         if fresh:
             self._begin([X.shape[1], *widths, self._count_outputs(y)], self.dtype or X.dtype)
@@ -182,15 +180,15 @@ class MLP(BaseEstimator):
                  f"{found.message}; increase max_iter or scale the data", ConvergenceWarning)
         self.n_iter_, self.loss_ = min(found.nit, self.max_iter), found.fun
 
-    def _validation(self, given):
+    def _validation(self, data):
         """Return (rows, encoded targets, weights) of ``validation_data``, checked, or None."""
-        if given is None:
+        if data is None:
             return None
-        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise ValueError(f"validation_data: got {type(given).__name__}, expected a tuple (X, y) or (X, "
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise ValueError(f"validation_data: got {type(data).__name__}, expected a tuple (X, y) or (X, "
                              "y, sample_weight)")
-        X, y = self._checked(*given[:2], incremental=True, fresh=False)
-        w = _check_sample_weight(given[2], X) if len(given) == 3 else None
+        X, y = self._checked(*data[:2], incremental=True, fresh=False)
+        w = checks.weights(data[2], X) if len(data) == 3 else None
         return _as_rows(X, self._graph.dtype), y, w
 
     def _fit_stochastic(self, X, y, sample_weight, incremental, validation, callbacks):
@@ -342,8 +340,8 @@ class MLP(BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False,
-                          dtype=(np.float64, np.float32))
+        X = checks.validated(self, X, accept_sparse=["csr", "csc"], reset=False,
+                             dtype=(np.float64, np.float32))
         graph = self._graph
         return inference.logits(graph, store(_as_rows(X, graph.dtype), graph.dtype, "auto", training=False,
                                              single_pass=True))

@@ -14,17 +14,18 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .. import inference
 from ..heads import Bernoulli, Categorical, Ordinal
+from ..inputs.targets import in_short
 from ..optimizers import Optimizer
 from ..training import Callbacks
-from . import solvers
+from . import checks, solvers
 from .base import MLP, MORE, carried, is_stochastic
 
 
-class MLPClassifier(ClassifierMixin, MLP):
+class MLPClassifier(checks.Scored, ClassifierMixin, MLP):
     """scikit-learn's `sklearn.neural_network.MLPClassifier`, trained by nnjit.
 
     Its parameters, their meaning and their defaults, and its fitted attributes are those of scikit-learn's
@@ -66,8 +67,8 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     def _checked(self, X, y, incremental, fresh):
         """Return X and y checked, y encoded: (N,) class numbers, or 0 and 1 as (N,) or (N, labels)."""
-        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
-                             dtype=(np.float64, np.float32), reset=fresh)
+        X, y = checks.validated(self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
+                                dtype=(np.float64, np.float32), reset=fresh)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not incremental and fresh:
@@ -86,11 +87,12 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     def _check_known(self, classes, incremental):
         if not incremental and set(classes) != set(self.classes_):
-            raise ValueError("warm_start can only be used where `y` has the same classes as in the previous "
-                             f"call to fit. Previously got {self.classes_}, `y` has {classes}")
-        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
-            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
-                             f"'y' has {classes}.")
+            raise ValueError(f"y: got the classes {_in_short(classes)}, expected those of the fit before, "
+                             f"{_in_short(self.classes_)}, because of warm_start=True")
+        unknown = np.setdiff1d(classes, self.classes_, assume_unique=True)
+        if len(unknown):
+            raise ValueError(f"y: got the class {_in_short(unknown[:1])}, expected those that are known, "
+                             f"{_in_short(self.classes_)}")
 
     def _encoded(self, y):
         if self._output() != "logistic":
@@ -142,16 +144,18 @@ class MLPClassifier(ClassifierMixin, MLP):
 
         ``classes`` are all that there will be, in the first call: of labels (N, K) they may be left out.
         """
+        y, classes = checks.answers(self, y), None if classes is None else checks.classes("classes", classes)
         if not hasattr(self, "classes_"):
             multilabel = type_of_target(y).startswith("multilabel")
             if classes is None and not multilabel:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
+                raise ValueError("classes: got None, but classes must be passed on the first call to "
+                                 "partial_fit, all that there will be")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
             self.classes_ = self._label_binarizer.classes_
         elif classes is not None and not (type_of_target(y).startswith("multilabel")
                                           or np.array_equal(unique_labels(classes), self.classes_)):
-            raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
-                             f"{self.classes_!r}")
+            raise ValueError(f"classes: got {_in_short(classes)}, which is not the same as on last call to "
+                             f"partial_fit, {_in_short(self.classes_)}")
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -172,7 +176,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return tags
 
 
-class MLPRegressor(RegressorMixin, MLP):
+class MLPRegressor(checks.Scored, RegressorMixin, MLP):
     """scikit-learn's `sklearn.neural_network.MLPRegressor`, trained by nnjit; as of `MLPClassifier`.
 
     ``loss`` may also be "absolute_error", for the median, and "huber", which outliers pull less.
@@ -195,8 +199,8 @@ class MLPRegressor(RegressorMixin, MLP):
         self._take(locals())
 
     def _checked(self, X, y, incremental, fresh):
-        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
-                             dtype=(np.float64, np.float32), reset=fresh)
+        X, y = checks.validated(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
+                                dtype=(np.float64, np.float32), reset=fresh)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
@@ -238,7 +242,7 @@ class OrdinalClassifier(MLPClassifier):
         if self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError("y: got labels (N, K), expected a class for each row, (N,)")
         if len(self.classes_) < 2:
-            raise ValueError(f"y: got 1 class, {self.classes_[0]!r}, expected at least 2")
+            raise ValueError(f"y: got 1 class, {_in_short(self.classes_)}, expected at least 2")
         return "ordinal"
 
     def _count_outputs(self, y):
@@ -252,6 +256,10 @@ class OrdinalClassifier(MLPClassifier):
         tags.classifier_tags.multi_label = False
         tags.classifier_tags.poor_score = True    # on classes that have no order, of which checks ask
         return tags
+
+
+def _in_short(classes):
+    return in_short(np.asarray(classes).tolist())
 
 
 def from_sklearn(fitted: Any) -> MLP:

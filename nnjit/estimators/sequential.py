@@ -10,12 +10,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from ..inputs.targets import in_short
 from ..metrics import Asked
 from ..model import Sequential
 from ..optimizers import Adam, Optimizer
 from ..training import Callbacks
+from . import checks
 
 Self = TypeVar("Self", bound="_SequentialEstimator")
 
@@ -33,11 +35,10 @@ class _SequentialEstimator(BaseEstimator):
 
     def fit(self: Self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Build a new network and train it on rows X (N, ...) and targets y; return the estimator."""
-        X, y = validate_data(self, X, y, accept_sparse="csr", allow_nd=True, multi_output=True,
-                             dtype=[np.float64, np.float32, np.uint8], **self._checks)
+        X, y = checks.validated(self, X, y, accept_sparse="csr", allow_nd=True, multi_output=True,
+                                dtype=[np.float64, np.float32, np.uint8], **self._checks)
         y, units = self._encoded(column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = checks.weights(sample_weight, X)
         self.model_ = self._new_model(units)
         optimizer = Adam() if self.optimizer is None else copy.deepcopy(self.optimizer)
         if not isinstance(optimizer, Optimizer):
@@ -61,8 +62,8 @@ class _SequentialEstimator(BaseEstimator):
 
     def _checked_rows(self, X):
         check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", allow_nd=True, reset=False,
-                             dtype=[np.float64, np.float32, np.uint8])
+        return checks.validated(self, X, accept_sparse="csr", allow_nd=True, reset=False,
+                                dtype=[np.float64, np.float32, np.uint8])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -70,7 +71,7 @@ class _SequentialEstimator(BaseEstimator):
         return tags
 
 
-class SequentialClassifier(ClassifierMixin, _SequentialEstimator):
+class SequentialClassifier(checks.Scored, ClassifierMixin, _SequentialEstimator):
     """A classifier around any network: ``build()`` returns a new `Sequential` with a head of classes.
 
     Parameters
@@ -113,7 +114,7 @@ class SequentialClassifier(ClassifierMixin, _SequentialEstimator):
         encoder = LabelEncoder().fit(y)
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
-            raise ValueError(f"y: got 1 class, {self.classes_[0]!r}, expected at least 2")
+            raise ValueError(f"y: got 1 class, {in_short(self.classes_.tolist())}, expected at least 2")
         return encoder.transform(y), len(self.classes_)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -128,7 +129,7 @@ class SequentialClassifier(ClassifierMixin, _SequentialEstimator):
         return self.model_.predict_proba(rows)
 
 
-class SequentialRegressor(RegressorMixin, _SequentialEstimator):
+class SequentialRegressor(checks.Scored, RegressorMixin, _SequentialEstimator):
     """A regressor around any network with a head of numbers, such as `Gaussian`; as of
     `SequentialClassifier`.
     """

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs import targets
-from ..inputs.checks import LARGEST_WEIGHT, as_numbers, check_count, check_real, shown
+from ..inputs.checks import LARGEST_WEIGHT, check_count, check_real, check_reals, shown
 from ..kernels import activations, softmax
 from ..kernels import losses as loss_kernels
 from ..memory import Array, Shape
@@ -55,11 +55,8 @@ class Bernoulli(NamedClasses, IndependentUnits):
         self.threshold = check_real("Bernoulli threshold", threshold, 0.0, 1.0, "()")
         # where sigmoid(z) is the threshold
         self.logit_threshold = math.log(self.threshold / (1 - self.threshold))
-        if isinstance(pos_weight, (list, tuple, np.ndarray)):
-            pos_weight = [_check_positive(weight) for weight in pos_weight]
-        elif pos_weight is not None:
-            pos_weight = _check_positive(pos_weight)
-        self.pos_weight = pos_weight
+        self.pos_weight = None if pos_weight is None else check_reals(
+            "Bernoulli pos_weight", pos_weight, high=LARGEST_WEIGHT, closed="(]")
         self._take_names(classes)
         self._check_two()
 
@@ -275,10 +272,6 @@ class Categorical(NamedClasses):
         return self.activate(z)
 
 
-def _check_positive(weight):
-    return check_real("Bernoulli pos_weight", weight, high=LARGEST_WEIGHT, closed="(]")
-
-
 def class_factors(classes: np.ndarray, K: int, class_weight) -> np.ndarray:
     """Return the weight of the class of every row, (N,) float64.
 
@@ -299,17 +292,14 @@ def class_factors(classes: np.ndarray, K: int, class_weight) -> np.ndarray:
 
 def _checked_class_weight(given):
     """Return the weights as a dict or a list of plain numbers, or None."""
-    checked: dict[int, float] | list[float]
+    checked: dict[int, float] | float | list[float]
     if given is None:
         return None
     if isinstance(given, dict):    # in the text of a saved model, keys are strings
         checked = {check_count("class_weight class", _as_number(k), least=0):
                    _check_weight(weight) for k, weight in given.items()}
     elif hasattr(given, "__len__") and not isinstance(given, (str, bytes)):
-        weights = as_numbers("class_weight", given)
-        if weights.ndim != 1:
-            raise ValueError(f"class_weight: got shape {weights.shape}, expected a weight for each class")
-        checked = [_check_weight(weight) for weight in weights.astype(float).tolist()]
+        checked = check_reals("class_weight", given, high=LARGEST_WEIGHT, closed="[]", each="class")
     else:
         raise TypeError(f"class_weight: got {shown(given)}, expected a dict of {{class: weight}} or a weight "
                         "for each class")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..inputs import targets
-from ..inputs.checks import check_real
+from ..inputs.checks import check_real, check_reals
 from ..kernels import losses as loss_kernels
 from ..memory import Array, Shape
 from .base import IndependentUnits, check_logits, flat
@@ -22,9 +22,7 @@ class _LocationScale(IndependentUnits):
 
     def _numbers(self, name, given, low):
         name = f"{type(self).__name__} {name}"
-        if isinstance(given, (list, tuple, np.ndarray)):
-            return [check_real(name, number, low, closed="()") for number in given]
-        return check_real(name, given, low, closed="()")
+        return check_reals(name, given, low, closed="()")
 
     def build(self, output_shape: Shape) -> None:
         super().build(output_shape)

@@ -2,6 +2,7 @@
 import math
 import numbers
 import reprlib
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -29,8 +30,8 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 def shown(value: object) -> str:
     """Return what was given as a message shows it: in a line, shortened where it is long."""
-    if isinstance(value, numbers.Integral) and abs(int(value)) >= 10**20:
-        digits = math.ceil(int(value).bit_length() * math.log10(2))
+    if isinstance(value, int) and abs(value) >= 10**20:
+        digits = math.ceil(value.bit_length() * math.log10(2))
         return f"a whole number {'below 0 ' * (value < 0)}of about {digits} digits"
     text = str(value) if isinstance(value, numbers.Real) else _SHORT.repr(value)
     return " ".join(text.split())
@@ -64,6 +65,17 @@ def check_real(name: str, value: Any, low: float = 0.0, high: float = np.inf, cl
     return number
 
 
+def check_reals(name: str, values: Any, low: float = 0.0, high: float = np.inf, closed: str = "[)",
+                each: str = "unit") -> float | list[float]:
+    """Return a number as `check_real` does, or a number for ``each`` of several, (K,), as a list."""
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+        return check_real(name, values, low, high, closed)
+    found = as_numbers(name, values)
+    if found.ndim != 1:
+        raise ValueError(f"{name}: got shape {found.shape}, expected a number for each {each}")
+    return [check_real(name, number, low, high, closed) for number in found.astype(float).tolist()]
+
+
 def check_sparse(sparse: bool | str, possible: bool = True) -> bool | str:
     """Return ``sparse``: "auto", True or False; ValueError for others, and for True unless ``possible``."""
     if not isinstance(sparse, (bool, str)) or isinstance(sparse, str) and sparse != "auto":
@@ -95,7 +107,7 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
     refuse_masked(name, values)
     given, values = values, as_array(name, values)
     if values.dtype.kind not in "buif":
-        got = _columns_without_numbers(given) or _kind(given, values)
+        got = columns_without_numbers(given) or _kind(given, values)
         raise TypeError(f"{name}: got {got}, expected an array of real numbers{_hint(name, values)}")
     if values.dtype.char == "g":
         values = _as_double(name, values)
@@ -135,7 +147,7 @@ def _with_missing(given, values):
     """Return a data frame or series of numbers of which some may be missing, NaN then, as an array; anything
     else as ``values`` are.
     """
-    if not hasattr(given, "to_numpy") or _columns_without_numbers(given):
+    if not hasattr(given, "to_numpy") or columns_without_numbers(given):
         return values
     if getattr(getattr(given, "dtype", None), "kind", "f") not in "buif":
         return values
@@ -160,12 +172,16 @@ def _hint(name, values):
     return f"; give np.asarray({name}).astype(float)" if numeric else ""
 
 
-def _columns_without_numbers(frame) -> str:
-    """Return which columns of a data frame hold no numbers, in words; of anything else ""."""
+def columns_without_numbers(frame: Any, holds_some: Callable[[Any], bool] | None = None) -> str:
+    """Return which columns of a data frame hold no numbers, in words; of anything else "".
+
+    They are told by their dtypes; ``holds_some`` is asked about a column whose dtype is none of numbers.
+    """
     columns, kinds = getattr(frame, "columns", None), getattr(frame, "dtypes", None)
     if columns is None or kinds is None:
         return ""
-    names = [str(name) for name, kind in zip(columns, kinds) if not _is_of_numbers(kind)]
+    names = [str(name) for name, kind in zip(columns, kinds)
+             if not (_is_of_numbers(kind) or holds_some and holds_some(frame[name]))]
     more = "" if len(names) <= 5 else f" and {len(names) - 5} more"
     return f"columns without numbers, {', '.join(map(shown, names[:5]))}{more}" if names else ""
 
@@ -262,7 +278,7 @@ def check_weights(sample_weight: Any, N: int, dtype: np.dtype, some_positive: bo
         raise ValueError("sample_weight: got only zeros, expected at least one positive weight")
     if some_positive:
         w = near_one(w)
-    elif w.dtype.kind == "f" and w.max() >= 2.0**_LARGE_EXPONENT:
+    elif w.dtype.kind == "f" and float(w.max()) >= 2.0**_LARGE_EXPONENT:
         raise ValueError(f"sample_weight: got {w.max():g} in a block, expected at most 2**{_LARGE_EXPONENT}; "
                          "only their ratios count")
     return cast(w, dtype)

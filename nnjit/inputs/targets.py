@@ -13,8 +13,8 @@ _MANY_CLASSES = 10_000    # a class number from here on is taken for a mistake, 
 def as_numeric(name, y, N=None, answers="classes"):
     """Return ``y`` as an array of real numbers; with ``N`` rows, where that is given.
 
-    What a message recommends for text depends on what the ``answers`` are: "classes", "ranks", "yes or no" or
-    "numbers".
+    What a message recommends for text depends on what the ``answers`` are: "classes", "ranks", "yes or no",
+    "numbers", or of an estimator "regression".
     """
     try:
         y = as_numbers(name, y)
@@ -104,9 +104,10 @@ def _as_number(name, words, answers):
         values = [float(word) for word in words]
     except ValueError:
         values = None
-    if answers == "numbers":
+    if answers in ("numbers", "regression"):
+        taker = "Categorical(), with a unit for each," if answers == "numbers" else "a classifier,"
         return (f"give np.asarray({name}).astype(float)" if values is not None else
-                "for classes use Categorical(), with a unit for each, which takes text")
+                f"for classes use {taker} which takes text")
     if values is not None and sorted(values) == list(range(len(values))):
         return f"give np.asarray({name}).astype(int)"
     if answers == "yes or no" and len(words) == 2:
