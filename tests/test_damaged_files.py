@@ -298,7 +298,8 @@ WATCH = Watch()
 Image.init()
 
 
-OUR_WARNINGS = re.compile(r"the text is not UTF-8|Gaussian\(\): the ReLU layer before it")
+OUR_WARNINGS = re.compile(r"the text is not UTF-8|Gaussian\(\): the ReLU layer before it|"
+                          "loss that is not finite")
 
 
 def outcome(reader, path, watch=contextlib.nullcontext) -> bool:

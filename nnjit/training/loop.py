@@ -21,7 +21,7 @@ from .history import History, Logs
 from .progress import Progress
 from .ranks import Ranks
 from .shards import Gradients, Shards
-from .state import TrainingState
+from .state import SUMS, TrainingState
 
 BATCH_ROWS = 32    # of arrays, by default
 
@@ -320,9 +320,6 @@ class Evaluation:
                                                   block.w)
 
 
-_SUMS = "loss", "metric", "weight", "penalty", "rows"
-
-
 class _Sums:
     """The sums that a head returns, the penalties, and the metrics' tally, added up over batches."""
 
@@ -341,11 +338,11 @@ class _Sums:
 
     def state(self) -> tuple[dict[str, Any], list[Any]]:
         """Return the sums as plain values, and those of the tally."""
-        return {name: np.asarray(getattr(self, name)).tolist() for name in _SUMS}, self.tally.sums()
+        return {name: np.asarray(getattr(self, name)).tolist() for name in SUMS}, self.tally.sums()
 
     def load(self, plain: dict[str, Any], tally: list[Any]) -> "_Sums":
         """Go on from what `state` returned."""
-        for name in _SUMS:
+        for name in SUMS:
             value = plain[name]
             setattr(self, name, np.array(value) if isinstance(value, list) else value)
         self.tally.load(tally)

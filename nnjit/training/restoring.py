@@ -14,6 +14,7 @@ from ..inputs.checks import DataError, check_count, check_real
 from ..reading import named, refusing
 from .callbacks import Callback
 from .history import History
+from .state import SUMS
 
 _WHAT = "not a backup"    # what is said of a damaged one
 
@@ -171,8 +172,20 @@ def _partial(state, training, arrays):
     """Return the sums of an epoch that goes on, None between epochs."""
     if training["sums"] is None:
         return None
-    tally = check_count("tally", training["tally"], 0)
-    return training["sums"], [arrays.get(f"tally/{k}") for k in range(min(tally, len(arrays)))]
+    heads = state.model.head.members(0)
+    each = 0 if "" in heads else len(heads)    # a head that consists of others has the sums of each
+    for name in SUMS:
+        _check_sum(name, training["sums"][name], 0 if name in ("penalty", "rows") else each)
+    parts = len(state.metrics.tally().sums())
+    check_count("tally", training["tally"], parts, parts)
+    return training["sums"], [arrays.get(f"tally/{k}") for k in range(parts)]
+
+
+def _check_sum(name, value, heads):
+    numbers = value if isinstance(value, list) and len(value) == heads else [value]
+    if {*map(type, numbers)} - {int, float}:
+        expected = f"{heads} numbers" if heads else "a number"
+        raise ValueError(f"sums: got {name} {_short(value)}, expected {expected}")
 
 
 def _remembered(callbacks, training, arrays):

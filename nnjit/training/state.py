@@ -6,6 +6,8 @@ from ..metrics import Metrics
 from ..optimizers import Optimizer
 from .history import History
 
+SUMS = "loss", "metric", "weight", "penalty", "rows"    # of an epoch, over its batches so far
+
 
 @dataclass
 class TrainingState:
