@@ -60,8 +60,10 @@ def answers(estimator, y):
 
 
 def classes(name, y):
-    """Return classes as an array; TypeError or ValueError where they cannot be sorted."""
+    """Return classes as an array; TypeError or ValueError where they cannot be sorted, or are no numbers."""
     y = _as_array(name, y, "")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError(f"{name}: got NaN or infinity, expected classes; fill in or drop what is missing")
     if y.dtype.kind == "O" and not targets.words_of(name, y):
         try:
             sorted(set(y.flat))
