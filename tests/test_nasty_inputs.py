@@ -15,6 +15,7 @@ import pandas
 import pytest
 from nasty import FORMS, Tensor
 from nasty_places import PLACES
+from scale import times
 from scipy import sparse
 from test_types import MODULES, function_in, is_own, module_of, names_in
 
@@ -91,26 +92,17 @@ def check(place, name):
     return None if same else f"other numbers than of float64: {found} and {expected}"
 
 
-def check_all(place, count, some=1):
-    """Check every so many of the forms that numbers at a place may have."""
+@pytest.mark.torture
+@pytest.mark.parametrize("place", PLACES)
+def test_inputs_of_every_kind(place, count):
     wrong, forms = {}, [name for name, form in FORMS.items() if PLACES[place].values.ndim in form.dimensions]
+    some = times(6, 1) if PLACES[place].slow else 1
     for name in forms[len(place) % some::some]:
         with contextlib.suppress(pytest.skip.Exception):    # a library is not there
             wrong[name] = check(PLACES[place], name)
     count("inputs of every kind", len(wrong))
     assert not any(wrong.values()), "".join(
         f"\n{name}: {found[:500]}" for name, found in wrong.items() if found)
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_inputs_of_every_kind(place, count):
-    check_all(place, count, some=6 if PLACES[place].slow else 1)
-
-
-@pytest.mark.torture
-@pytest.mark.parametrize("place", [name for name, place in PLACES.items() if place.slow])
-def test_pictures_of_inputs_of_every_kind(place, count):
-    check_all(place, count)
 
 
 # ---- the names ---------------------------------------------------------------------------------------------
