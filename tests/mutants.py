@@ -40,30 +40,37 @@ OPERATORS = [name for name in operator_names() if re.search(
     "Add_Sub|Sub_Add|Mul_Div|Div_Mul|FloorDiv_Mul|Mod_Add|Shift_.Shift|BitAnd_BitOr|"
     "_Eq_NotEq|NotEq_Eq|Lt_LtE|Lt_GtE|LtE_Lt|LtE_Gt$|Gt_GtE|Gt_LtE|GtE_Gt|GtE_Lt$|Is_IsNot|IsNot_Is|USub_UAdd|"
     "Delete_Not|AddNot|True|False|AndWith|OrWith|Break|Exception|Number|ZeroIter", name)]
+# Tests that are run though they are about compiled code: short enough without.
+UNCOMPILED = "test_convolutions|window_for_each|gradients_with_a_mask|test_ranks"
+FORMULAS = "elementary activations precision images -k elementary|activations|precision|bytes and not learns"
+RECURRENT = ("recurrent layers -k (recurrent|LSTM|GRU|RNN) and not (states and shape4 and not True-False-float64) "
+             "and not (with_a_mask and not True-True-shape0)")
+SPARSE = "sparse inputs -k not shape4|float32-float64"
+HEADS = ("heads_properties losses heads heads_mistakes class_names heads_training habits "
+         "-k not habits|class_weights")
+RANKS = "ranks -k not command and not ranks[1] and not ranks[4] and not sleep and not map"
 # part: how many faults, and for its files the tests about them
 PARTS = {
-    "kernels": (200, {
+    "kernels": (150, {
         "kernels/_chunks.py": "normalization updates affine", "kernels/_tiles.py": "affine",
-        "kernels/affine.py": "affine", "kernels/activations.py": "activation_pairs activations",
-        "kernels/augmentation.py": "images -k flip|shift|moved|bytes", "kernels/checks.py": "sparse inputs -k not every_width and not shape4",
+        "kernels/affine.py": "affine", "kernels/activations.py": "activation_pairs " + FORMULAS,
+        "kernels/augmentation.py": "images -k flip|shift|moved|bytes", "kernels/checks.py": SPARSE,
         "kernels/convolution/*.py": "images -k convolution|padding|pixel|vector|window",
         "kernels/dropout.py": "random layers -k random|Dropout|hash|word|draw",
-        "kernels/elementary.py": "elementary activations",
-        "kernels/losses.py": "loss_kernels losses categorical_kernel",
+        "kernels/elementary.py": FORMULAS,
+        "kernels/losses.py": "loss_kernels losses categorical_kernel precision heads_properties -k not learns",
         "kernels/normalization.py": "normalization", "kernels/penalties.py": "penalties",
         "kernels/pooling.py": "images layers -k pool|Pool|largest|mean", "kernels/random.py": "random",
-        "kernels/recurrent/*.py": "recurrent layers -k recurrent|LSTM|GRU|RNN",
-        "kernels/softmax.py": "activations losses", "kernels/sparse/*.py": "sparse -k not every_width and not shape4",
-        "kernels/updates.py": "updates"}),
-    "heads and losses": (100, {
-        "heads/*.py": "heads_properties heads_training losses heads_mistakes heads",
-        "losses.py": "losses heads_properties heads_training heads_mistakes heads"}),
-    "training": (80, {
+        "kernels/recurrent/*.py": RECURRENT, "kernels/softmax.py": "activations losses precision -k not learns",
+        "kernels/sparse/*.py": SPARSE, "kernels/updates.py": "updates"}),
+    "heads and losses": (80, {
+        "heads/*.py": HEADS, "losses.py": HEADS}),
+    "training": (60, {
         "training/loop.py": "training callbacks", "training/callbacks.py": "callbacks training",
-        "training/backup.py": "backup", "training/history.py": "training callbacks",
-        "training/progress.py": "callbacks training", "training/ranks.py": "ranks",
-        "training/shards.py": "ranks", "training/state.py": "training callbacks backup"}),
-    "checkpoint": (40, {"checkpoint.py": "checkpoint saved_files backup"}),
+        "training/backup.py": "backup", "training/restoring.py": "backup",
+        "training/history.py": "training callbacks", "training/progress.py": "callbacks training",
+        "training/ranks.py": RANKS, "training/shards.py": RANKS, "training/state.py": "training callbacks backup"}),
+    "checkpoint": (40, {"checkpoint.py": "checkpoint saved_files backup habits"}),
 }
 
 
@@ -91,6 +98,15 @@ def faults_of(path):
     return numbers
 
 
+class Uncompiled:
+    """What pytest does for the tests of `UNCOMPILED`: they are not skipped."""
+
+    @staticmethod
+    def pytest_collection_modifyitems(items):
+        for node in {node for item in items if re.search(UNCOMPILED, item.nodeid) for node in (item, item.parent)}:
+            node.own_markers = [mark for mark in node.own_markers if mark.name != "compiled"]
+
+
 def passes(tests, seconds):
     """Run tests in a process of their own, and return whether they pass within the time."""
     files, _, chosen = tests.partition(" -k ")
@@ -101,8 +117,9 @@ def passes(tests, seconds):
             os.setsid()
             os.dup2(os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
             os.dup2(1, 2)
-            code = pytest.main(["-x", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-k", chosen.replace("|", " or "),
-                                *(f"tests/test_{file}.py" for file in files.split())])
+            code = pytest.main(["-x", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-k",
+                                chosen.replace("|", " or "), *(f"tests/test_{file}.py" for file in files.split())],
+                               plugins=[Uncompiled])
         except BaseException:
             traceback.print_exc()
         finally:

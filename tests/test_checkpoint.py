@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nnjit as nn
-from nnjit import checkpoint
+from nnjit import checkpoint, reading
 
 
 def new_model(dtype="float64"):
@@ -92,6 +92,7 @@ def test_the_file_holds_plain_arrays_and_text(path):
     """Any NumPy reads it, and nothing in it is pickled."""
     arrays = members(path)
     description = json.loads(arrays.pop("description").tobytes())
+    assert description["format"] == 2
     assert [layer["kind"] for layer in description["layers"]] == [
         "Dense", "Tanh", "Dropout", "Dense", "Sigmoid", "Dense", "ReLU", "Dense"]
     config = {"units": 4, "bias": False, "init": "glorot_uniform", "l1": 0.0, "l2": 0.0}
@@ -174,6 +175,19 @@ def test_a_description_has_a_largest_size(path, monkeypatch):
         new_model().save(path)
 
 
+def test_a_description_has_so_many_parts_and_values_at_most(path, monkeypatch):
+    text = members(path)["description"].tobytes()
+    values, room = sum(text.count(mark) for mark in (b",", b"[", b"{")), reading.room(len(text))
+    for name, most, message in (("_MOST_PARTS", 9, "more than 8 layers and heads"),
+                                ("_VALUE", room // values, f"{values} values in {len(text):,} bytes")):
+        refused = most - 1 if name == "_MOST_PARTS" else most + 1
+        monkeypatch.setattr(checkpoint, name, most)
+        assert nn.load(path).summary() == new_model().summary()
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, name, refused)
+            check_refused(path, f"description: got {message}, expected fewer")
+
+
 # ---- parts of the user's own -------------------------------------------------------------------------------
 
 class Swish(nn.Tanh):
@@ -248,14 +262,21 @@ class Drawn(nn.Dropout):
         super().__init__(rate)
 
 
+class Lost(nn.Dropout):
+    """A layer without the attributes that its configuration names."""
+
+    config = ("rate", "low", "high")
+
+
 @pytest.mark.parametrize("part, reason", [
+    (Lost(0.5), r"without an attribute 'low', expected one for each name of its config \('rate', 'low', 'high'\)"),
     (Bare(), "expected a layer or a head with a configuration"),
     (Drawn(0.5, 3), r"made from its configuration \('rate',\); its arguments: missing .*random_state"),
     (Scaled(3, np.ones(2)), r"got Scaled scales=array\(.*, expected a number, a string"),
     (Scaled(3, print), r"got Scaled scales=<built-in function print>, expected"),
     (Scaled(3, {"kind": 1, "config": 2}), "got Scaled scales={'kind': 1, 'config': 2}, expected"),
     (Scaled(3, {0: 1.0}), "got Scaled scales={0: 1.0}, expected .*strings as keys"),    # JSON has no others
-], ids=["no configuration", "more arguments", "array", "function", "ambiguous", "a number as key"])
+], ids=["no attributes", "no configuration", "more arguments", "array", "function", "ambiguous", "a number as key"])
 def test_parts_that_are_not_made_from_plain_values_are_refused(part, reason, tmp_path):
     model = nn.Sequential([nn.Dense(3)], head=nn.Categorical()).build(2)
     model.layers.insert(0, part)

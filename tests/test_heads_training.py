@@ -160,6 +160,7 @@ def test_reprs():
                        (nn.Categorical(2, class_weight={1: 3}),
                         "Categorical(temperature=2.0, class_weight={1: 3.0})"),
                        (nn.Bernoulli(0.3, [1, 2]), "Bernoulli(threshold=0.3, pos_weight=[1.0, 2.0])"),
+                       (nn.Heads(a=nn.Gaussian()), "Heads(a=Gaussian())"),
                        (squared_error("softmax"), "SquaredError(activation='softmax')"),
                        (nn.Heads({"units": nn.Gaussian()}, b=nn.Poisson(), weights={"b": 2}),
                         "Heads(units=Gaussian(), b=Poisson(), weights={'units': 1.0, 'b': 2.0})")]:
