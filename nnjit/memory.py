@@ -27,6 +27,18 @@ def _physical_memory():
         return 2**44
 
 
+_NORMAL = {np.dtype(one): (float(np.finfo(one).tiny), float(np.finfo(one).max) / 4)
+           for one in (np.float32, np.float64)}
+
+
+def as_normal(epsilon: float, dtype: np.dtype) -> float:
+    """Return what guards a division within the normal numbers of a dtype: 0 / 0 would come of one that is
+    0 there.
+    """
+    least, most = _NORMAL[dtype]
+    return min(max(epsilon, least), most)
+
+
 def aligned(shape: int | Shape, dtype: DTypeLike) -> Array:
     """Return an array of zeros that begins at a cache line, so that no vector of a kernel lies across two.
 

@@ -15,7 +15,7 @@ from ._numba.threads import parallel_region
 from .graph import Graph
 from .habits import MODEL
 from .heads import Head
-from .inputs.checks import as_numbers, check_count, check_dtype, shown
+from .inputs.checks import as_numbers, cast, check_count, check_dtype, shown
 from .layers import Input, Layer
 from .layers.checks import check_layers
 from .memory import Array, Arrays, Shape
@@ -154,12 +154,15 @@ class Sequential(Strict):
         if len(weights) != len(arrays):
             raise ValueError(f"weights: got {len(weights)} arrays, expected {len(arrays)}: "
                              f"{', '.join(name.partition('/')[2] for name in arrays)}")
-        given = [as_numbers(f"weights of {name.partition('/')[2]}", values)
-                 for name, values in zip(arrays, weights)]
-        for (name, array), values in zip(arrays.items(), given):
+        given = []
+        for (name, array), one in zip(arrays.items(), weights):
+            name = f"weights of {name.partition('/')[2]}"
+            values = as_numbers(name, one)
             if values.shape != array.shape:
-                raise ValueError(f"weights of {name.partition('/')[2]}: got shape {values.shape}, expected "
-                                 f"{array.shape}")
+                raise ValueError(f"{name}: got shape {values.shape}, expected {array.shape}")
+            given.append(cast(values, array.dtype))
+            if (np.isinf(given[-1]) & np.isfinite(values)).any():
+                raise ValueError(f"{name}: got a number too large for {array.dtype}")
         self.untouched = None
         for array, values in zip(arrays.values(), given):
             array[...] = values

@@ -16,7 +16,7 @@ import numpy as np
 
 from .inputs.checks import check_real
 from .kernels import updates
-from .memory import Array, Arrays, Layout
+from .memory import Array, Arrays, Layout, as_normal
 from .objects import Strict
 
 LearningRate = float | Callable[[int], float]
@@ -142,16 +142,6 @@ class Optimizer(Strict):
         self._parameters = parameters
 
 
-_NORMAL = {np.dtype(one): (float(np.finfo(one).tiny), float(np.finfo(one).max) / 4)
-           for one in (np.float32, np.float64)}
-
-
-def _held(epsilon, dtype):
-    """Return epsilon within the normal numbers of the parameters: 0 / 0 would come of one that becomes 0."""
-    least, most = _NORMAL[dtype]
-    return min(max(epsilon, least), most)
-
-
 def _check_rate(rate):
     return check_real("learning_rate", rate, 0.0, closed="()")
 
@@ -226,7 +216,7 @@ class _AdamStep(Optimizer):
 
     def _update(self, W, g, m, v, rate, weight_decay):
         updates.adam(W, g, m, v, self.iterations, rate, self.beta_1, self.beta_2,
-                     _held(self.epsilon, W.dtype), weight_decay)
+                     as_normal(self.epsilon, W.dtype), weight_decay)
 
     def __repr__(self):
         decay = f", weight_decay={self.weight_decay:g}" if isinstance(self, AdamW) else ""
@@ -319,7 +309,8 @@ class RMSprop(Optimizer):
         *given, rate, weight_decay = rest
         slots = dict(zip(self.slot_names[1:], given))
         mean, velocity = (slots.get(name, v[:0]) for name in ("mean", "velocity"))
-        updates.rmsprop(W, g, v, mean, velocity, rate, self.rho, self.momentum, _held(self.epsilon, W.dtype),
+        updates.rmsprop(W, g, v, mean, velocity, rate, self.rho, self.momentum,
+                        as_normal(self.epsilon, W.dtype),
                         weight_decay)
 
     def __repr__(self):

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..inputs.checks import check_real
 from ..kernels import normalization
-from ..memory import Array, Arrays, Shape
+from ..memory import Array, Arrays, Shape, as_normal
 from .base import Context, Layer
 
 _SIDE_BY_SIDE = 256    # numbers in a row of pixels that lie side by side, at most
@@ -21,7 +21,8 @@ class _Normalization(Layer):
     gamma: Array | None = None    # the parameters, or 1 and 0 in place of those that are left out
     beta: Array | None = None
     _channels: int
-    _attached = (*Layer._attached, "beta", "gamma")
+    _epsilon: float = 0.0    # as the dtype of the parameters can hold it
+    _attached = (*Layer._attached, "beta", "gamma", "_epsilon")
 
     def __init__(self, epsilon: float, center: bool, scale: bool):
         name = type(self).__name__
@@ -43,6 +44,7 @@ class _Normalization(Layer):
         for name, left_out in ("gamma", np.ones), ("beta", np.zeros):
             array = self.parameters[name]
             setattr(self, name, array if array.size else left_out(self._channels, array.dtype))
+            self._epsilon = as_normal(self.epsilon, array.dtype)
 
     def initialise(self, rng: np.random.Generator) -> None:
         self.parameters["gamma"][:] = 1
@@ -136,7 +138,7 @@ class BatchNormalization(_Normalization):
             normalization.batch_statistics(rows, w, self.state["moving_mean"], self.state["moving_variance"],
                                            ctx.scratch["statistics"])
         mean, variance = self._statistics(ctx)
-        normalization.normalize(rows, mean, variance, self.epsilon, self.gamma, self.beta,
+        normalization.normalize(rows, mean, variance, self._epsilon, self.gamma, self.beta,
                                 out.reshape(rows.shape))
         return out
 
@@ -144,12 +146,12 @@ class BatchNormalization(_Normalization):
         (mean, variance), (dgamma, dbeta) = self._statistics(ctx), self._gradients()
         w, rows = self._weighted_rows(x, ctx)
         slopes, target = delta.reshape(rows.shape), dx.reshape(rows.shape)
-        normalization.normalize_gradients(rows, mean, variance, self.epsilon, slopes, dgamma, dbeta)
+        normalization.normalize_gradients(rows, mean, variance, self._epsilon, slopes, dgamma, dbeta)
         if self._uses_batch(ctx):
-            normalization.normalize_batch_backward(rows, w, slopes, ctx.scratch["statistics"], self.epsilon,
+            normalization.normalize_batch_backward(rows, w, slopes, ctx.scratch["statistics"], self._epsilon,
                                                    self.gamma, dgamma, dbeta, target)
         else:
-            normalization.normalize_backward(slopes, variance, self.epsilon, self.gamma, target)
+            normalization.normalize_backward(slopes, variance, self._epsilon, self.gamma, target)
         return dx
 
     def commit(self, ctx: Context) -> None:
@@ -190,7 +192,7 @@ class LayerNormalization(_Normalization):
 
     def forward(self, x: Array, out: Array, ctx: Context) -> Array:
         rows = x.reshape(-1, self._channels)
-        normalization.layer_normalize(rows, self.epsilon, self.gamma, self.beta,
+        normalization.layer_normalize(rows, self._epsilon, self.gamma, self.beta,
                                       ctx.scratch["statistics"].reshape(-1, 2), out.reshape(rows.shape))
         return out
 
