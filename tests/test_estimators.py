@@ -1,8 +1,10 @@
 """The estimators: scikit-learn's own checks, and its networks to the last digits."""
 import pickle
+import re
 import warnings
 
 import numpy as np
+import pandas
 import pytest
 from head_cases import check_refused
 from scipy import sparse, special
@@ -422,3 +424,35 @@ def test_what_is_not_carried_over():
     check_refused(ValueError, "to_sklearn: got OrdinalClassifier", one.to_sklearn)
     one = estimators.MLPRegressor("huber", max_iter=2).fit(X, y)
     check_refused(ValueError, "to_sklearn: got loss 'huber'", one.to_sklearn)
+
+
+# ---- what is refused before scikit-learn takes it for numbers ----------------------------------------------
+
+@pytest.mark.parametrize("y, remedy", [
+    (["1.5", "2", "2.5"], "give np.asarray(y).astype(float)"),
+    (["cheap", "dear", "fair"], "for classes use a classifier, which takes text")])
+@pytest.mark.parametrize("kind", [np.array, lambda words: np.array(words, object), list, pandas.Series])
+def test_text_is_no_target_of_a_regressor(kind, y, remedy):
+    one = estimators.MLPRegressor(max_iter=2)
+    message = f"y: got text, such as {y[0]!r}, expected numbers; {remedy}"
+    check_refused(TypeError, re.escape(message), one.fit, np.ones((6, 2)), kind(y * 2))
+    assert estimators.MLPClassifier(max_iter=2).fit(np.ones((6, 2)), kind(y * 2)).classes_.tolist() == y
+
+
+def test_columns_without_numbers_are_named():
+    frame = pandas.DataFrame({
+        "age": [1, 2], "town": ["Rome", "Oslo"], "since": pandas.to_datetime(["2020-01-01"] * 2),
+        "rooms": np.array([3, 4.5], object), "floor": pandas.Categorical([1, 2])})
+    one = estimators.MLPRegressor(max_iter=2, random_state=0)
+    check_refused(TypeError, "X: got columns without numbers, 'town', 'since', ", one.fit, frame, [0, 1])
+    numbers = frame[["age", "rooms", "floor"]]
+    same = estimators.MLPRegressor(max_iter=2, random_state=0).fit(numbers.to_numpy(float), [0, 1])
+    assert np.array_equal(one.fit(numbers, [0, 1]).coefs_[0], same.coefs_[0])
+    assert one.feature_names_in_.tolist() == ["age", "rooms", "floor"]
+
+
+def test_classes_of_several_kinds():
+    y = np.array([1, None, "a"], object)
+    one = estimators.MLPClassifier()
+    check_refused(ValueError, "y: got text and 1 .number 0., expected text for", one.fit, np.ones((3, 2)), y)
+    check_refused(TypeError, "y: got NoneType and int, expected classes", one.fit, np.ones((2, 2)), y[:2])
