@@ -1,5 +1,6 @@
 """Images: the kernels against their naive twins, the layers' shapes and gradients, bytes, threads."""
 import naive
+import numba
 import numpy as np
 import pytest
 from cases import Alone, Case
@@ -10,6 +11,7 @@ from test_gradients import check
 import nnjit as nn
 from nnjit import preparation
 from nnjit.kernels import pooling, random
+from nnjit.kernels.convolution import correlation
 from nnjit.layers import Context
 from nnjit.layers.windows import as_pair
 
@@ -103,6 +105,14 @@ def test_convolutions_of_every_tile(filters, shape, dtype):
     check_convolution(dtype, shape, filters, 3, 2, ((1, 1), (1, 1)), True, seed=1)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_strips_of_filters_in_pairs(groups, monkeypatch):
+    """Two pairs and some filters more, also where their Python functions run."""
+    if numba.config.DISABLE_JIT:
+        monkeypatch.setattr(correlation, "_IN_PAIRS", True)
+    check_convolution("float64", (1, 2, 9, groups), 36 * groups, (2, 3), 1, "same", True, seed=1, groups=groups)
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_window_for_each_channel(dtype):
@@ -184,6 +194,7 @@ def test_how_large_the_images_of_a_transposed_convolution_are(options, height):
 
 # ---- pooling -----------------------------------------------------------------------------------------------
 
+@pytest.mark.filterwarnings("ignore:.*got rows of shape .* which are taken for")
 @settings(deadline=None, max_examples=40)
 @given(size=st.sampled_from([1, 2, 3, (1, 2), (3, 2)]), strides=st.sampled_from([1, 2, 3, (2, 1), (1, 2)]),
        height=st.integers(3, 11), width=st.integers(3, 11), channels=st.sampled_from([1, 3, 4, 6, 8]),
