@@ -206,8 +206,9 @@ def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: 
     if counts is not None:
         y = np.where(counts[..., None], y, 1 / p.shape[-1])
     targets.check_distributions("y_true", y)
-    values = -(y.astype(p.dtype) * _log_probabilities(p, from_logits)).sum(axis=-1)
-    return _reduce(values, counts, sample_weight, reduction)
+    y, log_p = y.astype(p.dtype), _log_probabilities(p, from_logits)
+    log_p[(y == 0) & np.isinf(log_p)] = 0    # what is not true adds nothing, however unlikely it was
+    return _reduce(-(y * log_p).sum(axis=-1), counts, sample_weight, reduction)
 
 
 def softmax_crossentropy_with_logits(y_true: ArrayLike, logits: ArrayLike, *,

@@ -464,6 +464,29 @@ def test_where_probabilities_saturate(dtype):
     np.testing.assert_allclose(losses.poisson([2, 0], np.array([0, 0], dtype)), [2 * low, 0], rtol=1e-6)
 
 
+@DTYPES
+def test_what_is_too_large_is_infinite_without_a_warning(dtype):
+    most = np.finfo(dtype).max
+    z, rate = np.array([[most, -most]], dtype), np.array([np.inf], dtype)
+    assert losses.mean_squared_error([[0, 0]], z) == np.inf
+    assert losses.softmax_crossentropy_with_logits([[0, 1]], z) == np.inf
+    assert losses.softmax_crossentropy_with_logits([[1, 0]], z) == 0
+    assert losses.sparse_softmax_crossentropy_with_logits([1], z) == np.inf
+    assert not np.isfinite(losses.poisson([1], rate)) and not np.isfinite(losses.poisson([0], rate))
+    assert np.isnan(losses.mean_pairwise_squared_error([[0, 1]], np.array([[np.inf, 1]], dtype)))
+
+
+@DTYPES
+def test_only_the_ratios_of_weights_count_in_a_mean(dtype):
+    y, p = np.arange(4), np.array([1, 3, 2, 7], dtype)
+    expected = losses.mean_squared_error(y, p, sample_weight=[1, 2, 4, 0], reduction="mean")
+    for unit in (1e300, 1e-300, np.longdouble("1e200")):
+        w = np.array([1, 2, 4, 0]) * unit
+        assert losses.mean_squared_error(y, p, sample_weight=w, reduction="mean") == pytest.approx(expected)
+    with pytest.raises(ValueError, match="got 1e\\+300, expected at most 3.4e\\+38 for predictions"):
+        losses.mean_squared_error(y, p.astype(np.float32), sample_weight=[1e300, 0, 0, 0])
+
+
 # ---- properties --------------------------------------------------------------------------------------------
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
