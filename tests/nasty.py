@@ -3,6 +3,7 @@
 `FORMS` is a table of functions of an array of float64; `PLACES` (in `nasty_places`) are where they are given.
 """
 import array
+import datetime
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ def _polars(values):
     if values.ndim == 1:
         return polars.Series("y", values)
     return polars.DataFrame(values, [f"column {k}" for k in range(values.shape[1])])
+
+
+def _polars_with_text(values):
+    polars = pytest.importorskip("polars")
+    return _polars(values).with_columns(town=polars.lit("Rome"), day=polars.lit(datetime.date(2020, 1, 1)))
 
 
 def _torch(values):
@@ -244,6 +250,7 @@ BAD = {name: Form(make, "bad") for name, make in BAD.items()}
 BAD.update({
     "a frame with NA": Form(lambda values: _without_one(values, "Int64"), "bad", (1, 2)),
     "a frame with text and dates": Form(_with_text, "bad", (2,)),
+    "polars with text and dates": Form(_polars_with_text, "bad", (2,)),
     "a matrix of NaN": Form(lambda values: sparse.csr_array(_put(values, np.nan)), "bad", (2,)),
     "a complex matrix": Form(lambda values: sparse.csr_array(values + 1j), "bad", (2,)),
     "NaN, masked": Form(lambda values: np.ma.masked_invalid(_put(values, np.nan)), "bad"),

@@ -139,8 +139,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
         raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
     except Exception as error:    # of what turns itself into an array
         why = " ".join(str(error).split())[:100]
-        raise TypeError(f"{name}: got {type(values).__name__} that gives no array ({why}), expected an array "
-                        "of real numbers") from None
+        got = columns_without_numbers(values) or f"{type(values).__name__} that gives no array ({why})"
+        raise TypeError(f"{name}: got {got}, expected an array of real numbers") from None
 
 
 def _with_missing(given, values):
