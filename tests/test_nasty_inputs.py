@@ -70,15 +70,17 @@ def check(place, name):
     """Return what is wrong with a form of input at a place, or None."""
     form = FORMS[name]
     given = form.of(place.values)
-    before = snapshot(given)
+    before, error = snapshot(given), None
     try:
         found = numbers_from(place, given)
-    except Exception as error:
+    except Exception as caught:
+        error = caught
+    if snapshot(given) != before:
+        return "it was changed"
+    if error:
         taken = (form.kind in ("dense", "frame", *place.takes) and name not in (*place.refuses, *place.either)
                  and place.takes_dtype_of(given))
         return f"refused: {error!r}" if taken else objection_to(error, place.theirs)
-    if snapshot(given) != before:
-        return "it was changed"
     if name in place.either:
         return None
     if form.kind == "bad" or name in place.refuses or not place.takes_dtype_of(given):
