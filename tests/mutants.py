@@ -54,7 +54,7 @@ PARTS = {
     "kernels": (150, {
         "kernels/_chunks.py": "normalization updates affine", "kernels/_tiles.py": "affine",
         "kernels/affine.py": "affine", "kernels/activations.py": "activation_pairs " + FORMULAS,
-        "kernels/augmentation.py": "images -k flip|shift|moved|bytes", "kernels/checks.py": SPARSE,
+        "kernels/augmentation.py": "images -k flip|shift|moved|bytes", "kernels/checks.py": "inputs",
         "kernels/convolution/*.py": "images -k convolution|padding|pixel|vector|window",
         "kernels/dropout.py": "random layers -k random|Dropout|hash|word|draw",
         "kernels/elementary.py": FORMULAS,
@@ -92,8 +92,10 @@ def faults_of(path):
     numbers, seen = {}, Counter()
     for name in OPERATORS:
         operator = get_operator(name)()
-        rows = [row for node in nodes for (row, _), _ in operator.mutation_positions(node)]
-        for place, row in enumerate(rows):
+        places = [(node, row) for node in nodes for (row, _), _ in operator.mutation_positions(node)]
+        for place, (node, row) in enumerate(places):
+            if "BinaryOperator" in name and node.parent.type == "parameters":
+                continue    # the star of a signature
             key = f"{path} {name} {lines[row - 1].strip()}"
             seen[key] += 1
             numbers[Fault(path, name, place)] = sha256(f"{key} {seen[key]}".encode()).digest()

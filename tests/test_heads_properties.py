@@ -70,12 +70,16 @@ def test_class_numbers_and_one_hot_rows_are_the_same_bits(rng, dtype, head):
 
 
 def test_temperature_and_base(rng):
-    _, z, _, _ = case("Categorical", rng)
+    _, z, y, w = case("Categorical", rng)
     for temperature in (0.5, 1, 2):
         head = built(nn.Categorical(temperature), 4)
         np.testing.assert_allclose(head.probabilities(z), special.softmax(z / temperature, axis=1),
                                    rtol=1e-13)
         assert np.array_equal(head.decide(z), z.argmax(axis=1))
+        loss, _, delta = run(head, z, y, w)
+        divided = run(built(nn.Categorical(), 4), z / temperature, y, w)
+        assert loss == pytest.approx(divided[0], rel=1e-14)
+        np.testing.assert_allclose(delta, divided[2] / temperature, rtol=1e-13)
     head = built(nn.Categorical(base=2), 4)
     np.testing.assert_allclose(head.probabilities(z), 2**z / (2**z).sum(axis=1, keepdims=True), rtol=1e-13)
     assert nn.Categorical(base=np.e).temperature == 1
