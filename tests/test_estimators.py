@@ -456,3 +456,10 @@ def test_classes_of_several_kinds():
     one = estimators.MLPClassifier()
     check_refused(ValueError, "y: got text and 1 .number 0., expected text for", one.fit, np.ones((3, 2)), y)
     check_refused(TypeError, "y: got NoneType and int, expected classes", one.fit, np.ones((2, 2)), y[:2])
+
+
+def test_scores_of_classes_that_were_never_learned():
+    X, y, words = np.eye(2), np.array([0, 1]), np.array(["no", "yes"])
+    numbers, names = [estimators.MLPClassifier(max_iter=2).fit(X, given) for given in (y, words)]
+    check_refused(ValueError, "y: got text, expected classes as in fit, 0, 1", numbers.score, X, words)
+    check_refused(ValueError, "y: got no text, expected classes as in fit, 'no', 'yes'", names.score, X, y)

@@ -88,6 +88,13 @@ class Scored:
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy of a classifier, R² of a regressor, for rows X and their true y, weighted."""
-        if sample_weight is not None:
-            sample_weight = as_numbers("sample_weight", sample_weight)
-        return super().score(X, answers(self, y), sample_weight)    # type: ignore[misc]
+        y = answers(self, y)
+        known = getattr(self, "classes_", None)
+        if known is not None and _is_text(known) != _is_text(y):
+            raise ValueError(f"y: got {'text' if _is_text(y) else 'no text'}, expected classes as in fit, "
+                             f"{targets.in_short(known.tolist())}")
+        return super().score(X, y, weights(sample_weight, y))    # type: ignore[misc]
+
+
+def _is_text(classes):
+    return not (classes is None or scipy.sparse.issparse(classes)) and bool(targets.words_of("y", classes))
