@@ -65,8 +65,8 @@ PARTS = {
         "kernels/recurrent/*.py": RECURRENT,
         "kernels/softmax.py": "activations losses precision -k not learns", "kernels/sparse/*.py": SPARSE,
         "kernels/updates.py": "updates"}),
-    "heads and losses": (80, {"heads/*.py": HEADS, "losses.py": HEADS}),
-    "training": (60, {
+    "heads and losses": (60, {"heads/*.py": HEADS, "losses.py": HEADS}),
+    "training": (40, {
         "training/loop.py": "training callbacks", "training/callbacks.py": "callbacks training",
         "training/backup.py": "backup", "training/restoring.py": "backup",
         "training/history.py": "training callbacks", "training/progress.py": "callbacks training",
