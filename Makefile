@@ -13,7 +13,7 @@ python_of = $(shell for python in python$(1) $(HOME)/.pyenv/versions/$(1).*/bin/
 MATRIX := 3.10 3.11 3.12 3.13 3.14
 MATRIX_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
 
-.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist audit coverage lint types clean
+.PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist audit coverage mutants lint types clean
 
 mnist: .venv/plots
 	$(BIN)/nnjit book $(ARGS)
@@ -73,6 +73,10 @@ coverage: .venv/test .venv/coverage
 	$(COVERAGE) combine --quiet --rcfile=tests/coverage.ini
 	$(COVERAGE) report --rcfile=tests/coverage.ini
 
+# whether the tests find small faults: a sample of them, each tried by itself
+mutants: .venv/test .venv/mutants
+	$(BIN)/python tests/mutants.py $(ARGS)
+
 # known faults of the packages that are installed, the core's and those of the extras that the tests use
 audit: .venv/test .venv/plots .venv/audit
 	$(BIN)/pip-audit --strict --local --skip-editable
@@ -95,7 +99,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 # one set of optional packages each; pip is quick where nothing is missing
-.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/dist .venv/audit .venv/coverage .venv/lint .venv/types: .venv/%: setup.cfg | .venv/bin/python
+.venv/plots .venv/test .venv/browser .venv/docs .venv/bench .venv/dist .venv/audit .venv/coverage .venv/mutants .venv/lint .venv/types: .venv/%: setup.cfg | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@
 
