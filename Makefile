@@ -7,11 +7,15 @@ LINT := --isolated --target-version py310 --line-length 110 \
 	--ignore B007,B905,RUF005,RUF021,RUF001,RUF002,RUF003,RUF012,RUF043,SIM105,SIM108,SIM300,SIM905 \
 	--per-file-ignores "__init__.py:F401"
 
-# an interpreter of a version, on the path or pyenv's, if there is one; what is tested with each
+# an interpreter of a version, on the path or pyenv's, if there is one; what is tested with each, without what
+# repeats itself in a torture
 python_of = $(shell for python in python$(1) $(HOME)/.pyenv/versions/$(1).*/bin/python; do \
 	"$$python" -c "" 2> /dev/null && echo "$$python" && break; done)
 MATRIX := 3.10 3.11 3.12 3.13 3.14
-MATRIX_TESTS := $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
+MATRIX_TESTS := -m 'not torture' $(addprefix tests/test_,architecture.py numba.py threads.py gradients.py checkpoint.py)
+BOUNDS_TESTS := -m 'not torture' $(addprefix tests/test_,activation_pairs.py activations.py affine.py categorical_kernel.py \
+	elementary.py gradients.py images.py layers.py loss_kernels.py losses.py normalization.py penalties.py random.py \
+	recurrent.py sequence_layers.py sparse.py training.py updates.py weights.py)
 
 .PHONY: mnist cifar-birds cifar10 mnist-cnn test test-browser torture test-oldest test-matrix bench bench-peers figures docs dist audit coverage mutants lint types clean
 
@@ -31,8 +35,10 @@ test: .venv/test
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
+# what is random, thousands of times; and every kernel with Numba's own look at each index
 torture: .venv/test
 	NNJIT_TORTURE=1 $(BIN)/python -m pytest --numprocesses 2 -o norecursedirs='.*' -m torture $(ARGS)
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest --numprocesses 2 $(BOUNDS_TESTS) $(ARGS)
 
 test-browser: .venv/test .venv/browser
 	command -v chromium chromedriver > /dev/null || { apt-get update -q && apt-get install -q -y chromium chromium-driver; }
