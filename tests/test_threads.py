@@ -210,7 +210,7 @@ def test_threads_that_share_work_use_one_for_their_kernels(two_threads):
 
     @contextlib.contextmanager
     def worker():
-        begun.wait(10)    # both take part
+        begun.wait(60)    # both take part
         yield lambda k: (threading.get_ident(), numba.get_num_threads())
 
     found = share.share(worker, 40)
