@@ -67,7 +67,7 @@ PARTS = {
         "kernels/updates.py": "updates"}),
     "heads and losses": (60, {"heads/*.py": HEADS, "losses.py": HEADS}),
     "training": (40, {
-        "training/loop.py": "training callbacks", "training/callbacks.py": "callbacks training",
+        "training/loop.py": "training callbacks backup", "training/callbacks.py": "callbacks training",
         "training/backup.py": "backup", "training/restoring.py": "backup",
         "training/history.py": "training callbacks", "training/progress.py": "callbacks training",
         "training/ranks.py": RANKS, "training/shards.py": RANKS,

@@ -197,6 +197,14 @@ def test_the_rate_goes_down_on_a_plateau():
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.02, 0.02, 0.02])
 
 
+def test_by_default_a_plateau_takes_ten_epochs():
+    """Of figures that improve by less than 0.0001; the rate becomes a tenth."""
+    rates, figures = [], 1 - 1e-6 * np.arange(13)
+    fit(Feed(val_loss=figures), callbacks.ReduceLROnPlateau(), lambda network, epoch, logs: rates.append(
+        optimizer.learning_rate), epochs=13, optimizer=(optimizer := nn.SGD(0.1)))
+    np.testing.assert_allclose(rates, 10 * [0.1] + 3 * [0.01])
+
+
 def test_the_rate_follows_a_schedule():
     optimizer, given = nn.SGD(0.1), []
     fit(callbacks.LearningRateScheduler(lambda epoch, rate: given.append((epoch, rate)) or rate / 2),
