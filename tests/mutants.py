@@ -67,9 +67,11 @@ PARTS = {
         "kernels/updates.py": "updates"}),
     "heads and losses": (60, {"heads/*.py": HEADS, "losses.py": HEADS}),
     "training": (40, {
-        "training/loop.py": "training callbacks backup", "training/callbacks.py": "callbacks training",
+        "training/loop.py": "training callbacks streams metrics backup",
+        "training/callbacks.py": "callbacks training",
         "training/backup.py": "backup", "training/restoring.py": "backup",
-        "training/history.py": "training callbacks", "training/progress.py": "callbacks training",
+        "training/history.py": "training callbacks streams backup",
+        "training/progress.py": "callbacks training streams",
         "training/ranks.py": RANKS, "training/shards.py": RANKS,
         "training/state.py": "training callbacks backup"}),
     "checkpoint": (40, {"checkpoint.py": "checkpoint saved_files backup habits"}),

@@ -249,6 +249,30 @@ def test_a_damaged_backup_is_refused(spoil, tmp_path):
         begin(path)
 
 
+@pytest.mark.parametrize("change, message", [
+    ({"stop": 1}, "stop: got 1, expected true or false"), ({"epoch": -1}, "epoch: got -1"),
+    ({"batch": 0.5}, "batch: got 0.5"), ({"tally": 7}, "tally: got 7"), ({"steps": -1}, "steps: got -1"),
+    ({"rows": [3]}, r"sums: got rows \[3\], expected a number"),
+    ({"penalty": [0.5]}, r"sums: got penalty \[0.5\], expected a number"),
+    ({"loss": "much"}, "sums: got loss 'much', expected a number"),
+    ({"loss": [0.5, 0.5]}, r"sums: got loss \[0.5, 0.5\], expected a number"),
+    ({"history/loss": np.zeros(2)}, "history/loss: got another length or type, expected 1 numbers"),
+    ({"history/val_loss": np.zeros(1, int)}, "history/val_loss: got another length or type"),
+    ({"history.epochs": np.zeros(1)}, "history/epochs: got another length or type")])
+def test_a_training_that_makes_no_sense_is_refused(change, message, tmp_path, every_batch):
+    path = tmp_path / "b.npz"
+    assert run(path, every_batch, cut=7) is None
+    description, arrays = checkpoint.read(path)
+    training = description["training"]
+    for name, value in change.items():
+        place = next(place for place in (arrays, training, training["sums"]) if name in place)
+        place[name] = value
+    checkpoint.write(path, description, arrays)
+    with pytest.raises(DataError, match=message) as caught:
+        run(path, every_batch)
+    assert "\n" not in str(caught.value)
+
+
 def flip(path):
     """Change one bit of the largest array."""
     content = bytearray(path.read_bytes())

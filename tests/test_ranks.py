@@ -86,6 +86,13 @@ def test_shards_come_to_the_numbers_of_whole_batches(name):
         assert (eight.vector != whole.vector).any()
 
 
+def test_a_shard_without_rows_counts_for_nothing():
+    """Batches of 11 rows, each a shard of its own, with a layer that has a state."""
+    some, more = (TASK["dense"](shards=shards, batch_size=11, epochs=1)[0] for shards in (16, 32))
+    np.testing.assert_allclose(some.vector, more.vector, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(some.graph.state_vector, more.graph.state_vector, rtol=1e-5)
+
+
 @pytest.mark.parametrize("shards", [0, 3, 6, True, 2.0])
 def test_shards_are_a_power_of_two(shards):
     check_refused(ValueError, "shards: got .*, expected a power of two", TASK["heads"], shards=shards)
