@@ -7,6 +7,7 @@ import pytest
 
 import nnjit as nn
 from nnjit import callbacks
+from nnjit.training import progress
 
 
 def data(N=60, seed=0):
@@ -345,3 +346,13 @@ def test_two_halves_of_a_training_are_the_whole():
     fit(network=halves, optimizer=optimizer, epochs=4, initial_epoch=2)
     assert halves.history.epochs == [2, 3]
     assert (whole.vector == halves.vector).all()
+
+
+# ---- progress ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("count, words", [(0, "0 kernels"), (1, "1 kernel"), (2, "2 kernels")])
+def test_how_many_kernels_were_compiled(count, words):
+    with progress.CompilationBar() as bar:
+        for _ in range(count):
+            bar.add()
+    assert str(bar).startswith(f"compiled {words} in ")
