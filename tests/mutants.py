@@ -74,7 +74,7 @@ PARTS = {
         "training/progress.py": "callbacks training streams",
         "training/ranks.py": RANKS, "training/shards.py": RANKS,
         "training/state.py": "training callbacks backup"}),
-    "checkpoint": (40, {"checkpoint.py": "checkpoint saved_files backup habits"}),
+    "checkpoint": (40, {"checkpoint.py": "checkpoint saved_files habits"}),
 }
 
 
