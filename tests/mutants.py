@@ -67,7 +67,7 @@ PARTS = {
         "kernels/updates.py": "updates"}),
     "heads and losses": (60, {"heads/*.py": HEADS, "losses.py": HEADS}),
     "training": (40, {
-        "training/loop.py": "training callbacks streams metrics backup",
+        "training/loop.py": "training callbacks streams metrics backup ranks -k not test_ranks or goes_on",
         "training/callbacks.py": "callbacks training",
         "training/backup.py": "backup", "training/restoring.py": "backup",
         "training/history.py": "training callbacks streams backup",
