@@ -70,7 +70,7 @@ PARTS = {
         "training/loop.py": "training callbacks streams metrics backup ranks -k not test_ranks or goes_on",
         "training/callbacks.py": "callbacks training",
         "training/backup.py": "backup", "training/restoring.py": "backup",
-        "training/history.py": "training callbacks streams backup",
+        "training/history.py": "training callbacks habits",
         "training/progress.py": "callbacks training streams",
         "training/ranks.py": RANKS, "training/shards.py": RANKS,
         "training/state.py": "training callbacks backup"}),

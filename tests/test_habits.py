@@ -353,3 +353,6 @@ def test_what_a_notebook_shows():
                         verbose=0)
     assert model._repr_html_().count("<tr>") == 3 and "<td>Dense(2)</td>" in model._repr_html_()
     assert history._repr_html_().count("<tr>") == 4
+    first, second = history.history["val_loss"]
+    assert [(row["epoch"], row["loss"], row.get("val_loss")) for row in history.rows()] == list(
+        zip(range(3), history.history["loss"], [first, None, second]))
