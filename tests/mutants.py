@@ -55,7 +55,7 @@ PARTS = {
         "kernels/_chunks.py": "normalization updates affine", "kernels/_tiles.py": "affine",
         "kernels/affine.py": "affine", "kernels/activations.py": "activation_pairs " + FORMULAS,
         "kernels/augmentation.py": "images -k flip|shift|moved|bytes", "kernels/checks.py": "inputs",
-        "kernels/convolution/*.py": "images -k convolution|padding|pixel|vector|window",
+        "kernels/convolution/*.py": "images -k convolution|padding|pixel|vector|window|pairs",
         "kernels/dropout.py": "random layers -k random|Dropout|hash|word|draw",
         "kernels/elementary.py": FORMULAS,
         "kernels/losses.py":
