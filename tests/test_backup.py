@@ -360,7 +360,7 @@ def killed_run(folder, seconds, threads):
 @pytest.mark.torture
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
 def test_kills_at_random_moments(tmp_path, count):
-    kills, draw = times(6, 200), random.Random(1)
+    kills, draw = times(2, 60), random.Random(1)
     (tmp_path / "whole").mkdir()
     begin = time.perf_counter()
     whole = killed_run(tmp_path / "whole", 300, 1)

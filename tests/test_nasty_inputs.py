@@ -94,6 +94,7 @@ def check(place, name):
     return None if same else f"other numbers than of float64: {found} and {expected}"
 
 
+@pytest.mark.compiled    # what is checked is Python
 @pytest.mark.torture
 @pytest.mark.parametrize("place", PLACES)
 def test_inputs_of_every_kind(place, count):

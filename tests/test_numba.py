@@ -9,6 +9,7 @@ import numba
 import numpy as np
 import pytest
 from llvmlite import binding
+from scale import TORTURE
 
 import nnjit as nn
 from nnjit._numba import cache, jit
@@ -110,6 +111,8 @@ print(json.dumps([jit.describe_compiler(), found]))
 
 
 @pytest.mark.compiled
+@pytest.mark.torture
+@pytest.mark.skipif(not TORTURE, reason="compiles much twice")
 def test_both_compilers_give_the_same_bits(run_python):
     """With vectors as wide in both: for some processors, LLVM prefers half of AVX-512's registers."""
     features = binding.get_host_cpu_features()
