@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from numba.core import types
+from scale import times
 
 import nnjit as nn
 from nnjit._numba import ahead, jit
@@ -53,6 +54,7 @@ def test_what_a_kernel_was_compiled_for_is_listed():
         assert types in kernel.overloads
 
 
+ALIKE = "table-linear", "table-softmax"    # the others of tables stand for them
 ONE_JOB = """
 import contextlib, io, json, sys
 from nnjit import cli
@@ -63,7 +65,8 @@ print(json.dumps(ahead.loaded()))
 """
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.torture
+@pytest.mark.parametrize("name", times([name for name in JOBS if name not in ALIKE], JOBS))
 def test_the_list_of_a_job_is_what_it_needs(name, tmp_path):
     """In a process whose kernels are all on disk, which loads those only that Python calls."""
     if "cifar" in name and "NNJIT_DATA" not in os.environ:

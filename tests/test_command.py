@@ -213,9 +213,10 @@ def test_a_job_runs_where_nothing_is_compiled(tmp_path):
 @trains
 @posix
 @pytest.mark.torture
-@pytest.mark.parametrize("line", times([], ["train --model cnn --train-size 400 --epochs 12 --dtype float32"]) + [
+@pytest.mark.parametrize("line", [
     "train --data digits --epochs 400 --optimizer adam --eval-every 7 --dtype float32",
-    "train --data rows --model gru --train-size 400 --epochs 12 --dtype float32"])
+    *times([], ["train --model cnn --train-size 400 --epochs 12 --dtype float32",
+                "train --data rows --model gru --train-size 400 --epochs 12 --dtype float32"])])
 def test_a_run_goes_on_to_the_bit(tmp_path, heeds_signals, line):
     """After Ctrl-C, and after SIGTERM, with another number of threads."""
     folder = tmp_path / "out"
