@@ -203,6 +203,8 @@ def test_how_large_the_images_of_a_transposed_convolution_are(options, height):
        count_padding=st.booleans())
 @example(size=(1, 2), strides=(1, 2), height=3, width=5, channels=4, levels=1000, seed=0, padding="same",
          count_padding=False)    # the last column's windows alone have padding
+@example(size=(1, 2), strides=1, height=3, width=5, channels=4, levels=1000, seed=0,
+         padding=((0, 0), (1, 0)), count_padding=False)    # and the first column's
 def test_pools(size, strides, height, width, channels, levels, seed, padding, count_padding):
     """With two levels alone most windows have several largest numbers."""
     rng, window, steps = np.random.default_rng(seed), as_pair(size), as_pair(strides)
