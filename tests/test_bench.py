@@ -292,6 +292,7 @@ def test_images_give_every_contender_the_same(function, settings):
         assert outcome == pytest.approx(outcomes[0], rel=1e-5)
 
 
+@pytest.mark.compiled    # as Python, its epochs take minutes
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("kind", ["GRU", "LSTM"])
 def test_recurrent_layers_give_every_contender_the_same(kind, ragged):
