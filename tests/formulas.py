@@ -29,7 +29,8 @@ class Exact(Functions):
     exp, log, expm1, log1p, tanh, erf, normal_pdf = (np.frompyfunc(function, 1, 1) for function in (
         mpmath.exp, mpmath.log, mpmath.expm1, mpmath.log1p, mpmath.tanh, mpmath.erf, mpmath.npdf))
     # mpmath.ncdf loses the lower tail
-    normal_cdf = np.frompyfunc(lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2, 1, 1)
+    # where x is larger mpmath raises, and nothing changes
+    normal_cdf = np.frompyfunc(lambda x: mpmath.erfc(-min(max(x, -10**9), 10**9) / mpmath.sqrt(2)) / 2, 1, 1)
 
 
 class Wide(Functions):
@@ -51,16 +52,16 @@ class Wide(Functions):
         """1/2 and phi times the series sum of x^(2n + 1) / (2n + 1)!!; in the tails, phi times Mills' ratio
         1 / (x + 1 / (x + 2 / (x + 3 / ...))) (Abramowitz and Stegun, 26.2.11 and 26.2.14).
         """
-        near, far = np.clip(abs(x), 0, 3), np.clip(abs(x), 3, 200)
+        near, far = np.clip(abs(x), 0, 1.25), np.clip(abs(x), 1.25, 200)
         term = total = near
         for n in range(1, 60):
             term = term * near * near / (2 * n + 1)
             total = total + term
         ratio = far
-        for n in range(120, 0, -1):
+        for n in range(600, 0, -1):
             ratio = far + n / ratio
         pdf, one = Wide.normal_pdf(x), x.dtype.type(1)
-        tail = np.where(abs(x) < 3, one / 2 - pdf * total, pdf / ratio)
+        tail = np.where(abs(x) < 1.25, one / 2 - pdf * total, pdf / ratio)
         return np.where(x < 0, tail, 1 - tail)
 
     @staticmethod
@@ -309,8 +310,11 @@ def pairs(targets):
 
 
 def near_and_far(rng, z):
-    """Return targets anywhere, and such that little is left between them and z."""
-    return np.where(rng.random(z.size) < 0.5, z * (1 + rng.normal(size=z.size) * 1e-3), rng.permutation(z))
+    """Return targets anywhere, but so that z's type can hold the difference, and such that little is left."""
+    far = rng.permutation(z)
+    with np.errstate(over="ignore"):
+        far = np.where(np.isfinite(z - far), far, z / 2)
+    return np.where(rng.random(z.size) < 0.5, z * (1 + rng.normal(size=z.size) * 1e-3), far)
 
 
 def rows(K):

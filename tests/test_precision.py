@@ -120,8 +120,10 @@ def test_a_result_does_not_depend_on_its_neighbours(name, dtype):
     given = arguments(formula, dtype, 3000)
     some = np.random.default_rng(2).permutation(len(given[0]))[:times(100, 3000) if COMPILED else 20]
     given = [a[some] for a in given]
-    alone = [formula.kernel(*[a[i:i + 1] for a in given]) for i in range(len(some))]
-    np.testing.assert_array_equal(np.concatenate(alone), formula.kernel(*given))
+    with np.errstate(over="ignore"):    # of losses that the dtype cannot hold
+        alone = [formula.kernel(*[a[i:i + 1] for a in given]) for i in range(len(some))]
+        together = formula.kernel(*given)
+    np.testing.assert_array_equal(np.concatenate(alone), together)
 
 
 # ---- a training --------------------------------------------------------------------------------------------

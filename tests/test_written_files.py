@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from scale import times
+from tqdm import tqdm
 
 import nnjit as nn
 from nnjit import callbacks, cli, exchange, page, replacing, report
@@ -314,6 +315,7 @@ def try_all(kills):
     cifar10.CIFAR10_RECORDS = 20
     # Numba takes a lock for its answer, which all forked processes share, also one that is killed meanwhile.
     report.folder.get_threads, report.folder.threading_layer = (lambda: 1), (lambda: "workqueue")
+    tqdm.set_lock(threading.RLock())    # in place of such a lock
     contents = [bytes([version]) * 200_000 for version in (0, 1)]
     with served(contents) as addresses:
         for name, writer in writers(place, addresses, contents).items():
