@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numba.np.ufunc import parallel
 from scale import times
 from tqdm import tqdm
 
@@ -313,9 +314,9 @@ def try_all(kills):
     """Try every writer in this folder; print {name: [error, kills that met a half file, refusals]}."""
     found, draw, place = {}, random.Random(1), Path.cwd()
     cifar10.CIFAR10_RECORDS = 20
-    # Numba takes a lock for its answer, which all forked processes share, also one that is killed meanwhile.
-    report.folder.get_threads, report.folder.threading_layer = (lambda: 1), (lambda: "workqueue")
-    tqdm.set_lock(threading.RLock())    # in place of such a lock
+    # Their locks are shared by all forked processes, also by one that is killed while it holds them.
+    parallel._backend_init_process_lock = threading.RLock()
+    tqdm.set_lock(threading.RLock())
     contents = [bytes([version]) * 200_000 for version in (0, 1)]
     with served(contents) as addresses:
         for name, writer in writers(place, addresses, contents).items():
