@@ -19,6 +19,7 @@ from .._numba.threads import fixed_threads, get_threads, set_threads
 
 STALL_SECONDS = float(os.environ.get("NNJIT_STALL_SECONDS", "60"))    # that a rank waits for another
 _SPIN = 0.002    # seconds of waiting without a pause
+_READING = 0.2    # seconds in which mpiexec reads what a process has said; after an abort it may not
 
 
 class Stalled(RuntimeError):
@@ -113,6 +114,7 @@ class Ranks:
             status = 130 if isinstance(error, KeyboardInterrupt) else 1
             print(f"nnjit: rank {self.rank} of {self.size}: {type(error).__name__}: {error}", file=sys.stderr,
                   flush=True)
+            time.sleep(_READING)
             self.comm.Abort(status)
             raise
         finally:
