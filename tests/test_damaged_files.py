@@ -32,6 +32,7 @@ from nnjit.datasets import cifar10, read_idx, read_images, read_table
 from nnjit.inputs.checks import DataError
 from nnjit.training import restoring
 
+pytestmark = pytest.mark.compiled    # no kernel is looked at
 X = np.linspace(-1, 1, 24).reshape(8, 3)
 Y = np.arange(8) % 2
 RECORDS = 4

@@ -15,6 +15,8 @@ from nnjit.layers import ReLU, Sigmoid, Tanh
 from nnjit.page import network
 from nnjit.report.units import share
 
+pytestmark = pytest.mark.compiled    # trains by the command
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

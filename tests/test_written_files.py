@@ -33,6 +33,7 @@ from nnjit._numba import jit
 from nnjit.callbacks import BackupAndRestore
 from nnjit.datasets import cifar10, files
 
+pytestmark = pytest.mark.compiled    # no kernel is looked at
 PACKAGE = Path(nn.__file__).parent
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX processes and limits")
 
