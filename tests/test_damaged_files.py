@@ -279,11 +279,13 @@ class Watch:
     def _hear(self, event, given):
         if self.folder is None:
             return
-        file = given[0] if event == "open" else getattr(given[0], "co_filename", "<string>")
-        foreign = event in ("open", "exec") and isinstance(file, (str, bytes)) and not os.fsdecode(
-            file).startswith((self.folder, *self.others))
-        if foreign or event in self.EVENTS:
+        if event in self.EVENTS or event in ("open", "exec") and self._is_foreign(given[0]):
             self.seen.append((event, *map(str, given)))
+
+    def _is_foreign(self, what):
+        file = getattr(what, "co_filename", what)    # of code, or what is opened, which may be a number
+        known = self.folder, *self.others
+        return isinstance(file, (str, bytes)) and not os.fsdecode(file).startswith(known)
 
     @contextlib.contextmanager
     def of(self, folder):
