@@ -1,5 +1,9 @@
-"""Names of other libraries that people try here, and what stands for them, for the messages of errors."""
+"""Names of other libraries that people try here, and what stands for them, for the messages of errors; the
+packages of the extras.
+"""
+import importlib
 from collections.abc import Mapping
+from typing import Any
 
 # of the package
 NAMES = {
@@ -46,3 +50,11 @@ ARGUMENTS = {
 def hint(table: Mapping[str, str], name: str) -> str:
     """Return what stands for a name, as the end of a message, or nothing."""
     return f"; use {table[name]}" if name in table else ""
+
+
+def import_extra(name: str, extra: str, what: str = "the package") -> Any:
+    """Return a package of an extra; ImportError that says how to get it, and ``what`` it is for."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"got {error}, expected {what}; pip install nnjit[{extra}]") from None

@@ -15,7 +15,7 @@ from ._numba.threads import parallel_region
 from .graph import Graph
 from .habits import MODEL
 from .heads import Head
-from .inputs.checks import as_numbers, cast, check_count, check_dtype, shown
+from .inputs.checks import as_numbers, check_count, check_dtype, narrowed, shown
 from .layers import Input, Layer
 from .layers.checks import check_layers
 from .memory import Array, Arrays, Shape
@@ -151,18 +151,15 @@ class Sequential(Strict):
         """Set all arrays to what `get_weights` returned; ValueError where they are others."""
         self._check_built()
         arrays = self.graph.arrays()
+        names = [name.partition("/")[2] for name in arrays]
         if len(weights) != len(arrays):
-            raise ValueError(f"weights: got {len(weights)} arrays, expected {len(arrays)}: "
-                             f"{', '.join(name.partition('/')[2] for name in arrays)}")
+            raise ValueError(f"weights: got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}")
         given = []
-        for (name, array), one in zip(arrays.items(), weights):
-            name = f"weights of {name.partition('/')[2]}"
-            values = as_numbers(name, one)
+        for name, array, one in zip(names, arrays.values(), weights):
+            values = as_numbers(f"weights of {name}", one)
             if values.shape != array.shape:
-                raise ValueError(f"{name}: got shape {values.shape}, expected {array.shape}")
-            given.append(cast(values, array.dtype))
-            if (np.isinf(given[-1]) & np.isfinite(values)).any():
-                raise ValueError(f"{name}: got a number too large for {array.dtype}")
+                raise ValueError(f"weights of {name}: got shape {values.shape}, expected {array.shape}")
+            given.append(narrowed(f"weights of {name}", values, array.dtype))
         self.untouched = None
         for array, values in zip(arrays.values(), given):
             array[...] = values

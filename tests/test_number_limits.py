@@ -151,6 +151,8 @@ REFUSED = {
                  "patience: got a whole number of about"),
     "weights": (lambda: with_weights(np.full((4, 1), 1e300), [0.0]),
                 "weights of 0.W: got a number too large for"),
+    "weights of PyTorch": (lambda: nn.exchange.from_torch(unfitted().build(4), {
+        "0.weight": np.full((1, 4), 1e300), "0.bias": [0.0]}), "0.weight: got a number too large for"),
     "answers of a loss": (lambda: losses.binary_crossentropy([1e300], [0.5]), r"y_true: got labels 1e\+300"),
     "classes of a loss": (lambda: losses.sparse_categorical_crossentropy([10**9], [[0.5, 0.5]]),
                           "expected class"),

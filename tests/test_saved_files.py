@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from damage import mutated
 
 import nnjit as nn
 from nnjit import checkpoint
@@ -226,25 +227,6 @@ def test_members_that_lie_upon_each_other_are_refused(path):
 
 # ---- damaged files -----------------------------------------------------------------------------------------
 
-def damage(content, rng):
-    """Return the content with a bit turned, bytes replaced, cut out or put in between, or cut off."""
-    content, place = bytearray(content), int(rng.integers(len(content)))
-    kind, size = rng.integers(6), int(rng.integers(1, 9))
-    if kind == 0:
-        content[place] ^= 1 << int(rng.integers(8))
-    elif kind == 1:
-        content[place] = int(rng.integers(256))
-    elif kind == 2:
-        content[place:place + size] = rng.bytes(size)
-    elif kind == 3:
-        del content[place:place + size]
-    elif kind == 4:
-        content[place:place] = rng.bytes(size)
-    else:
-        del content[place:]
-    return bytes(content)
-
-
 @pytest.mark.parametrize("kind", ["saved", "format 1", "deflated"])
 def test_a_damaged_file_is_a_data_error_or_no_harm(kind, path, rng):
     """Dates and the like have no checksum, so that some files still hold the same network."""
@@ -266,7 +248,7 @@ def test_a_damaged_file_is_a_data_error_or_no_harm(kind, path, rng):
     assert len(content) < 4000
     refused = 0
     for _ in range(1500):
-        path.write_bytes(damage(content, rng))
+        path.write_bytes(mutated(content, rng))
         try:
             assert nn.load(path).vector.tobytes() == whole
         except nn.DataError as error:

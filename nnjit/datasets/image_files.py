@@ -155,7 +155,7 @@ class _Decoder:
         from PIL import ImageOps
         with opened(file, "no image") as content, _parsed(content) as image:
             H, W = _fitted(file, image, size_of(content))
-            with self._taking(_bytes_of(image)):
+            with self._taking(_bytes_of(image, _is_turned(image))):
                 ImageOps.exif_transpose(image, in_place=True)
                 upright = (H, W) if (image.height > image.width) == (H > W) else (W, H)
                 yield _as_grey_or_rgb(image), upright
@@ -184,9 +184,12 @@ def _parsed(content):
         raise ValueError(f"got something else than {', '.join(_FORMATS)}") from None
 
 
-def _bytes_of(image):
+def _is_turned(image):
+    return image.getexif().get(_ORIENTATION, 1) != 1
+
+
+def _bytes_of(image, turned):
     """Return how many bytes an image takes while it is made upright, grey or coloured."""
-    turned = image.getexif().get(_ORIENTATION, 1) != 1
     return image.width * image.height * _PIXEL.get(image.mode, 8) * (2 if turned else 1)
 
 
@@ -197,9 +200,9 @@ def _fitted(file, image, size):
     """
     H, W, scale = image.height, image.width, 1
     scaled = image.format in ("JPEG", "MPO")
-    taken = H * W * _PIXEL.get(image.mode, 8)
+    taken = _bytes_of(image, turned=False)
     if scaled or taken <= room(size):    # a PNG is decoded for the question whether it is turned
-        taken = _bytes_of(image)
+        taken = _bytes_of(image, _is_turned(image))
     if scaled:
         while taken > scale**2 * room(size) and scale < 8:
             scale *= 2

@@ -7,7 +7,6 @@ import codecs
 import contextlib
 import csv
 import difflib
-import importlib
 import re
 import warnings
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
+from .. import habits
 from .._numba.warning import warn
 from ..inputs.checks import DataError
 from ..inputs.targets import in_short
@@ -81,11 +81,7 @@ def read_table(path: str | Path, columns: list[str] | None = None, quiet: bool =
 
 def import_extra(name: str):
     """Return a package of the extra ``table``; ImportError that says how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"got {error}, expected the packages for tables and images; pip install "
-                          "nnjit[table]") from None
+    return habits.import_extra(name, "table", "the packages for tables and images")
 
 
 # ---- parquet -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs.checks import as_numbers
+from ..inputs.checks import as_numbers, narrowed
 from ..layers import (
     GRU,
     LSTM,
@@ -111,7 +111,7 @@ def _take(what, given, places):
         if array.shape != place.shape:
             raise ValueError(f"{what}: got {names[i]} of shape {array.shape}, expected {place.shape} for "
                              f"{place.name}")
-        found.append(place.to(array))
+        found.append(narrowed(names[i], place.to(array), place.array.dtype))
     if len(names) > len(places):
         raise ValueError(f"{what}: got {names[len(places)]} of shape {given[names[len(places)]].shape}, for "
                          f"which there is no layer left; expected {len(places)} arrays")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import reading
+from ..habits import import_extra
 from ..heads import Bernoulli, Categorical, Gaussian, Head
 from ..inputs.checks import DataError
 from ..layers import (
@@ -25,7 +26,6 @@ from ..layers import (
     Tanh,
 )
 from ..model import Sequential
-from .tensors import import_extra
 
 _LARGEST = 2**31        # bytes of a file
 _MOST_PARTS = 100_000   # of its operators, attributes and the like

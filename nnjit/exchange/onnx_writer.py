@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from ..habits import import_extra
 from ..heads import Heads
 from ..model import Sequential
 from ..replacing import replacing
 from .onnx_heads import add_head
 from .onnx_layers import Nodes, Value, add_layer, channels_last
-from .tensors import import_extra
 
 OPSET, IR_VERSION = 17, 8
 

@@ -1,26 +1,18 @@
 """Weights as safetensors: arrays by name, with a checksum of all of them."""
 import hashlib
-import importlib
 import json
 from pathlib import Path
 
 import numpy as np
 
 from .. import checkpoint, reading
+from ..habits import import_extra
 from ..inputs.checks import DataError
 from ..model import Sequential
 from ..replacing import replacing
 
 _CHECKSUM, _DESCRIPTION = "sha256", "nnjit"    # what the file's metadata hold
 _HEADER = 20    # as many times a header's size is what becomes of it in memory
-
-
-def import_extra(name: str, extra: str):
-    """Return a package of an extra; ImportError that says how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"got {error}, expected the package; pip install nnjit[{extra}]") from None
 
 
 def to_safetensors(model: Sequential, path: str | Path) -> None:

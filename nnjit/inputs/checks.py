@@ -110,19 +110,19 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
         got = columns_without_numbers(given) or _kind(given, values)
         raise TypeError(f"{name}: got {got}, expected an array of real numbers{_hint(name, values)}")
     if values.dtype.char == "g":
-        values = _as_double(name, values)
+        values = narrowed(name, values, np.dtype(np.float64))
     if values.flags.writeable:
         return values
     # kernels would be compiled anew for a read-only array
     return _as_writable(values) if is_map(values) else values.copy()
 
 
-def _as_double(name, values):
-    """Return a long double as float64; ValueError where one is finite, and too large for that."""
-    found = cast(values, np.float64)
+def narrowed(name: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return numbers in ``dtype``; ValueError where one is finite, and too large for that."""
+    found = cast(values, dtype).reshape(values.shape)    # a number alone stays one
     if np.isfinite(values[np.isinf(found)]).any():
-        raise ValueError(f"{name}: got a number too large for float64, expected at most "
-                         f"{np.finfo(np.float64).max:.3g}; scale the numbers")
+        raise ValueError(f"{name}: got a number too large for {dtype}, expected at most "
+                         f"{np.finfo(dtype).max:.3g}; scale the numbers")
     return found
 
 
