@@ -1,6 +1,7 @@
 """GRU and LSTM: against naive twins and PyTorch, over sequences of any lengths."""
 import numpy as np
 import pytest
+from directions import check_gradient
 from head_cases import check_refused
 from naive import recurrent as naive
 
@@ -67,6 +68,17 @@ def test_states(kind, shape, dtype, bias, backwards):
         expected = states_of(last.layers[0], x[::-1] if backwards else x)
         np.testing.assert_allclose(found[n], expected[-1], **tolerance)
         np.testing.assert_allclose(at_each[n][mask[n]], expected, **tolerance)
+
+
+@every_kind
+@pytest.mark.parametrize("at_every_step", [False, True])
+def test_gradients_of_a_few_steps(kind, at_every_step):
+    """Short enough to run uncompiled."""
+    X, mask = data((3, 3, 2, 3), holes=True)
+    layer = KINDS[kind](3, return_sequences=at_every_step, go_backwards=at_every_step)
+    model = network(layer, nn.Dense(1)).build((3, 2))
+    fill(model)
+    check_gradient(model, X, X[:, :, 0] if at_every_step else X[:, 0, 0], mask=mask)
 
 
 @pytest.mark.compiled
