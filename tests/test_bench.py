@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from nnjit import bench, cli, datasets
-from nnjit.bench import limits, measure, process, table, workloads
+from nnjit.bench import limits, measure, process, ranks, table, workloads
+from nnjit.bench.estimators import EstimatorTask
 from nnjit.bench.machine import PEERS
 from nnjit.bench.tasks import ImageTask, Task
 from nnjit.bench.workloads import Workload
@@ -246,6 +247,20 @@ def test_prediction_is_the_naive_one(name, function):
     outcome = getattr(_peer(name), function)(dataclasses.replace(task, y=labels), clock, seed=0)
     assert outcome["accuracy"] == 1.0
     assert clock.scale == (1 / 24 if function == "predict_one" else 1)
+
+
+@pytest.mark.parametrize("what", ["fit", "predict_one", "predict_all", "partial_fit", pytest.param(
+    "search", marks=pytest.mark.compiled)])
+def test_estimators_do_the_same(what):
+    x, clocks = np.random.default_rng(0).normal(0, 9, (400, 3)), []
+    task = EstimatorTask(x, (x[:, 0] > 0).astype(int), what, {"max_iter": 8})
+    found = []
+    for name in "sklearn", "nnjit":
+        clocks.append(process.Clock())
+        found.append(_peer(name).estimate(task, clocks[-1], seed=1))
+        assert clocks[-1].wall > 0
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert {clock.scale for clock in clocks} == {{"predict_one": 1 / 400, "partial_fit": 1 / 2}.get(what, 1)}
 
 
 @pytest.mark.parametrize("name", ["sklearn", "nnjit"])
@@ -500,6 +515,32 @@ def test_the_works_are_listed(capsys):
 def test_every_contender_of_every_workload_is_written(work, label):
     peer, function = workloads.WORKLOADS[work].contenders[label]
     assert callable(getattr(_peer(peer), function))
+
+
+def test_the_speed_of_ranks_is_that_of_one():
+    rows = [{"network": "wide", "ranks": n, "threads": 2 // n, "step": step, "exchange": 0.001 * (n - 1)}
+            for n, step in ((1, 0.006), (2, 0.004))]
+    one, two = ranks.table(rows).splitlines()[1:]
+    assert one.split() == "wide 1 2 6.00 ms 0.00 ms 1.00".split()
+    assert two.split() == "wide 2 1 4.00 ms 1.00 ms 1.50".split()
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ranks.NETWORKS)
+def test_a_rank_measures_its_steps_and_exchanges(name, monkeypatch):
+    pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
+    monkeypatch.setattr(ranks, "_ROWS", 300)
+    found = ranks.work(name)
+    assert found["step"] > found["exchange"] > 0
+    assert found["parameters"] == ranks.network(name)[0].build(
+        (784,) if name == "wide" else (28, 28, 1)).vector.size
+
+
+def test_a_rank_that_fails_is_one_line(tmp_path):
+    (failing := tmp_path / "mpiexec").write_text("#!/bin/sh\necho no such network >&2\nexit 3\n")
+    failing.chmod(0o755)
+    with pytest.raises(OSError, match="^--ranks: 2 ranks ended with 3: no such network$"):
+        ranks._run(str(failing), 2, "wide")
 
 
 def test_a_contender_in_its_own_process_reports_its_failure(tmp_path, monkeypatch):
