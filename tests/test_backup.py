@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -141,6 +142,16 @@ def test_the_fingerprint_of_rows_without_zeros_follows_from_them_alone(parts, mo
         other = X.copy()
         other[change] += 1
         assert found != backup.fingerprint(preparation.examples(model, other, y, sparse=True))
+
+
+def test_the_fingerprint_is_a_checksum_of_all_numbers():
+    """As any version computes it: a backup goes on with the same rows."""
+    X, y = data(50)
+    X, w = X.astype(float), np.linspace(1, 2, 50)
+    model = nn.Sequential([nn.Dense(2)], nn.Categorical(), "float64").build(6)
+    assert backup.fingerprint(preparation.examples(model, X, y, w, sparse=False)) == {
+        "arrays": ["float64 (50, 6)", "int64 (50,)", "float64 (50,)"],
+        "checksum": zlib.crc32(X.tobytes() + y.tobytes() + w.tobytes())}
 
 
 def test_the_epochs_may_be_more(tmp_path):

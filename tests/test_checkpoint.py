@@ -2,6 +2,7 @@
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,23 @@ def test_a_description_has_so_many_parts_and_values_at_most(path, monkeypatch):
             check_refused(path, f"description: got {what}, expected fewer")
 
 
+def test_a_header_has_4_kilobytes_at_most(path, monkeypatch):
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("description.npy").file_size
+    monkeypatch.setattr(checkpoint, "_MOST_TEXT", size - 4096)
+    assert nn.load(path).summary() == new_model().summary()
+    monkeypatch.setattr(checkpoint, "_MOST_TEXT", size - 4097)
+    check_refused(path, f"description: got {size:,} bytes, expected at most")
+
+
+def test_a_network_has_16384_parts_at_most(path):
+    arrays = members(path)
+    description = json.loads(arrays["description"].tobytes())
+    description["layers"] = [{"kind": "Tanh", "config": {}}] * 2**14
+    np.savez(path, **arrays | {"description": np.frombuffer(json.dumps(description).encode(), np.uint8)})
+    check_refused(path, "description: got more than 16,384 layers and heads, expected fewer")
+
+
 # ---- parts of the user's own -------------------------------------------------------------------------------
 
 class Swish(nn.Tanh):
@@ -274,11 +292,12 @@ class Lost(nn.Dropout):
     (Bare(), "expected a layer or a head with a configuration"),
     (Drawn(0.5, 3), r"made from its configuration \('rate',\); its arguments: missing .*random_state"),
     (Scaled(3, np.ones(2)), r"got Scaled scales=array\(.*, expected a number, a string"),
+    (Scaled(3, np.arange(99)), r"got Scaled scales=(?=.{100}, expected)array\(.*, expected a number"),
     (Scaled(3, print), r"got Scaled scales=<built-in function print>, expected"),
     (Scaled(3, {"kind": 1, "config": 2}), "got Scaled scales={'kind': 1, 'config': 2}, expected"),
     (Scaled(3, {0: 1.0}), "got Scaled scales={0: 1.0}, expected .*strings as keys"),    # JSON has no others
 ], ids=["no attributes", "no configuration",
-        "more arguments", "array", "function", "ambiguous", "a number as key"])
+        "more arguments", "array", "a long array", "function", "ambiguous", "a number as key"])
 def test_parts_that_are_not_made_from_plain_values_are_refused(part, reason, tmp_path):
     model = nn.Sequential([nn.Dense(3)], head=nn.Categorical()).build(2)
     model.layers.insert(0, part)
