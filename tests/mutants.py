@@ -41,7 +41,7 @@ OPERATORS = [name for name in operator_names() if re.search(
     "_Eq_NotEq|NotEq_Eq|Lt_LtE|Lt_GtE|LtE_Lt|LtE_Gt$|Gt_GtE|Gt_LtE|GtE_Gt|GtE_Lt$|Is_IsNot|IsNot_Is|"
     "USub_UAdd|Delete_Not|AddNot|True|False|AndWith|OrWith|Break|Exception|Number|ZeroIter", name)]
 # What changes speed and no result: the sizes into which work is cut, and what is fetched before it is needed.
-SPEED = re.compile(r"^(_(CHUNK|SERIAL|UNPACKED|PREFETCH|DEPTH|L2)\w* = |.*\n? +prefetch\()")
+SPEED = re.compile(r"(_(CHUNK|SERIAL|UNPACKED|PREFETCH|DEPTH|L2)\w* = |.*\n? +prefetch\()")
 # Tests that are run though they are about compiled code: short enough without.
 UNCOMPILED = "test_convolutions|window_for_each|gradients_with_a_mask|test_ranks"
 FORMULAS = "elementary activations precision images -k (elementary|activation|precision|bytes) and not learns"
@@ -90,27 +90,19 @@ class Fault(NamedTuple):
         return f"{self.path}:{self.operator}:{self.place}".replace("core/", "")
 
 
-def is_left_to_numpy(node):
-    """Whether a number is that of ``reshape(-1``; any below 0 stands for what is left."""
-    leaves = []
-    for _ in range(3):
-        node = node.get_previous_leaf()
-        leaves.append(node and node.value)
-    return leaves == ["-", "(", "reshape"]
-
-
 def faults_of(path):
     """Return all faults of a file, and for each a random number that stays when other lines are edited."""
     lines, nodes = path.read_text().splitlines(), list(ast_nodes(get_ast_from_path(path)))
     numbers, seen = {}, Counter()
     for name in OPERATORS:
         operator = get_operator(name)()
-        places = [(node, row) for node in nodes for (row, _), _ in operator.mutation_positions(node)]
-        for place, (node, row) in enumerate(places):
+        places = [(node, *begin) for node in nodes for begin, _ in operator.mutation_positions(node)]
+        for place, (node, row, column) in enumerate(places):
             if "BinaryOperator" in name and node.parent.type == "parameters":
                 continue    # the star of a signature
-            if SPEED.search("\n".join(lines[row - 1:row + 1])) or (
-                    "Number" in name and node.get_code() == "1" and is_left_to_numpy(node)):
+            if lines[row - 1][:column].endswith("reshape(-"):
+                continue    # any number below 0 stands for what is left
+            if SPEED.match("\n".join(lines[row - 1:row + 1])):
                 continue
             key = f"{path} {name} {lines[row - 1].strip()}"
             seen[key] += 1

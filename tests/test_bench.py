@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from test_ranks import with_ranks
 
 from nnjit import bench, cli, datasets
 from nnjit.bench import limits, measure, process, ranks, table, workloads
@@ -252,15 +254,14 @@ def test_prediction_is_the_naive_one(name, function):
 @pytest.mark.parametrize("what", ["fit", "predict_one", "predict_all", "partial_fit", pytest.param(
     "search", marks=pytest.mark.compiled)])
 def test_estimators_do_the_same(what):
-    x, clocks = np.random.default_rng(0).normal(0, 9, (400, 3)), []
+    x, found = np.random.default_rng(0).normal(0, 9, (400, 3)), []
     task = EstimatorTask(x, (x[:, 0] > 0).astype(int), what, {"max_iter": 8})
-    found = []
     for name in "sklearn", "nnjit":
-        clocks.append(process.Clock())
-        found.append(_peer(name).estimate(task, clocks[-1], seed=1))
-        assert clocks[-1].wall > 0
+        clock = process.Clock()
+        found.append(_peer(name).estimate(task, clock, seed=1))
+        assert clock.wall > 0
+        assert clock.scale == {"predict_one": 1 / 400, "partial_fit": 1 / 2}.get(what, 1)
     assert found[0] == pytest.approx(found[1], rel=1e-6)
-    assert {clock.scale for clock in clocks} == {{"predict_one": 1 / 400, "partial_fit": 1 / 2}.get(what, 1)}
 
 
 @pytest.mark.parametrize("name", ["sklearn", "nnjit"])
@@ -525,17 +526,20 @@ def test_the_speed_of_ranks_is_that_of_one():
     assert two.split() == "wide 2 1 4.00 ms 1.00 ms 1.50".split()
 
 
+@with_ranks
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", ranks.NETWORKS)
-def test_a_rank_measures_its_steps_and_exchanges(name, monkeypatch):
-    pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
-    monkeypatch.setattr(ranks, "_ROWS", 300)
-    found = ranks.work(name)
+def test_a_rank_measures_its_steps_and_exchanges(name):
+    program = ("import json, sys; from nnjit.bench import ranks; ranks._ROWS = 300; "
+               "print(json.dumps(ranks.work(sys.argv[1])))")
+    done = subprocess.run([sys.executable, "-c", program, name], check=True, stdout=subprocess.PIPE)
+    found = json.loads(done.stdout)
     assert found["step"] > found["exchange"] > 0
     assert found["parameters"] == ranks.network(name)[0].build(
         (784,) if name == "wide" else (28, 28, 1)).vector.size
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
 def test_a_rank_that_fails_is_one_line(tmp_path):
     (failing := tmp_path / "mpiexec").write_text("#!/bin/sh\necho no such network >&2\nexit 3\n")
     failing.chmod(0o755)

@@ -3,10 +3,8 @@
 `one_hash` trains a network of every kind and prints a hash of all that each training comes to. Here it runs
 as a process under each condition.
 """
-import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +13,11 @@ import pytest
 from llvmlite import binding
 from one_hash import NETWORKS
 from scale import TORTURE
+from test_ranks import MPIEXEC, with_ranks
 from test_threads import has_tbb
 
 pytestmark = [pytest.mark.compiled, pytest.mark.torture]
 SCRIPT = Path(__file__).with_name("one_hash.py")
-MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 torture_only = pytest.mark.skipif(not TORTURE, reason="compiles or trains for minutes: make torture")
 with_tbb = pytest.mark.skipif(not has_tbb(), reason="TBB is not installed")
 
@@ -75,7 +73,7 @@ def test_a_busy_machine(alone, count):
     count("trainings with the same bits", check_same(found, alone))
 
 
-@pytest.mark.skipif(not (MPIEXEC and importlib.util.find_spec("mpi4py")), reason="needs mpi4py and an MPI")
+@with_ranks
 @torture_only
 def test_ranks(count):
     """Of every network; and shards of one process, with other threads."""

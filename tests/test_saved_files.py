@@ -205,6 +205,20 @@ def test_a_long_description_is_refused(path):
         checkpoint.write(path, {"x": 2**24 * "x"}, {})
 
 
+def test_a_header_has_4_kilobytes_at_most(path, monkeypatch):
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("description.npy").file_size
+    monkeypatch.setattr(checkpoint, "_MOST_TEXT", size - 4096)
+    assert nn.load(path).summary() == new_model().summary()
+    monkeypatch.setattr(checkpoint, "_MOST_TEXT", size - 4097)
+    check_refused(path, f"description: got {size:,} bytes, expected at most")
+
+
+def test_a_network_has_16384_parts_at_most(path):
+    rewrite(path, lambda description: description.update(layers=2**14 * [{"kind": "Tanh", "config": {}}]))
+    check_refused(path, "description: got more than 16,384 layers and heads, expected fewer")
+
+
 def test_a_name_that_comes_twice_is_refused(path):
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("parameters/0.b.npy", archive.read("parameters/0.b.npy"))
